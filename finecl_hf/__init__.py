@@ -1,0 +1,1 @@
+"""finecl_hf: relation extraction from noisy labels, as Hugging Face Trainers."""

@@ -1,0 +1,26 @@
+"""The one exception that tells a user, in a sentence, what is wrong with their input, where, and how to mend it."""
+
+
+class FineCLError(ValueError):
+    """A mistake in the user's input. Scripts print it and exit with status 2, without a traceback."""
+
+
+class DocumentError(FineCLError):
+    """A document that does not follow the schema.
+
+    Args:
+        message: what is wrong and how to mend it.
+        field: the field concerned, such as `vertexSet[2][0].pos`.
+        source: the file or dataset the document came from.
+        index: position of the document in its source, from 0.
+        title: title of the document, where it has one.
+    """
+
+    def __init__(self, message, field="", source="", index=None, title=None):
+        self.message, self.field, self.source, self.index, self.title = message, field, source, index, title
+        place = [str(source)] if source else []
+        if index is not None:
+            place.append(f"document {index}" + (f' ("{title}")' if title else ""))
+        if field:
+            place.append(field)
+        super().__init__(f"{', '.join(place)}: {message}" if place else message)

@@ -1,0 +1,40 @@
+"""Packaging of finecl_hf. Exact tested versions live in constraints.txt; here are only floors."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+EXTRAS = {
+    "plots": ["matplotlib>=3.8"],
+    "test": ["pytest>=8.0", "pytest-xdist>=3.5", "hypothesis>=6.100", "sentencepiece>=0.2", "matplotlib>=3.8"],
+    "quality": ["ruff>=0.9"],
+}
+EXTRAS["dev"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
+
+setup(
+    name="finecl_hf",
+    version="0.1.0",
+    description="Relation extraction from noisy labels: FineCL as Hugging Face Trainers",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=[*find_packages(include=["finecl_hf", "finecl_hf.*"]), "finecl_hf.model_cards"],
+    package_dir={"finecl_hf.model_cards": "model_cards"},
+    package_data={"finecl_hf.model_cards": ["*.md"]},
+    install_requires=[
+        "torch>=2.6",
+        "transformers>=5.0",
+        "datasets>=4.0",
+        "accelerate>=1.1",
+        "evaluate>=0.4.3",
+        "peft>=0.17",
+        "huggingface-hub>=1.0",
+        "jinja2>=3.1",  # model cards; only an extra of huggingface-hub
+        "numpy>=1.26",
+        "pyarrow>=16.0",
+        "pyyaml>=6.0",
+    ],
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["finecl-hf=finecl_hf.cli:main"]},
+)

@@ -1,0 +1,88 @@
+"""Columns of a table in Arrow and numpy, and files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from finecl_hf.errors import FineCLError
+
+
+def strings(values: Any) -> pa.Array:
+    """One Arrow array of whatever holds strings."""
+    try:
+        if not isinstance(values, (pa.Array, pa.ChunkedArray)):
+            return pa.array(values if isinstance(values, np.ndarray) else list(values), pa.large_string())
+        values = values.cast(pa.large_string())
+        return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    except pa.ArrowException as error:
+        raise FineCLError(f"instance ids, titles and relations must be strings ({error}).") from error
+
+
+def refuse_duplicates(instance_ids: pa.Array) -> None:
+    """Raises FineCLError unless all ids differ."""
+    if pc.count_distinct(instance_ids, mode="all").as_py() < len(instance_ids):
+        counts = pc.value_counts(instance_ids)
+        twice = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+        raise FineCLError(
+            f'{len(twice):,} instance ids occur more than once, first of them "{twice[0]}". Make the titles of the '
+            'corpus unique; tables that share instances merge with on_conflict="min".'
+        )
+
+
+def read_column(table: pa.Table, field: pa.Field) -> Any:
+    """A column as numpy if it holds numbers, else as Arrow array."""
+    try:
+        column = table[field.name].cast(field.type).combine_chunks()
+    except pa.ArrowException as error:
+        raise FineCLError(f"the column {field.name} is no {field.type}; repeat stage 1 ({error}).") from error
+    if column.null_count:
+        raise FineCLError(f"the column {field.name} lacks {column.null_count:,} values; repeat stage 1.")
+    return column.to_numpy() if pa.types.is_integer(field.type) else column
+
+
+def matrix(column: pa.ListArray, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """N lists of E values -> (N, E) values, 0 where null, and (N, E) bool, whether they are not null."""
+    lengths = pc.list_value_length(column).unique().to_pylist() or [0]
+    if len(lengths) > 1:
+        raise FineCLError(f"the lists in {name} differ in length ({sorted(lengths)}); repeat stage 1.")
+    values = column.flatten()
+    known = values.is_valid().to_numpy(zero_copy_only=False)
+    values = values.fill_null(pa.scalar(0).cast(values.type)).to_numpy(zero_copy_only=False)
+    return values.reshape(len(column), lengths[0]), known.reshape(len(column), lengths[0])
+
+
+def concatenate(parts: list, width: int) -> Any:
+    """Arrow arrays or numpy arrays, one after the other; matrices are padded with 0 to `width` columns."""
+    if isinstance(parts[0], pa.Array):
+        return pa.concat_arrays(parts)
+    if parts[0].ndim == 2:
+        parts = [np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts]
+    return np.concatenate(parts)
+
+
+def take(column: Any, rows: np.ndarray) -> Any:
+    """The given rows of an Arrow array or numpy array."""
+    return column[rows] if isinstance(column, np.ndarray) else column.take(pa.array(rows))
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` once it is whole; a failure leaves the old one as it was."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,39 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from finecl_hf.columns import concatenate, matrix, replacing, strings
+from finecl_hf.errors import FineCLError
+
+
+def test_replacing_a_file(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    with replacing(path) as file:
+        file.write(b"old")
+        assert not path.exists()
+    with pytest.raises(KeyError), replacing(path) as file:
+        file.write(b"half")
+        raise KeyError
+    assert path.read_bytes() == b"old" and [entry.name for entry in path.parent.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("values", [["a", "ü"], np.array(["a", "ü"]), pa.chunked_array([["a"], ["ü"]])])
+def test_strings(values):
+    assert strings(values).equals(pa.array(["a", "ü"], pa.large_string()))
+
+
+def test_what_is_no_string():
+    with pytest.raises(FineCLError, match="must be strings"):
+        strings([1.5])
+
+
+def test_matrix_of_lists():
+    values, known = matrix(pa.array([[1.0, None], [None, 2.0]], pa.list_(pa.float16())), "x")
+    assert values.dtype == np.float16
+    np.testing.assert_array_equal(values, [[1, 0], [0, 2]])
+    np.testing.assert_array_equal(known, [[True, False], [False, True]])
+
+
+def test_concatenate_pads_matrices():
+    joined = concatenate([np.ones((1, 1), bool), np.ones((1, 3), bool)], 3)
+    np.testing.assert_array_equal(joined, [[True, False, False], [True, True, True]])

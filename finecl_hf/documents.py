@@ -138,9 +138,12 @@ def _parse(raw: Any) -> Document:
         title = str(title)
     if not isinstance(title, str) or not title:
         raise DocumentError(f"expected a non-empty string, found {_kind(title)}.", "title")
+    _check_encodable(title, "title")
     sentences = _required(raw, "sents")
     if not isinstance(sentences, list) or not all(_is_words(sentence) for sentence in sentences):
         raise DocumentError("expected a list of sentences, each a list of words (strings).", "sents")
+    for i, sentence in enumerate(sentences):
+        _check_encodable("".join(sentence), f"sents[{i}]")
     vertex_set = _required(raw, "vertexSet")
     if not isinstance(vertex_set, list):
         raise DocumentError(f"expected a list of entities, found {_kind(vertex_set)}.", "vertexSet")
@@ -189,7 +192,9 @@ def _parse_mention(raw: Any, where: str, sentences: list[list[str]]) -> Mention:
         name = " ".join(sentences[sent_id][start:end])
     if not isinstance(name, str):
         raise DocumentError(f"expected a string, found {_kind(name)}.", f"{where}.name")
-    return Mention(name, sent_id, start, end, str(raw.get("type") or ""), str(raw.get("kb_id") or ""))
+    mention = Mention(name, sent_id, start, end, str(raw.get("type") or ""), str(raw.get("kb_id") or ""))
+    _check_encodable(mention.name + mention.type + mention.kb_id, where)
+    return mention
 
 
 def _parse_labels(labels: Any, num_entities: int, num_sentences: int) -> list[Relation]:
@@ -230,6 +235,7 @@ def _parse_label(label: Any, where: str, num_entities: int, num_sentences: int) 
     relation = _required(label, "r", where)
     if not isinstance(relation, str) or not relation:
         raise DocumentError(f"expected a relation name, found {_kind(relation)}.", f"{where}.r")
+    _check_encodable(relation, f"{where}.r")
     if relation == NA:
         raise DocumentError(f'"{NA}" is no relation; leave pairs without a relation out of labels.', f"{where}.r")
     evidence = label.get("evidence")
@@ -286,6 +292,16 @@ def _integer(value: Any, where: str) -> int:
 
 def _is_words(sentence: Any) -> bool:
     return isinstance(sentence, list) and all(isinstance(word, str) for word in sentence)
+
+
+def _check_encodable(text: str, where: str) -> None:
+    """JSON can spell half a surrogate pair; tokenizers, Arrow and UTF-8 files cannot hold it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DocumentError(
+            f"the text holds \\u{ord(text[error.start]):04x}, half of a character; remove or restore it.", where
+        ) from None
 
 
 def _kind(value: Any) -> str:

@@ -20,7 +20,20 @@ class DocumentError(FineCLError):
         self.message, self.field, self.source, self.index, self.title = message, field, source, index, title
         place = [str(source)] if source else []
         if index is not None:
-            place.append(f"document {index}" + (f' ("{title}")' if title else ""))
+            place.append(f"document {index}" + (f' ("{_one_line(title)}")' if title else ""))
         if field:
             place.append(field)
         super().__init__(f"{', '.join(place)}: {message}" if place else message)
+
+    def fields(self) -> list:
+        """The constructor's arguments: `DocumentError(*error.fields())` is an equal error."""
+        return [self.message, self.field, str(self.source), self.index, self.title]
+
+    def __reduce__(self):  # worker processes send errors home by pickle
+        return DocumentError, tuple(self.fields())
+
+
+def _one_line(title):
+    """The title as far as a one-line message can hold it: a broken file may have a whole page there."""
+    title = " ".join(str(title).split())
+    return title if len(title) <= 100 else title[:97] + "..."

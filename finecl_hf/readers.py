@@ -1,0 +1,393 @@
+"""Reads documents from every supported file format or the Hugging Face Hub, and writes them.
+
+Readers stream: one record is in memory at a time, and a record that breaks the schema is reported without stopping the
+rest. docs/data_formats.md shows each format.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from finecl_hf.documents import Document
+from finecl_hf.errors import DocumentError
+from finecl_hf.hub_files import hub_files, looks_like_dataset_id
+from finecl_hf.json_stream import JsonStream, parse_json, text_chunks, text_lines
+from finecl_hf.sentence_formats import CONVERTERS, parse_semeval
+
+
+logger = logging.getLogger(__name__)
+
+FORMATS = ("docred", *CONVERTERS)
+EXTENSIONS = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".parquet")  # what `write_documents` writes
+_OPEN_LINE = re.compile(r"[{\[]$|(?<!\}),$")  # how a line ends within an object printed over several lines
+_ROWS = 256  # parquet rows in memory at a time
+
+
+def iter_documents(
+    source: str | os.PathLike, *, format: str | None = None, split: str | None = None
+) -> Iterator[Document | DocumentError]:
+    """Yields one item a record, in file order; a bad record does not stop the rest.
+
+    Args:
+        source: a file, or the id of a dataset on the Hub (`user/name`) where no such file exists.
+        format: one of `FORMATS`; None finds it out from the content.
+        split: which split of a dataset on the Hub; files have none.
+
+    Yields:
+        The document, or the `DocumentError` that says what is wrong with it.
+
+    Raises:
+        DocumentError: for what concerns the whole file: missing, empty, neither JSON nor parquet, cut off. What stands
+            before the place of the error is yielded first.
+    """
+    if format is not None and format not in FORMATS:
+        raise DocumentError(
+            f'the format "{format}" is unknown; choose one of {", ".join(FORMATS)}.', source=str(source)
+        )
+    first_with_title: dict[str, str] = {}
+    count = 0
+    for name, path in _files(source, split):
+        count += yield from _iter_file(path, name, format, first_with_title)
+    if not count:
+        raise DocumentError("there are no documents in it; check that this is the right file.", source=str(source))
+
+
+def read_documents(
+    source: str | os.PathLike,
+    *,
+    format: str | None = None,
+    split: str | None = None,
+    skip_invalid: bool = False,
+    max_documents: int | None = None,
+) -> list[Document]:
+    """Reads all documents of a source.
+
+    Args:
+        source: a file, or the id of a dataset on the Hub.
+        format: one of `FORMATS`; None finds it out from the content.
+        split: which split of a dataset on the Hub.
+        skip_invalid: go on without invalid documents, and log one warning that counts them.
+        max_documents: stop after so many valid documents.
+
+    Returns:
+        The documents, in file order.
+
+    Raises:
+        DocumentError: the one problem, or a summary of all; also where no valid document is left.
+    """
+    if max_documents is not None and max_documents < 1:
+        raise DocumentError(f"max_documents must be at least 1, not {max_documents}.", source=str(source))
+    documents: list[Document] = []
+    problems: list[DocumentError] = []
+    for item in iter_documents(source, format=format, split=split):
+        if isinstance(item, DocumentError):
+            problems.append(item)
+            continue
+        documents.append(item)
+        if len(documents) == max_documents:
+            break
+    total = len(documents) + len(problems)
+    if problems and not (skip_invalid and documents):
+        raise problems[0] if len(problems) == 1 else DocumentError(summarise_problems(problems, total, source))
+    if problems:
+        logger.warning(
+            "%s: skipped %d of %d documents as invalid; the first: %s", source, len(problems), total, problems[0]
+        )
+    return documents
+
+
+def summarise_problems(problems: list[DocumentError], total: int, source: str | os.PathLike) -> str:
+    """Sums up invalid documents in a few lines' length, however many there are.
+
+    Args:
+        problems: at least one.
+        total: documents in the source, valid or not.
+        source: where they came from.
+
+    Returns:
+        How many are invalid, the first problem in full, the most frequent kinds, and what to do.
+    """
+    go_on = "`--skip_invalid` goes on without them, " if len(problems) < total else ""
+    kinds = Counter(_kind_of_problem(problem) for problem in problems).most_common()
+    counts = "; ".join(f"{count} x {kind}" for kind, count in kinds[:5])
+    if len(kinds) > 5:
+        counts += f"; and {len(kinds) - 5} other kinds"
+    path = _shorten(str(source), 150)
+    return (
+        f"{path}: {len(problems)} of {total} documents {'is' if len(problems) == 1 else 'are'} invalid. "
+        f"The first: {_shorten(str(problems[0]), 500)} By kind: {counts}. "
+        f"{go_on}`finecl-hf validate {path}` lists them."
+    )
+
+
+def write_documents(documents: Iterable[Document], path: str | os.PathLike) -> None:
+    """Writes documents so that `read_documents` gives equal ones back. The file appears whole or not at all.
+
+    Args:
+        documents: any iterable; one at a time is in memory.
+        path: ends in `.json`, `.jsonl`, `.json.gz`, `.jsonl.gz` or `.parquet`. Missing folders are made.
+
+    Raises:
+        DocumentError: for another extension.
+    """
+    path = Path(path)
+    extension = next((extension for extension in EXTENSIONS if path.name.lower().endswith(extension)), None)
+    if extension is None:
+        raise DocumentError(f"the name must end in one of {', '.join(EXTENSIONS)}.", source=str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            if extension == ".parquet":
+                _write_parquet(documents, file)
+            else:
+                _write_json(documents, file, lines=".jsonl" in extension, compress=extension.endswith(".gz"))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _files(source: str | os.PathLike, split: str | None) -> list[tuple[str, Path]]:
+    """(name for messages, path) of the files behind a source."""
+    path = Path(source)
+    if path.is_dir():
+        inside = sorted(child.name for child in path.iterdir() if child.is_file())[:8]
+        found = f" It holds: {', '.join(inside)}." if inside else ""
+        raise DocumentError(f"this is a folder; name one file.{found}", source=str(source))
+    if path.exists():
+        return [(str(source), path)]
+    if looks_like_dataset_id(str(source)):
+        return hub_files(str(source), split)
+    raise DocumentError(
+        "there is no such file; check the path (a dataset on the Hub is named `user/name`).", source=str(source)
+    )
+
+
+def _iter_file(
+    path: Path, name: str, format: str | None, first_with_title: dict[str, str]
+) -> Generator[Document | DocumentError, None, int]:
+    count = 0
+    repeats: Counter[str] = Counter()
+    records = _records(path, format)
+    while True:
+        try:
+            format, raw = next(records)
+        except StopIteration:
+            return count
+        except DocumentError as error:
+            raise DocumentError(error.message, error.field, name, count or None) from None
+        except OSError as error:
+            raise DocumentError(f"the file cannot be read ({error.strerror or error}).", source=name) from None
+        try:
+            document = _document(raw, format, repeats)
+            if document.title in first_with_title:
+                first = first_with_title[document.title]
+                raise DocumentError(
+                    f"titles must be unique, and {first} has this one; rename one of the two.", "title"
+                )
+            first_with_title[document.title] = f"document {count} of {name}"
+            item = document
+        except DocumentError as error:
+            item = DocumentError(error.message, error.field, name, count, _title_of(raw))
+        yield item
+        count += 1
+
+
+def _document(raw: Any, format: str, repeats: Counter[str]) -> Document:
+    if isinstance(raw, DocumentError):
+        raise raw
+    if format == "docred" or not isinstance(raw, dict):
+        return Document.from_dict(raw)
+    converted = CONVERTERS[format](raw)
+    if format in ("fewrel", "opennre") and raw.get("id") is None:  # the title is a hash: equal sentences share it
+        repeats[converted["title"]] += 1
+        if (number := repeats[converted["title"]]) > 1:
+            converted["title"] += f"-{number}"
+    return Document.from_dict(converted)
+
+
+def _title_of(raw: Any) -> str | None:
+    title = (raw.get("title") or raw.get("id")) if isinstance(raw, dict) else None
+    return str(title) if isinstance(title, (str, int)) else None
+
+
+def _records(path: Path, format: str | None) -> Iterator[tuple[str, Any]]:
+    """Yields (format, raw record); the format is settled by the first record that is an object."""
+    found, records = _open(path, format)
+    for raw in records:
+        if found is None and isinstance(raw, dict):
+            found = _format_of(raw)
+        yield found or "docred", raw
+
+
+def _open(path: Path, format: str | None) -> tuple[str | None, Iterator[Any]]:
+    """The format, where the file as a whole tells it, and the file's records."""
+    with open(path, "rb") as file:
+        if path.suffix.lower() == ".parquet" or file.read(4) == b"PAR1":
+            return format, _parquet_rows(path)
+    stream = JsonStream(text_chunks(path))
+    head, extensions = stream.excerpt(100), [extension.lower() for extension in path.suffixes]
+    if not head:
+        raise DocumentError("the file is empty; check that it was written or downloaded to the end.")
+    if format == "semeval" and head[0] not in "[{":
+        return format, parse_semeval(text_lines(text_chunks(path)))
+    if format is None and (re.match(r"\d+\t", head) or ".txt" in extensions and head[0] not in "[{"):
+        return "semeval", parse_semeval(text_lines(text_chunks(path)))
+    if head[0] == "[":
+        return format, _array(stream)
+    if head[0] != "{":
+        hint = "a Git LFS pointer: run `git lfs pull`" if head.startswith("version https://git-lfs") else "not JSON"
+        raise DocumentError(f"the file is {hint}; it begins with `{head.splitlines()[0][:40]}`.")
+    if format == "fewrel" or format is None and _is_fewrel(path):
+        return "fewrel", _fewrel_instances(stream)
+    _refuse_single_object(path)
+    return format, _json_lines(path)
+
+
+def _format_of(raw: dict[str, Any]) -> str:
+    if raw.keys() & {"subj_start", "subj_end", "obj_start", "obj_end"}:
+        return "tacred"
+    if "sents" not in raw and any(isinstance(raw.get(key), dict) for key in "ht"):
+        return "opennre"
+    if "tokens" in raw and any(isinstance(raw.get(key), list) for key in "ht"):
+        return "fewrel"
+    return "docred"
+
+
+def _array(stream: JsonStream) -> Iterator[Any]:
+    yield from stream.elements()
+    stream.end()
+
+
+def _json_lines(path: Path) -> Iterator[Any]:
+    for number, line in enumerate(text_lines(text_chunks(path)), 1):
+        if not line.strip():
+            continue
+        try:
+            yield parse_json(line)
+        except DocumentError as error:
+            yield DocumentError(f"line {number} {error.message}; write one object a line.")
+
+
+def _fewrel_instances(stream: JsonStream) -> Iterator[Any]:
+    """Instances of `{relation: [instance, ...], ...}`, each with its relation."""
+    stream.expect("{")
+    while not stream.take("}"):
+        relation = stream.value()
+        stream.expect(":")
+        if stream.peek() != "[":
+            raise DocumentError(f"the value of the relation `{relation}` is no list of instances; correct it.")
+        for raw in stream.elements():
+            yield {**raw, "relation": relation} if isinstance(raw, dict) else raw
+        if stream.peek() != "}":
+            stream.expect(",")
+    stream.end()
+
+
+def _first_value(path: Path) -> tuple[str, Any]:
+    """The first key of the object in a file, and the first element of its value where that is a list of objects."""
+    stream = JsonStream(text_chunks(path))
+    stream.expect("{")
+    if stream.peek() != '"':
+        return "", None
+    key = stream.value()
+    if stream.take(":") and stream.take("[") and stream.peek() == "{":
+        return key, stream.value()
+    return key, None
+
+
+def _is_fewrel(path: Path) -> bool:
+    first = None
+    with suppress(DocumentError):  # a bad first line of JSON Lines: for the reader to report
+        first = _first_value(path)[1]
+    return isinstance(first, dict) and ("tokens" in first or any(isinstance(first.get(key), list) for key in "ht"))
+
+
+def _refuse_single_object(path: Path) -> None:
+    """An object is no corpus: neither one that wraps the list, nor a document printed over several lines."""
+    key, first = "", None
+    with suppress(DocumentError):  # a bad first line of JSON Lines: for the reader to report
+        key, first = _first_value(path)
+    wraps_a_list = isinstance(first, dict) and first.keys() & {"sents", "vertexSet", "token", "text"}
+    if wraps_a_list or _OPEN_LINE.search(_first_line(path)):
+        raise DocumentError(
+            f'expected a list of documents or one document a line, found one object (its first key is "{key}"); '
+            "write its list of documents to a file of its own."
+        )
+
+
+def _first_line(path: Path) -> str:
+    return next(line.strip() for line in text_lines(text_chunks(path)) if line.strip())
+
+
+def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=_ROWS):
+                yield from batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0][:100]
+        raise DocumentError(f"the file cannot be read as parquet ({reason}); download or write it again.") from None
+
+
+def _write_json(documents: Iterable[Document], file: BinaryIO, lines: bool, compress: bool) -> None:
+    # no name and no time in the gzip header: equal documents give equal files
+    with gzip.GzipFile("", "wb", fileobj=file, mtime=0) if compress else nullcontext(file) as out:
+        if lines:
+            for document in documents:
+                out.write(f"{document.to_json()}\n".encode())
+            return
+        separator = "[\n"
+        for document in documents:
+            out.write(f"{separator}{document.to_json()}".encode())
+            separator = ",\n"
+        out.write(b"[]\n" if separator == "[\n" else b"\n]\n")
+
+
+def _write_parquet(documents: Iterable[Document], file: BinaryIO) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    text, number = pa.string(), pa.int32()
+    mention = {"name": text, "sent_id": number, "pos": pa.list_(number), "type": text, "kb_id": text}
+    label = {"h": number, "t": number, "r": text, "evidence": pa.list_(number)}
+    columns = {
+        "title": text,
+        "sents": pa.list_(pa.list_(text)),
+        "vertexSet": pa.list_(pa.list_(pa.struct(mention))),
+        "labels": pa.list_(pa.struct(label)),  # null: unlabelled
+        "pairs": pa.list_(pa.list_(number)),  # null: every pair
+    }
+    schema = pa.schema(columns)
+    with pq.ParquetWriter(file, schema) as writer:
+        rows: list[dict[str, Any]] = []
+        for document in documents:
+            rows.append(document.to_dict())
+            if len(rows) == _ROWS:
+                writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+                rows = []
+        if rows:
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+
+
+def _kind_of_problem(problem: DocumentError) -> str:
+    """The problem without its particulars, so that a thousand alike count as one kind."""
+    field = re.sub(r"\[\d+\]", "[]", problem.field)
+    message = re.sub(r"\"[^\"]*\"?|`[^`]*`?", "...", problem.message)
+    message = re.sub(r"-?\d+", "#", message).removesuffix(".")
+    return _shorten(f"{field}: {message}" if field else message, 90)
+
+
+def _shorten(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 3]}..."

@@ -47,7 +47,8 @@ def text_chunks(path: Path, chunk_size: int = CHUNK_SIZE) -> Iterator[str]:
             try:
                 text = decoder.decode(data, final=not data)
             except UnicodeDecodeError as error:
-                yield error.object[: error.start].decode("utf-8")
+                if error.start:
+                    yield error.object[: error.start].decode("utf-8")
                 raise DocumentError(
                     f"the byte 0x{error.object[error.start]:02x} is not UTF-8; save the file with UTF-8 encoding."
                 ) from None
@@ -164,15 +165,20 @@ class JsonStream:
             )
 
     def _fill(self) -> bool:
-        """Appends text, at least as much as is waiting: decoding a long value again and again stays linear."""
-        waiting = self._text[self._at :]
-        pieces, size = [waiting], 0
+        """Appends text, at least as much as is waiting: decoding a long value again and again stays linear.
+
+        Returns:
+            False, with everything left as it was, where the text has ended.
+        """
+        waiting = len(self._text) - self._at
+        pieces, size = [], 0
         for chunk in self._chunks:
             pieces.append(chunk)
             size += len(chunk)
-            if size >= max(len(waiting), 1):
+            if size >= max(waiting, 1):
                 break
-        self._text, self._at = "".join(pieces), 0
+        if size:
+            self._text, self._at = self._text[self._at :] + "".join(pieces), 0
         return size > 0
 
     def _may_be_cut(self, error: json.JSONDecodeError) -> bool:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+
 EXTRAS = {
     "plots": ["matplotlib>=3.8"],
     "test": ["pytest>=8.0", "pytest-xdist>=3.5", "hypothesis>=6.100", "sentencepiece>=0.2", "matplotlib>=3.8"],

@@ -1,1 +1,36 @@
-"""finecl_hf: relation extraction from noisy labels, as Hugging Face Trainers."""
+"""finecl_hf: relation extraction from noisy labels, as Hugging Face Trainers.
+
+The names below load on first use, so that `import finecl_hf` and the command line start without torch.
+"""
+
+from importlib import import_module
+
+
+__version__ = "0.1.0"
+
+_MODULE_OF = {
+    "Document": "documents",
+    "FineCLConfig": "configuration",
+    "FineCLForRelationExtraction": "modeling",
+    "DenoiseTrainer": "trainers",
+    "PretrainTrainer": "trainers",
+    "FinetuneTrainer": "trainers",
+    "LearningOrder": "learning_order",
+    "LearningOrderCallback": "callbacks",
+    "RelationExtractionPipeline": "pipeline",
+    "load_relation_model": "modeling",
+    "read_documents": "readers",
+    "write_documents": "readers",
+}
+
+__all__ = list(_MODULE_OF)
+
+
+def __getattr__(name: str):
+    if name in _MODULE_OF:
+        return getattr(import_module(f"finecl_hf.{_MODULE_OF[name]}"), name)
+    raise AttributeError(f"module 'finecl_hf' has no attribute '{name}'")
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

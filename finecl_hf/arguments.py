@@ -1,0 +1,269 @@
+"""Command-line arguments of the three scripts, as dataclasses; names follow transformers' own example scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+from transformers import HfArgumentParser, TrainingArguments
+
+from finecl_hf.errors import FineCLError
+
+
+def option(default: Any, help: str) -> Any:
+    """A documented dataclass field."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass
+class ModelArguments:
+    """Which encoder to start from."""
+
+    model_name_or_path: str = option(None, "Encoder to start from: a folder or Hub id. Required.")
+    tokenizer_name: str | None = option(None, "Tokenizer, where it is not the encoder's own.")
+    model_revision: str = option("main", "Branch, tag or commit of the encoder on the Hub.")
+    dtype: Literal["float32", "bfloat16", "float16"] = option(
+        "float32", "Precision of the weights, whatever the checkpoint is stored in. For speed use --bf16 instead."
+    )
+    max_seq_length: int | None = option(None, "Cut documents after so many tokens; the encoder's maximum by default.")
+    entity_markers: Literal["none", "asterisk"] = option("none", "Put markers around mentions.")
+
+    def __post_init__(self):
+        if not self.model_name_or_path:
+            raise FineCLError("--model_name_or_path is missing; name an encoder: a folder or a Hub id.")
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        return getattr(torch, self.dtype)
+
+
+@dataclass
+class DataArguments:
+    """Where documents come from. A file may be in any format of docs/data_formats.md."""
+
+    dataset_name: str | None = option(None, "Hub dataset id, in place of --train_file; its split `train` is used.")
+    dataset_split: str = option("train", "Split of --dataset_name to train on, such as train_distant.")
+    train_file: str | None = option(None, "Training documents.")
+    rel_info: str | None = option(None, "JSON of relation id -> readable name; fixes the label set.")
+    exclude_file: str | None = option(
+        None, "Held-out documents: facts about their entity pairs (by name) leave the training data."
+    )
+    skip_invalid: bool = option(False, "Leave invalid documents out, and say how many.")
+    max_train_samples: int | None = option(None, "Use the first so many training documents.")
+    preprocessing_num_workers: int | None = option(None, "Processes for tokenisation.")
+    cache_dir: str | None = option(None, "Where `datasets` keeps what it has read.")
+
+    def __post_init__(self):
+        if bool(self.train_file) == bool(self.dataset_name):
+            raise FineCLError("Name the training documents: either --train_file or --dataset_name.")
+
+    @property
+    def train_source(self) -> str:
+        return self.train_file or self.dataset_name
+
+    @property
+    def train_split(self) -> str | None:
+        return None if self.train_file else self.dataset_split
+
+
+@dataclass
+class EvaluationArguments:
+    """Documents to choose the threshold on, and documents to predict."""
+
+    validation_file: str | None = option(None, "Gold documents to fit the threshold and choose the checkpoint on.")
+    test_file: str | None = option(None, "Documents to predict; scored where they have labels.")
+    max_eval_samples: int | None = option(None, "Use the first so many validation documents.")
+    max_predict_samples: int | None = option(None, "Use the first so many test documents.")
+
+
+@dataclass
+class FineCLTrainingArguments(TrainingArguments):
+    """`TrainingArguments` with other defaults: remove_unused_columns=False (collators need every column),
+    logging_nan_inf_filter=False (a diverged loss must show), warmup_steps=0.1 (a ratio), logging_steps=50,
+    dataloader_pin_memory only where there is a GPU, save_total_limit=2, per_device_train_batch_size=8 documents."""
+
+    remove_unused_columns: bool = option(False, "Collators need every column.")
+    logging_nan_inf_filter: bool = option(False, "Show losses that are not finite.")
+    warmup_steps: float = option(0.1, "Warm-up in steps, or as a share of all steps if below 1.")
+    logging_steps: float = option(50, "Log every so many steps.")
+    dataloader_pin_memory: bool = option(torch.cuda.is_available(), "Pin batches in memory, for a GPU.")
+    save_total_limit: int | None = option(2, "Keep so many checkpoints.")
+
+
+@dataclass
+class DenoiseArguments(FineCLTrainingArguments):
+    """Stage 1. Defaults other than the above: num_train_epochs=5, learning_rate=1e-4, save_strategy="epoch",
+    per_device_train_batch_size=16.
+
+    The default recipe also learns from a few thousand labels; `--preset paper` is the published one.
+    """
+
+    preset: Literal["default", "paper"] = option("default", "`paper`: the published recipe, for about 1M documents.")
+    order_mode: Literal["batch", "epoch"] = option(
+        "batch", "Judge labels in the training pass (paper), or in one evaluation pass after each epoch."
+    )
+    loss: Literal["softmax", "bce", "adaptive_threshold"] = option(
+        "softmax", "Classification loss; `bce` is the paper's."
+    )
+    na_ratio: float = option(1.0, "NA pairs drawn for each labelled pair (paper: 3).")
+    num_train_epochs: float = option(5.0, "Epochs.")
+    learning_rate: float = option(1e-4, "Peak learning rate.")
+    per_device_train_batch_size: int = option(16, "Documents a batch and device.")
+    save_strategy: str = option("epoch", "When to write checkpoints.")
+
+
+@dataclass
+class PretrainArguments(FineCLTrainingArguments):
+    """Stage 2. Defaults other than the above are the paper's: learning_rate=3e-5, weight_decay=1e-5, warmup_steps=500,
+    gradient_accumulation_steps=16, per_device_train_batch_size=16 (each document makes a relation row and an entity
+    row), max_steps=6000; save_steps=500."""
+
+    learning_order: str | None = option(None, "Stage 1's learning_order.parquet, or the original's JSON.")
+    weight_scheme: str = option(
+        "linear", "How weights follow from the order: linear (paper), exponential, uniform (ERICA)."
+    )
+    weight_by: str = option("first_epoch", "What weights are made from: first_epoch (paper), probability, margin.")
+    weight_cutoff: int = option(5, "The paper's K: labels learned in epoch K or later weigh 0.")
+    temperature: float = option(0.05, "Of both contrastive losses.")
+    na_pairs: int = option(32, "At most so many NA pairs a document.")
+    na_weight: float | None = option(None, "Weight of NA pairs; 0.5 by default, 0 with --weight_scheme uniform.")
+    max_negatives: int = option(64, "At most so many negatives an anchor.")
+    mlm_probability: float = option(0.15, "Share of the tokens outside mentions to mask.")
+    pair_documents: bool = option(True, "Batch each document with one that holds the same relation.")
+    learning_rate: float = option(3e-5, "Peak learning rate.")
+    weight_decay: float = option(1e-5, "Weight decay.")
+    warmup_steps: float = option(500, "Warm-up in steps, or as a share of all steps if below 1.")
+    gradient_accumulation_steps: int = option(16, "Batches a step.")
+    per_device_train_batch_size: int = option(16, "Documents a batch and device.")
+    max_steps: int = option(6000, "Steps.")
+    save_steps: float = option(500, "Write a checkpoint every so many steps.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.na_weight is None:
+            self.na_weight = 0.0 if self.weight_scheme == "uniform" else 0.5
+        if self.learning_order is None and self.weight_scheme != "uniform":
+            raise FineCLError(
+                "--learning_order is missing; name stage 1's learning_order.parquet, "
+                "or take --weight_scheme uniform to trust every label alike."
+            )
+
+
+@dataclass
+class FinetuneArguments(FineCLTrainingArguments):
+    """Stage 3. Defaults other than the above: num_train_epochs=30, learning_rate=5e-5, eval_strategy and save_strategy
+    "epoch" and load_best_model_at_end=True where a validation file is given."""
+
+    task: Literal["document", "sentence"] = option(
+        "document", "`document`: any relations a pair; `sentence`: one label."
+    )
+    head: str = option("bilinear", "Classifier on the entity vectors; `bilinear` is the paper's.")
+    loss: Literal["bce", "softmax", "adaptive_threshold"] | None = option(
+        None, "Classification loss: adaptive_threshold for documents, softmax for sentences; `bce` is the paper's."
+    )
+    na_ratio: float | None = option(
+        None, "NA pairs drawn for each labelled pair in training (paper: 3); all by default."
+    )
+    train_fraction: float = option(1.0, "Share of the training documents to use.")
+    use_lora: bool = option(False, "Train low-rank adapters and the head only.")
+    lora_r: int = option(16, "Rank of the adapters.")
+    lora_alpha: int = option(32, "Scale of the adapters.")
+    lora_dropout: float = option(0.05, "Dropout of the adapters.")
+    num_train_epochs: float = option(30.0, "Epochs.")
+    learning_rate: float = option(5e-5, "Peak learning rate.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.loss is None:
+            self.loss = "softmax" if self.task == "sentence" else "adaptive_threshold"
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {
+        "loss": "bce",
+        "na_ratio": 3.0,
+        "num_train_epochs": 15,
+        "learning_rate": 4e-5,
+        "per_device_train_batch_size": 32,
+        "warmup_steps": 0.1,
+        "order_mode": "batch",
+    }
+}
+
+
+class ScriptParser(HfArgumentParser):
+    """Reports mistakes as [`FineCLError`] instead of printing the usage of a hundred flags."""
+
+    def error(self, message: str):
+        raise FineCLError(f"{message[0].upper()}{message[1:]}. Run with --help for all arguments.")
+
+
+def parse_arguments(types: Sequence[type], argv: list[str] | None = None) -> tuple:
+    """Parses flags, or one `.json` / `.yaml` file followed by flags that override it.
+
+    A `--preset` supplies defaults: what the file or a flag says counts more. All values, those of a file too, pass
+    through the same checks and conversions.
+
+    Raises:
+        FineCLError: an unknown key or flag, a value of the wrong type, a missing argument.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv and argv[0].endswith((".json", ".yaml", ".yml")):
+        argv = [*_as_flags(_read_config(argv[0]), argv[0]), *argv[1:]]
+    preset = _value_of("--preset", argv)
+    argv = [*_as_flags(PRESETS.get(preset, {}), "preset"), *argv]
+    parser = ScriptParser(types, allow_abbrev=False)
+    *parsed, unknown = parser.parse_args_into_dataclasses(
+        argv, look_for_args_file=False, return_remaining_strings=True
+    )
+    if unknown:
+        parser.error(f"unknown arguments: {' '.join(unknown)}")
+    return tuple(parsed)
+
+
+def run_script(main: Callable[[], Any]) -> None:
+    """Runs a script's `main`; a mistake in the user's input is one sentence and exit status 2, not a traceback."""
+    try:
+        main()
+    except FineCLError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _read_config(path: str) -> dict[str, Any]:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        values = json.loads(text) if path.endswith(".json") else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise FineCLError(f"{path}: cannot be read as a configuration file ({error}).") from error
+    if not isinstance(values, dict):
+        raise FineCLError(f"{path}: expected an object of argument: value.")
+    return values
+
+
+def _as_flags(values: dict[str, Any], source: str) -> list[str]:
+    """Words of a command line, so that argparse checks a file's values like any others."""
+    words = []
+    for name, value in values.items():
+        if value is None:
+            continue
+        if isinstance(value, (list, tuple)):
+            words += [f"--{name}", *map(str, value)]
+        else:
+            words += [f"--{name}", json.dumps(value) if isinstance(value, (dict, bool)) else str(value)]
+    return words
+
+
+def _value_of(flag: str, argv: list[str]) -> str | None:
+    for i, word in reversed(list(enumerate(argv))):
+        if word == flag and i + 1 < len(argv):
+            return argv[i + 1]
+        if word.startswith(f"{flag}="):
+            return word.split("=", 1)[1]
+    return None

@@ -1,0 +1,152 @@
+"""Callbacks of the trainers: the current epoch for collators, and the learning order of stage 1."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate.utils import gather_object
+from transformers import TrainerCallback
+
+from finecl_hf.collators import SharedEpoch
+from finecl_hf.errors import FineCLError
+from finecl_hf.learning_order import LearningOrder
+
+
+logger = logging.getLogger(__name__)
+
+TABLE = "learning_order.parquet"
+RUNNING_EPOCH = "learning_order_epoch.npz"  # beside the table in a checkpoint: what the unfinished epoch has seen
+HARDLY_LEARNED = 0.1
+
+
+class EpochCallback(TrainerCallback):
+    """Tells collators and samplers the epoch, also that of a run resumed in the middle of one."""
+
+    def __init__(self, epoch: SharedEpoch):
+        self.epoch = epoch
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        self.epoch.set(int(state.epoch or 0))
+
+
+class LearningOrderCallback(TrainerCallback):
+    """Logs when each label is first predicted correctly (FineCL, section 3.1) and how sure the model is of it.
+
+    The trainer reports every judged label through [`observe`]; at the end of an epoch the observations of all processes
+    are merged into the table, which is written to `output_dir/learning_order.parquet`. Checkpoints carry the table and
+    the observations of the running epoch, so that a resumed run neither loses nor repeats any.
+
+    Args:
+        order: table of the corpus, without epochs.
+        mode: `batch` (the paper's default) judges labels in the training forward pass, before that step's update;
+            `epoch` judges them all in one evaluation pass after each epoch.
+    """
+
+    def __init__(self, order: LearningOrder, mode: str = "batch"):
+        self.order, self.mode = order, mode
+        self.judge_corpus: Callable[[], None] | None = None  # set by the trainer, for mode "epoch"
+        self._pending: list[tuple[torch.Tensor, torch.Tensor]] = []  # on the device: no synchronisation in a step
+
+    def observe(
+        self, instance: torch.Tensor, probability: torch.Tensor, margin: torch.Tensor, correct: torch.Tensor
+    ) -> None:
+        """Notes the judgement of n labels. If one is judged again in the same epoch, the first judgement counts.
+
+        Args:
+            instance: (n,) rows of the table; -1 is passed over.
+            probability, margin, correct: (n,) see [`judge_labels`].
+        """
+        judgement = torch.stack([probability.detach().float(), margin.detach().float(), correct.float()])
+        self._pending.append((instance, judgement))
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        if self.mode == "epoch":
+            self.judge_corpus()
+        self.order.record_epoch(*self._merged())
+        self._pending.clear()
+        if state.is_world_process_zero:
+            self.order.write(os.path.join(args.output_dir, TABLE))
+            learned = int((self.order.first_epoch >= 0).sum())
+            now = int(self.order.correct[:, -1].sum())
+            logger.info(
+                "Epoch %d: %s of %s labels predicted, %s learned so far.",
+                self.order.num_epochs, f"{now:,}", f"{len(self.order):,}", f"{learned:,}",
+            )  # fmt: skip
+
+    def on_train_end(self, args, state, control, **kwargs):
+        learned = (self.order.first_epoch >= 0).mean() if len(self.order) else 0.0
+        if state.is_world_process_zero and learned < HARDLY_LEARNED:
+            logger.warning(
+                "Only %.1f%% of the %s labels were ever predicted, so this order says little about them. Train longer "
+                "(--num_train_epochs, now %g), raise --learning_rate (now %g), or leave out --preset paper: the published "
+                "recipe presupposes a corpus of about a million documents.",
+                100 * learned, f"{len(self.order):,}", args.num_train_epochs, args.learning_rate,
+            )  # fmt: skip
+
+    def save(self, folder: str | os.PathLike, write: bool = True) -> None:
+        """Puts the table and the running epoch into a checkpoint; every process calls it, one has `write`."""
+        running = self._merged()
+        if write:
+            self.order.write(Path(folder) / TABLE)
+            np.savez(Path(folder) / RUNNING_EPOCH, *running)
+
+    def load(self, folder: str | os.PathLike) -> None:
+        """Takes up where the checkpoint in `folder` was written.
+
+        Raises:
+            FineCLError: the checkpoint belongs to another corpus.
+        """
+        order = LearningOrder.read(Path(folder) / TABLE)
+        if not order.instance_id.equals(self.order.instance_id):
+            raise FineCLError(
+                f"{folder} was written for another corpus ({len(order):,} labels, now {len(self.order):,}); "
+                "resume with the same files and settings, or choose another --output_dir."
+            )
+        self.order = order
+        with np.load(Path(folder) / RUNNING_EPOCH) as arrays:
+            probability, margin, correct, observed = arrays.values()
+        rows = torch.from_numpy(np.flatnonzero(observed))
+        judgement = torch.from_numpy(np.stack([probability, margin, correct]).astype(np.float32))[:, rows]
+        # Every process takes all of it: merging counts each label once.
+        self._pending = [(rows, judgement)]
+
+    def _merged(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Probability, margin, correctness and whether observed, (N,) each, over all processes."""
+        own = [(instance.cpu().numpy(), judgement.cpu().numpy()) for instance, judgement in self._pending]
+        parts = gather_object(own) or [(np.zeros(0, np.int64), np.zeros((3, 0), np.float32))]
+        instance = np.concatenate([part for part, _ in parts])
+        judgement = np.concatenate([part for _, part in parts], axis=1)
+        known = np.flatnonzero(instance >= 0)[::-1]  # written backwards: of several judgements the first one stays
+        result = np.zeros((3, len(self.order)), np.float32)
+        result[:, instance[known]] = judgement[:, known]
+        observed = np.zeros(len(self.order), dtype=bool)
+        observed[instance[known]] = True
+        probability, margin, correct = result
+        return probability, margin, correct.astype(bool), observed
+
+
+def judge_labels(
+    logits: torch.Tensor, label_pair: torch.Tensor, label_relation: torch.Tensor, targets: torch.Tensor, loss: str
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What the model thinks of each label; a pair's other gold labels do not compete with it.
+
+    Args:
+        logits: (P, R).
+        label_pair, label_relation: (n,).
+        targets: (P, R) bool.
+        loss: the loss of the model: `bce` gives each relation a probability of its own, others a softmax.
+
+    Returns:
+        probability (n,) of the label; margin (n,) of its logit over the best other one; correct (n,) bool.
+    """
+    logits = logits.detach().float()
+    label = logits[label_pair, label_relation]
+    others = logits.masked_fill(targets, -torch.inf)
+    margin = label - others.amax(dim=1)[label_pair]
+    odds = label if loss == "bce" else label - others.logsumexp(dim=1)[label_pair]
+    return odds.sigmoid(), margin, margin > 0

@@ -1,0 +1,39 @@
+"""Configuration of the relation model."""
+
+from __future__ import annotations
+
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+
+class FineCLConfig(PreTrainedConfig):
+    """Encoder configuration plus everything that turns its output into relations.
+
+    The label set is `id2label` / `label2id`, with NA at 0.
+
+    Args:
+        text_config: configuration of the encoder.
+        relation_names: readable name of each relation id, where known (`{"P19": "place of birth"}`).
+        task: `document` (any number of relations a pair, threshold) or `sentence` (exactly one label a pair).
+        head: classifier on top of the entity vectors; `bilinear` is the paper's.
+        loss: `bce` (paper), `softmax` or `adaptive_threshold` (ATLOP).
+        entity_size: size that entity vectors are projected to (paper: 128).
+        distance_size: size of the distance embedding (paper: 20).
+        threshold: a relation is predicted where its score exceeds this; fitted on validation data.
+        max_seq_length: length in tokens the model was trained with.
+        entity_markers: `none` or `asterisk`.
+    """
+
+    model_type = "finecl"
+    sub_configs_defaults = {"text_config": SubConfigSpec(config_class=AutoConfig, model_type="bert")}
+
+    text_config: dict | PreTrainedConfig | None = None
+    relation_names: dict | None = None
+    task: str = "document"
+    head: str = "bilinear"
+    loss: str = "adaptive_threshold"
+    entity_size: int = 128
+    distance_size: int = 20
+    threshold: float = 0.0
+    max_seq_length: int = 512
+    entity_markers: str = "none"

@@ -1,0 +1,238 @@
+"""The steps that the three scripts share: from arguments to corpora, label sets and features."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import transformers
+from datasets import Dataset, concatenate_datasets
+from transformers import AutoConfig, PreTrainedTokenizerBase, set_seed
+
+from finecl_hf.arguments import (
+    DataArguments,
+    FineCLTrainingArguments,
+    FinetuneArguments,
+    ModelArguments,
+    PretrainArguments,
+)
+from finecl_hf.corpus import check_corpus, documents_of, load_corpus, relation_counts
+from finecl_hf.distant import exclude_entity_pairs
+from finecl_hf.documents import NA, Document
+from finecl_hf.errors import FineCLError
+from finecl_hf.features import LabelledFeatures, Truncation, encode_corpus, load_tokenizer, max_length_for
+from finecl_hf.learning_order import Coverage, LearningOrder
+from finecl_hf.model_card import TrainingData
+
+
+logger = logging.getLogger(__name__)
+
+
+def start_run(args: FineCLTrainingArguments) -> None:
+    """Logging (one process speaks) and seeds."""
+    level = logging.INFO if args.should_log else logging.ERROR
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.stdout, level=logging.WARNING)
+    logging.getLogger("finecl_hf").setLevel(level)
+    transformers.logging.set_verbosity(logging.WARNING if args.should_log else logging.ERROR)
+    datasets.logging.set_verbosity(logging.WARNING if args.should_log else logging.ERROR)
+    set_seed(args.seed)
+
+
+def read_relation_names(path: str | None) -> dict[str, str]:
+    """Readable name of each relation id, from a `rel_info`-style JSON object; empty without a file.
+
+    Raises:
+        FineCLError: the file is not such an object, or names no relation.
+    """
+    if path is None:
+        return {}
+    try:
+        with open(path, encoding="utf-8") as file:
+            names = json.load(file)
+    except (OSError, ValueError) as error:
+        raise FineCLError(f"--rel_info {path}: cannot be read as JSON ({error}).") from error
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        raise FineCLError(f'--rel_info {path}: expected an object such as {{"P19": "place of birth"}}.')
+    if not set(names) - {NA}:
+        raise FineCLError(f"--rel_info {path}: the label set is empty; name at least one relation.")
+    return {relation: name for relation, name in names.items() if relation != NA}
+
+
+def load_training_corpus(data: DataArguments, args: FineCLTrainingArguments) -> Dataset:
+    """The training documents, without the facts that `--exclude_file` holds out.
+
+    They are put into the order of their keys, so that the order of the file has no influence on a run.
+    """
+    with args.main_process_first(desc="reading the training documents"):
+        corpus = load_corpus(
+            data.train_source, data.train_split, data.skip_invalid, data.max_train_samples, data.cache_dir
+        )
+        if data.exclude_file:
+            corpus = _without_held_out(corpus, data)
+        corpus = corpus.sort("key")
+    if len(corpus) == 0:
+        raise FineCLError(f"{data.train_source}: no document is left to train on.")
+    return corpus
+
+
+def label_set(counts: dict[str, int], names: dict[str, str], fixed: bool) -> dict[str, int]:
+    """Relation ids: NA is 0, the others follow in sorted order, whatever the order of the corpus.
+
+    Args:
+        counts: relations of the training corpus.
+        names: relations of `--rel_info`; where `fixed`, they alone are the label set.
+
+    Raises:
+        FineCLError: the label set is empty.
+    """
+    relations = set(names) if fixed and names else set(counts) | set(names)
+    if not relations - {NA}:
+        raise FineCLError(
+            "The label set is empty: no training document carries a relation; check the key `labels`, or name the "
+            "relations with --rel_info."
+        )
+    return {relation: i for i, relation in enumerate([NA, *sorted(relations - {NA})])}
+
+
+def load_encoder_tokenizer(model: ModelArguments) -> tuple[PreTrainedTokenizerBase, int]:
+    """The tokenizer, and the length in tokens that documents are cut to."""
+    try:
+        config = AutoConfig.from_pretrained(model.model_name_or_path, revision=model.model_revision)
+        tokenizer = load_tokenizer(model.tokenizer_name or model.model_name_or_path, revision=model.model_revision)
+    except OSError as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise FineCLError(
+            f"--model_name_or_path {model.model_name_or_path}: cannot be loaded. {first_line}"
+        ) from error
+    return tokenizer, max_length_for(tokenizer, config.get_text_config(), model.max_seq_length)
+
+
+def load_features(
+    corpus: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    label2id: dict[str, int],
+    max_length: int,
+    model: ModelArguments,
+    data: DataArguments,
+    args: FineCLTrainingArguments,
+    what: str = "training",
+) -> tuple[Dataset, Truncation]:
+    """Token features of a corpus; says what truncation cost."""
+    with args.main_process_first(desc=f"tokenising the {what} documents"):
+        features = encode_corpus(
+            corpus, tokenizer, label2id, max_length, model.entity_markers, data.preprocessing_num_workers
+        )
+    truncation = Truncation.of(features, max_length)
+    logger.info("%s documents: %s. %s", what.capitalize(), f"{len(features):,}", truncation)
+    return features, truncation
+
+
+def instance_ids(features: Dataset) -> pa.ChunkedArray:
+    """Ids of all facts within reach, row by row."""
+    return pa.chunked_array(
+        [chunk.flatten() for chunk in features.with_format("arrow")[:]["instance_id"].chunks], pa.string()
+    )
+
+
+def with_fact_column(features: Dataset, name: str, values: np.ndarray) -> Dataset:
+    """Adds a column that holds one value for each fact within reach.
+
+    Args:
+        values: (N,) in the order of [`instance_ids`].
+    """
+    lengths = [len(ids) for chunk in features.with_format("arrow")[:]["instance_id"].chunks for ids in chunk]
+    offsets = pa.array(np.cumsum([0, *lengths]), pa.int32())
+    column = pa.ListArray.from_arrays(offsets, pa.array(values))
+    return concatenate_datasets([features, Dataset(pa.table({name: column}))], axis=1)
+
+
+def fact_weights(features: Dataset, args: PretrainArguments) -> tuple[np.ndarray, Coverage | None]:
+    """Weight of every fact within reach by the learning order; NaN where it takes no part.
+
+    Returns:
+        (N,) float32, and how well the order covers the corpus (None without an order: all weigh 0, as in ERICA).
+
+    Raises:
+        FineCLError: the order belongs to another corpus.
+    """
+    ids = instance_ids(features)
+    if args.learning_order is None:
+        return np.zeros(len(ids), np.float32), None
+    order = LearningOrder.read(args.learning_order)
+    weights, kept = order.weights(ids, args.weight_scheme, args.weight_cutoff, args.weight_by)
+    coverage = order.coverage(ids)
+    logger.info("Learning order: %s", coverage)
+    logger.info("%s of %s labels take part, with a mean weight of %.2f.", f"{kept.sum():,}", f"{len(ids):,}",
+                weights[kept].mean() if kept.any() else 0.0)  # fmt: skip
+    if not kept.any():
+        raise FineCLError(
+            f"{args.learning_order}: no label of this corpus was ever learned, so nothing is left to learn from; "
+            "train stage 1 longer, or take --weight_scheme uniform."
+        )
+    return np.where(kept, weights, np.nan).astype(np.float32), coverage
+
+
+def usable_facts(features: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Document (N,) and relation (N,) of every fact that takes part in stage 2."""
+    table = features.with_format("arrow")[:]
+    relation, weight = (table[name].combine_chunks() for name in ("relation", "weight"))
+    document = np.asarray(pc.list_parent_indices(relation))
+    kept = ~np.isnan(np.asarray(weight.flatten()))
+    return document[kept], np.asarray(relation.flatten())[kept]
+
+
+def load_evaluation_set(
+    path: str | None,
+    max_documents: int | None,
+    what: str,
+    tokenizer: PreTrainedTokenizerBase,
+    label2id: dict[str, int],
+    max_length: int,
+    model: ModelArguments,
+    data: DataArguments,
+    args: FinetuneArguments,
+) -> LabelledFeatures | None:
+    """Documents to evaluate on with their features; None without a file."""
+    if path is None:
+        return None
+    with args.main_process_first(desc=f"reading the {what} documents"):
+        corpus = load_corpus(path, None, data.skip_invalid, max_documents, data.cache_dir)
+    check_corpus(corpus, label2id, args.task, path)
+    features, _ = load_features(corpus, tokenizer, label2id, max_length, model, data, args, what)
+    return LabelledFeatures(features, documents_of(corpus))
+
+
+def training_data(data: DataArguments, corpus: Dataset, counts: dict[str, int]) -> TrainingData:
+    """What the model card says of the training corpus."""
+    name = os.path.basename(data.train_file) if data.train_file else data.dataset_name
+    return TrainingData(
+        name, data.train_split, len(corpus), sum(counts.values()), len(counts), on_hub=data.train_file is None
+    )
+
+
+def _without_held_out(corpus: Dataset, data: DataArguments) -> Dataset:
+    held_out = documents_of(load_corpus(data.exclude_file, skip_invalid=data.skip_invalid, cache_dir=data.cache_dir))
+    before = sum(relation_counts(corpus).values())
+
+    def keep_rest(texts: list[str], keys: list[int]) -> dict[str, list]:
+        documents = [Document.from_json(text) for text in texts]
+        key_of = {document.title: key for document, key in zip(documents, keys, strict=True)}
+        rest, _ = exclude_entity_pairs(documents, held_out)
+        return {
+            "document": [document.to_json() for document in rest],
+            "key": [key_of[document.title] for document in rest],
+        }
+
+    corpus = corpus.map(
+        keep_rest, input_columns=["document", "key"], batched=True, remove_columns=corpus.column_names,
+        desc="Excluding held-out pairs",
+    )  # fmt: skip
+    removed = before - sum(relation_counts(corpus).values())
+    logger.info("%s facts about entity pairs of %s left the training data.", f"{removed:,}", data.exclude_file)
+    return corpus

@@ -1,0 +1,148 @@
+"""The losses as functions of tensors: nothing here knows a model.
+
+Similarities and log-sum-exps are computed in float32 or better under any autocast.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+
+def relation_discrimination_loss(
+    embeddings: torch.Tensor,
+    weights: torch.Tensor,
+    positive_mask: torch.Tensor,
+    negative_mask: torch.Tensor,
+    temperature: float = 0.05,
+) -> torch.Tensor:
+    """FineCL's weighted contrastive loss over relation instances (arXiv 2205.12491, section 3.2).
+
+    For each True entry (a, p) of `positive_mask`, with `s` the cosine similarity and `t` the temperature:
+
+        -exp(w_a) * log( exp(s_ap / t) / ( exp(s_ap / t) + sum_{n in N(a)} exp(w_n) exp(s_an / t) ) )
+
+    With every weight 0 this is ERICA's unweighted loss (Qin et al., ACL 2021).
+
+    Args:
+        embeddings: (N, D), not normalised.
+        weights: (N,) reliability of each instance in [0, 1].
+        positive_mask: (N, N) bool, True at [a, p] where p is a partner of anchor a.
+        negative_mask: (N, N) bool, True at [a, n] where n is in N(a).
+
+    Returns:
+        Mean over the True entries of `positive_mask`; a zero that keeps the graph where there are none.
+    """
+    anchor, partner = positive_mask.nonzero(as_tuple=True)
+    if len(anchor) == 0:
+        return embeddings.sum() * 0.0
+    anchors, row = anchor.unique(return_inverse=True)  # rows without a partner need no similarity
+    similarity = _cosine_similarity(embeddings[anchors], embeddings) / temperature  # (A, N)
+    weights = weights.to(similarity.dtype)
+    negatives = (similarity + weights).masked_fill(~negative_mask[anchors], -torch.inf)
+    log_negatives = negatives.logsumexp(dim=1)  # (A,), -inf for an anchor without negatives
+    positive = similarity[row, partner]  # one entry per True of the mask
+    log_ratio = positive - torch.logaddexp(positive, log_negatives[row])
+    return -(weights[anchor].exp() * log_ratio).mean()
+
+
+def entity_discrimination_loss(
+    queries: torch.Tensor,
+    candidates: torch.Tensor,
+    positive: torch.Tensor,
+    candidate_mask: torch.Tensor,
+    temperature: float = 0.05,
+) -> torch.Tensor:
+    """ERICA's entity discrimination (Qin et al., ACL 2021, section 3.2) as plain InfoNCE.
+
+    Args:
+        queries: (Q, D) head entity in a document prefixed with relation and head name.
+        candidates: (C, D) entities.
+        positive: (Q,) long, the candidate that is the tail.
+        candidate_mask: (Q, C) bool, the candidates each query chooses from; the positive always counts, once.
+
+    Returns:
+        Mean over the queries; a zero that keeps the graph where there are none.
+    """
+    if len(queries) == 0:
+        return (queries.sum() + candidates.sum()) * 0.0
+    similarity = _cosine_similarity(queries, candidates) / temperature  # (Q, C)
+    chosen_from = candidate_mask.scatter(1, positive[:, None], True)
+    return F.cross_entropy(similarity.masked_fill(~chosen_from, -torch.inf), positive)
+
+
+def binary_relation_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """The paper's classification loss: binary cross-entropy averaged over pairs and relations, NA among them.
+
+    Args:
+        logits: (P, R).
+        targets: (P, R) bool, several relations may hold; column 0 (NA) marks pairs without a relation.
+    """
+    if len(logits) == 0:
+        return logits.sum() * 0.0
+    return F.binary_cross_entropy_with_logits(_at_least_float32(logits), targets.to(_at_least_float32(logits).dtype))
+
+
+def softmax_relation_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of each gold label against all labels that are not gold for its pair (arguments as above).
+
+    For a single label this is the ordinary softmax cross-entropy; a pair's other gold labels do not compete.
+    """
+    if len(logits) == 0:
+        return logits.sum() * 0.0
+    logits = _at_least_float32(logits)
+    pair, relation = targets.nonzero(as_tuple=True)
+    gold = logits[pair, relation]
+    others = logits.masked_fill(targets, -torch.inf).logsumexp(dim=1)
+    return (torch.logaddexp(gold, others[pair]) - gold).mean()
+
+
+def adaptive_threshold_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """ATLOP's loss (Zhou et al., AAAI 2021, section 3.3): NA's logit is each pair's own threshold.
+
+    Gold relations are pushed above it, all others below (arguments as above).
+    """
+    if len(logits) == 0:
+        return logits.sum() * 0.0
+    logits = _at_least_float32(logits)
+    threshold = torch.zeros_like(targets)
+    threshold[:, 0] = True
+    gold = targets & ~threshold
+    pair, relation = gold.nonzero(as_tuple=True)
+    above = logits.masked_fill(~(gold | threshold), -torch.inf).logsumexp(dim=1)
+    below = logits.masked_fill(gold, -torch.inf).logsumexp(dim=1)
+    return ((above[pair] - logits[pair, relation]).sum() + (below - logits[:, 0]).sum()) / len(logits)
+
+
+RELATION_LOSSES = {
+    "bce": binary_relation_loss,
+    "softmax": softmax_relation_loss,
+    "adaptive_threshold": adaptive_threshold_loss,
+}
+
+
+def relation_targets(
+    label_pair: torch.Tensor, label_relation: torch.Tensor, num_pairs: int, num_relations: int
+) -> torch.Tensor:
+    """Multi-hot targets from sparse labels; a pair without a label is NA.
+
+    Args:
+        label_pair, label_relation: (N,) pair and relation of each label.
+
+    Returns:
+        (P, R) bool.
+    """
+    targets = torch.zeros(num_pairs, num_relations, dtype=torch.bool, device=label_pair.device)
+    targets[label_pair, label_relation] = True
+    targets[:, 0] = ~targets.any(dim=1)
+    return targets
+
+
+def _cosine_similarity(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    with torch.autocast(left.device.type, enabled=False):
+        left, right = (F.normalize(_at_least_float32(side), dim=-1) for side in (left, right))
+        return left @ right.T
+
+
+def _at_least_float32(values: torch.Tensor) -> torch.Tensor:
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values

@@ -1,0 +1,53 @@
+"""From token vectors to entity vectors, as one sparse gather: no (pairs x tokens) map exists anywhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+
+def pool_entities(
+    hidden: torch.Tensor, token_index: torch.Tensor, token_weight: torch.Tensor, entity_offsets: torch.Tensor
+) -> torch.Tensor:
+    """Weighted sum of each entity's token vectors.
+
+    With the weights of [`mention_weights`] an entity is the mean over its mentions of the mean over their tokens
+    (FineCL, section 3).
+
+    Args:
+        hidden: (B, L, D) token vectors of the encoder.
+        token_index: (T,) positions in the flattened (B * L) tokens, entity by entity.
+        token_weight: (T,) weight of each of these tokens.
+        entity_offsets: (E,) where each entity's tokens start in `token_index`.
+
+    Returns:
+        (E, D) entity vectors; zeros for an entity without tokens.
+    """
+    flat = hidden.flatten(0, 1)
+    return F.embedding_bag(
+        token_index, flat, entity_offsets, mode="sum", per_sample_weights=token_weight.to(flat.dtype)
+    )
+
+
+def mention_weights(
+    start: np.ndarray, end: np.ndarray, entity: np.ndarray, num_entities: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Tokens, weights and offsets for [`pool_entities`] from the mentions' token spans.
+
+    Args:
+        start, end: (M,) token span [start, end) of each mention.
+        entity: (M,) entity of each mention, in any order.
+        num_entities: E; entities without a mention get an empty bag.
+
+    Returns:
+        token_index (T,), token_weight (T,) float32 summing to 1 over an entity, entity_offsets (E,).
+    """
+    order = np.argsort(entity, kind="stable")
+    start, length, entity = start[order], (end - start)[order], entity[order]
+    mentions = np.bincount(entity, minlength=num_entities)
+    tokens = np.bincount(entity, weights=length, minlength=num_entities).astype(np.int64)
+    before = np.cumsum(length) - length
+    token_index = np.arange(length.sum()) + np.repeat(start - before, length)
+    token_weight = np.repeat(1.0 / (length * mentions[entity]), length).astype(np.float32)
+    return token_index, token_weight, np.cumsum(tokens) - tokens

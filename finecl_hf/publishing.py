@@ -1,0 +1,146 @@
+"""What a finished run leaves behind: model, scores, predictions, a true model card, and the Hub."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shlex
+import sys
+from typing import Any
+
+from finecl_hf.arguments import DenoiseArguments, FineCLTrainingArguments, FinetuneArguments, ModelArguments
+from finecl_hf.configuration import FineCLConfig
+from finecl_hf.documents import NA, Document
+from finecl_hf.features import Truncation
+from finecl_hf.learning_order import Coverage
+from finecl_hf.model_card import FineCLCardData, TrainingData, changed_arguments, evaluation_results
+from finecl_hf.predictions import official_predictions
+from finecl_hf.sentence_formats import semeval_answer_lines
+from finecl_hf.trainers import FineCLTrainer, FinetuneTrainer
+
+
+logger = logging.getLogger(__name__)
+
+
+def relation_card(
+    config: FineCLConfig,
+    model_args: ModelArguments,
+    args: DenoiseArguments | FinetuneArguments,
+    data: TrainingData,
+    truncation: Truncation,
+) -> FineCLCardData:
+    """Facts known before training, for the card of a relation model or an adapter."""
+    fine_tuning = isinstance(args, FinetuneArguments)
+    return _card(
+        "lora_adapter" if fine_tuning and args.use_lora else "relation_model",
+        model_args,
+        args,
+        data,
+        truncation,
+        relations={
+            relation: (config.relation_names or {}).get(relation, "") for relation in config.label2id if relation != NA
+        },
+        loss=config.loss,
+        task=config.task,
+        head=config.head,
+        train_fraction=args.train_fraction if fine_tuning else None,
+    )
+
+
+def encoder_card(
+    model_args: ModelArguments,
+    args: FineCLTrainingArguments,
+    data: TrainingData,
+    truncation: Truncation,
+    coverage: Coverage | None,
+) -> FineCLCardData:
+    """Facts known before training, for the card of an encoder."""
+    return _card(
+        "encoder",
+        model_args,
+        args,
+        data,
+        truncation,
+        learning_order=os.path.basename(args.learning_order) if args.learning_order else None,
+        learning_order_coverage=coverage.share if coverage else None,
+        weight_scheme=args.weight_scheme,
+        weight_by=args.weight_by if args.learning_order else None,
+    )
+
+
+def record_scores(trainer: FinetuneTrainer, split: str, file: str, metrics: dict[str, float]) -> None:
+    """Saves and prints the figures of a split, and notes them for the model card."""
+    prefix = "test" if split == "test" else "eval"
+    trainer.log_metrics(prefix, metrics)
+    trainer.save_metrics(prefix, metrics)
+    if f"{prefix}_loss" not in metrics:
+        logger.info("%s has no labels: it is predicted, not scored.", file)
+        return
+    trainer.scores[split] = metrics
+    trainer.card_data.eval_results += evaluation_results(metrics, os.path.basename(file), split)
+    if split == "validation" and trainer.relation_model.config.task == "document":
+        trainer.card_data.threshold = trainer.relation_model.config.threshold
+
+
+def write_predictions(trainer: FinetuneTrainer, documents: list[Document], predictions: list[Any]) -> None:
+    """Writes `predictions.json` in DocRED's submission format; for sentences `predictions.txt`, SemEval's answer file."""
+    if not trainer.is_world_process_zero():
+        return
+    config = trainer.relation_model.config
+    if config.task == "sentence":
+        path = os.path.join(trainer.args.output_dir, "predictions.txt")
+        text = "".join(f"{line}\n" for line in semeval_answer_lines(documents, predictions))
+    else:
+        path = os.path.join(trainer.args.output_dir, "predictions.json")
+        text = json.dumps(official_predictions(documents, predictions, config), ensure_ascii=False)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    logger.info("Wrote %s.", path)
+
+
+def finish_run(trainer: FineCLTrainer, metrics: dict[str, float], argv: list[str]) -> None:
+    """Saves the model with its card, and pushes both with `--push_to_hub`."""
+    trainer.log_metrics("train", metrics)
+    trainer.save_metrics("train", metrics)
+    trainer.save_state()
+    trainer.card_data.training_time = metrics.get("train_runtime")
+    trainer.card_data.command = shlex.join(["python", os.path.basename(sys.argv[0] or "run.py"), *argv])
+    trainer.save_model()
+    trainer.create_model_card()
+    if trainer.args.push_to_hub:
+        trainer.push_to_hub()
+
+
+def _card(
+    kind: str,
+    model_args: ModelArguments,
+    args: FineCLTrainingArguments,
+    data: TrainingData,
+    truncation: Truncation,
+    **facts: Any,
+) -> FineCLCardData:
+    name = args.hub_model_id or os.path.basename(os.path.abspath(args.output_dir))
+    return FineCLCardData(
+        kind=kind,
+        model_name=name.split("/")[-1],
+        repo=args.hub_model_id or args.output_dir,
+        base_model=model_args.model_name_or_path,
+        datasets=[data],
+        truncated_mentions=truncation.lost_mentions,
+        total_mentions=truncation.mentions,
+        hyperparameters={
+            "learning_rate": args.learning_rate,
+            "epochs": args.num_train_epochs if args.max_steps < 0 else None,
+            "max_steps": args.max_steps if args.max_steps > 0 else None,
+            "documents_per_batch_and_device": args.per_device_train_batch_size,
+            "gradient_accumulation_steps": args.gradient_accumulation_steps,
+            "weight_decay": args.weight_decay,
+            "warmup_steps": args.warmup_steps,
+            "max_seq_length": truncation.max_length,
+            "entity_markers": model_args.entity_markers,
+        },
+        non_default_hyperparameters=changed_arguments(args),
+        seed=args.seed,
+        **facts,
+    )

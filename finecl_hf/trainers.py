@@ -1,0 +1,294 @@
+"""The three stages as `Trainer` subclasses: `compute_loss` is the paper's formula, the rest is the Trainer's own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from transformers import Trainer
+from transformers.trainer_utils import EvalLoopOutput
+
+from finecl_hf.callbacks import EpochCallback, LearningOrderCallback, judge_labels
+from finecl_hf.collators import RelationCollator
+from finecl_hf.documents import Document
+from finecl_hf.errors import FineCLError
+from finecl_hf.losses import entity_discrimination_loss, relation_discrimination_loss, relation_targets
+from finecl_hf.masked_lm import masked_lm_forward
+from finecl_hf.model_card import FineCLCardData, render_model_card
+from finecl_hf.pooling import pool_entities
+from finecl_hf.predictions import (
+    best_threshold,
+    document_candidates,
+    score_documents,
+    score_sentences,
+    sentence_labels,
+)
+from finecl_hf.sampling import PartnerBatchSampler
+
+
+logger = logging.getLogger(__name__)
+
+BOOKKEEPING = ("instance", "pair_counts", "entity_counts")  # fields of a RelationBatch that the model does not take
+
+
+class FineCLTrainer(Trainer):
+    """What the stages share: the epoch for collators, logging of loss components, the model card.
+
+    Args:
+        card_data: facts for the model card, filled in as the run goes on.
+    """
+
+    loss_is_scaled_for_ga = False  # compute_loss returns the mean of its micro-batch
+
+    def __init__(self, *args, card_data: FineCLCardData | None = None, **kwargs):
+        super().__init__(*args, **kwargs)
+        if self.args.n_gpu > 1:
+            raise FineCLError("Several GPUs are visible to one process; start one per GPU with `accelerate launch`.")
+        self.card_data = card_data
+        self.add_callback(EpochCallback(self.data_collator.epoch))
+        self._components: dict[str, list] = defaultdict(lambda: [0.0, 0])
+
+    def note(self, **components: torch.Tensor | float) -> None:
+        """Adds to the means that the next training log shows."""
+        for name, value in components.items():
+            entry = self._components[name]
+            entry[0] = entry[0] + (value.detach().float() if isinstance(value, torch.Tensor) else value)
+            entry[1] += 1
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs and self._components:  # training logs only
+            names = sorted(self._components)
+            sums = torch.tensor([[float(self._components[name][0]), self._components[name][1]] for name in names])
+            sums = self.accelerator.reduce(sums.to(self.args.device), reduction="sum")
+            logs.update({name: (total / count).item() for name, (total, count) in zip(names, sums, strict=True)})
+            self._components.clear()
+        super().log(logs, start_time)
+
+    def create_model_card(self, **kwargs: Any) -> None:
+        """Writes README.md into the output folder, in place of the Trainer's generic card."""
+        if self.card_data is not None and self.is_world_process_zero():
+            self.card_data.log_history = self.state.log_history
+            render_model_card(self.card_data).save(os.path.join(self.args.output_dir, "README.md"))
+
+
+class DenoiseTrainer(FineCLTrainer):
+    """Stage 1: trains a relation classifier on silver labels and records the order in which it learns them.
+
+    Args:
+        learning_order: the callback that keeps the table; every label in the training set has a row in it.
+    """
+
+    def __init__(self, *args, learning_order: LearningOrderCallback, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.learning_order = learning_order
+        learning_order.judge_corpus = self.judge_corpus
+        self.add_callback(learning_order)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        outputs = model(**{name: value for name, value in inputs.items() if name not in BOOKKEEPING})
+        if model.training and self.learning_order.mode == "batch":
+            self._observe(inputs, outputs.logits)
+        return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def judge_corpus(self) -> None:
+        """One evaluation pass over the training corpus, dropout off (the paper's epoch-based order)."""
+        model = self.model_wrapped
+        model.eval()
+        for inputs in self.get_eval_dataloader(self.train_dataset):
+            inputs = self._prepare_inputs(inputs)
+            with torch.no_grad(), self.accelerator.autocast():
+                outputs = model(**{name: value for name, value in inputs.items() if name not in BOOKKEEPING})
+            self._observe(inputs, outputs.logits)
+        model.train()
+
+    def train(self, resume_from_checkpoint: str | None = None, **kwargs):
+        if resume_from_checkpoint:
+            self.learning_order.load(resume_from_checkpoint)
+        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        super().save_model(output_dir, _internal_call=_internal_call)
+        # Into the checkpoint before its trainer_state.json, which marks it as complete.
+        if output_dir and _CHECKPOINT.fullmatch(os.path.basename(output_dir)):
+            self.learning_order.save(output_dir, write=self.args.should_save)
+
+    def _observe(self, inputs: dict[str, Any], logits: torch.Tensor) -> None:
+        pair, relation = inputs["label_pair"], inputs["label_relation"]
+        targets = relation_targets(pair, relation, *logits.shape)
+        loss = self.accelerator.unwrap_model(self.model).config.loss
+        self.learning_order.observe(inputs["instance"], *judge_labels(logits, pair, relation, targets, loss))
+
+
+class PretrainTrainer(FineCLTrainer):
+    """Stage 2: L = L_RD + L_ED + L_MLM on a plain `AutoModelForMaskedLM` (FineCL, section 3.2).
+
+    Args:
+        temperature: of both contrastive terms (paper: 0.05).
+        usable: document (N,) and relation (N,) of each fact that may be an anchor, to batch documents that share a
+            relation; None draws documents independently.
+    """
+
+    def __init__(self, *args, temperature: float = 0.05, usable: tuple | None = None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.temperature, self.usable = temperature, usable
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        hidden, token_logits = masked_lm_forward(
+            model,
+            inputs["input_ids"],
+            inputs["attention_mask"],
+            inputs["masked"],
+            self.accelerator.unwrap_model(model),
+        )
+        entities = pool_entities(
+            hidden, inputs["token_index"], inputs["token_weight"], inputs["entity_offsets"]
+        )  # (E, D)
+        relation_loss = relation_discrimination_loss(
+            entities[inputs["pairs"]].flatten(1),  # (N, 2 D)
+            inputs["weights"],
+            inputs["positive_mask"],
+            inputs["negative_mask"],
+            self.temperature,
+        )
+        entity_loss = entity_discrimination_loss(
+            entities[inputs["queries"]], entities, inputs["positives"], inputs["candidate_mask"], self.temperature
+        )
+        mlm_loss = masked_token_loss(token_logits, inputs["masked_labels"])
+        self._note_batch(inputs, loss_rd=relation_loss, loss_ed=entity_loss, loss_mlm=mlm_loss)
+        loss = relation_loss + entity_loss + mlm_loss
+        return (loss, {"logits": token_logits}) if return_outputs else loss
+
+    def get_train_dataloader(self) -> DataLoader:
+        if self.usable is None:
+            return super().get_train_dataloader()
+        sampler = PartnerBatchSampler(
+            *self.usable,
+            num_documents=len(self.train_dataset),
+            batch_size=self.args.train_batch_size,
+            seed=self.args.data_seed if self.args.data_seed is not None else self.args.seed,
+            epoch=self.data_collator.epoch,
+        )
+        loader = DataLoader(
+            self.train_dataset,
+            batch_sampler=sampler,
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        return self.accelerator.prepare(loader)
+
+    def _note_batch(self, inputs: dict[str, Any], **losses: torch.Tensor) -> None:
+        learned = inputs["learned"]
+        anchors = inputs["positive_mask"].any(dim=1).sum()
+        negatives = inputs["negative_mask"].sum() / anchors.clamp(min=1)
+        mean_weight = inputs["weights"][:learned].mean() if learned else 0.0
+        # One partner each: the share of instances that have one is the number of positives per instance.
+        positives = inputs["positive_mask"].sum() / max(learned, 1)
+        self.note(**losses, mean_weight=mean_weight, positives=positives, anchors=anchors, negatives=negatives)
+
+
+def masked_token_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy (M, V) against (M,); a zero that keeps the graph where nothing was masked."""
+    return nn.functional.cross_entropy(logits.float(), labels) if len(labels) else logits.sum() * 0.0
+
+
+class FinetuneTrainer(FineCLTrainer):
+    """Stage 3: trains and evaluates a relation model, full or LoRA, on documents or sentences.
+
+    Evaluation sets are [`LabelledFeatures`]. [`evaluate`] fits the decision threshold and writes it to the model's
+    config; [`predict`] uses it as it stands, and scores nothing where the documents have no labels.
+
+    Args:
+        train_documents: for Ign F1; None leaves it equal to F1.
+    """
+
+    def __init__(self, *args, train_documents: list[Document] | None = None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.train_documents = train_documents
+        self.scores: dict[str, dict[str, float]] = {}  # final figures of each split, for the caller and the card
+        # Evaluation judges every pair, training only a sample of the NA pairs.
+        self.evaluation_collator = RelationCollator(self.data_collator.pad_token_id)
+
+    @property
+    def relation_model(self):
+        """The relation model inside wrappers and adapters."""
+        model = self.accelerator.unwrap_model(self.model)
+        return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        outputs = model(**{name: value for name, value in inputs.items() if name not in BOOKKEEPING})
+        return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        super().save_model(output_dir, _internal_call=_internal_call)
+        if self.args.should_save and self.args.use_lora:  # an adapter's folder holds its head's configuration, too
+            self.relation_model.config.save_pretrained(output_dir or self.args.output_dir)
+
+    def get_eval_dataloader(self, eval_dataset=None) -> DataLoader:
+        return self._with_evaluation_collator(super().get_eval_dataloader, eval_dataset)
+
+    def get_test_dataloader(self, test_dataset) -> DataLoader:
+        return self._with_evaluation_collator(super().get_test_dataloader, test_dataset)
+
+    def evaluation_loop(
+        self, dataloader, description, prediction_loss_only=None, ignore_keys=None, metric_key_prefix="eval"
+    ) -> EvalLoopOutput:
+        """As the Trainer's, but gathers one Python object a document: flat pair tensors would lose their last rows."""
+        model = self.model_wrapped
+        model.eval()
+        self.callback_handler.eval_dataloader = dataloader
+        config = self.relation_model.config
+        decode = sentence_labels if config.task == "sentence" else document_candidates
+        rows = []
+        for inputs in dataloader:
+            inputs = self._prepare_inputs(inputs)
+            with torch.no_grad(), self.accelerator.autocast():
+                loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
+            decoded = [(row, float(loss)) for row in decode(outputs.logits, inputs, config)]
+            rows += self.accelerator.gather_for_metrics(decoded, use_gather_object=True)
+            self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
+        documents = dataloader.dataset.documents
+        predictions = [row for row, _ in rows]
+        metrics = self._score(documents, predictions, fit=metric_key_prefix == "eval")
+        if metrics:
+            metrics["loss"] = sum(loss for _, loss in rows) / len(rows)
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
+        return EvalLoopOutput(predictions=predictions, label_ids=None, metrics=metrics, num_samples=len(rows))
+
+    def _score(self, documents: list[Document], predictions: list, fit: bool) -> dict[str, float]:
+        config = self.relation_model.config
+        if not all(document.labelled for document in documents):
+            return {}
+        if config.task == "sentence":
+            return score_sentences(documents, predictions)
+        if fit:
+            config.threshold = float(best_threshold(documents, predictions, config))
+        scores = score_documents(documents, predictions, config, self.train_documents)
+        return {**scores, "threshold": config.threshold}
+
+    def _with_evaluation_collator(self, make, dataset) -> DataLoader:
+        training_collator, self.data_collator = self.data_collator, self.evaluation_collator
+        try:
+            return make(dataset)
+        finally:
+            self.data_collator = training_collator
+
+
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+
+
+def last_checkpoint(output_dir: str) -> str | None:
+    """The newest complete checkpoint in a folder; incomplete ones (a run killed while saving) are named and ignored."""
+    folders = [path for path in Path(output_dir).glob("checkpoint-*") if _CHECKPOINT.fullmatch(path.name)]
+    for folder in sorted(folders, key=lambda path: int(path.name.split("-")[1]), reverse=True):
+        if (folder / "trainer_state.json").exists():  # written last
+            return str(folder)
+        logger.warning("%s is incomplete and is ignored.", folder)
+    return None

@@ -1,0 +1,90 @@
+"""Stage 1: train a relation classifier on silver labels and record the order in which it learns them.
+
+    python run_denoise.py --model_name_or_path bert-base-uncased --train_file silver.json --rel_info rel_info.json \\
+        --output_dir outputs/denoise
+
+Writes `learning_order.parquet` (one row a label, with the epoch it was learned in and the dynamics of each epoch) and the
+classifier to the output folder. Run it under `accelerate launch` for several processes; started again after an
+interruption, it resumes from the last checkpoint. `--preset paper` is the published recipe.
+"""
+
+import os
+import sys
+
+from finecl_hf.arguments import DataArguments, DenoiseArguments, ModelArguments, parse_arguments, run_script
+
+
+def main(argv=None):
+    model_args, data_args, args = parse_arguments((ModelArguments, DataArguments, DenoiseArguments), argv)
+
+    from finecl_hf import (
+        DenoiseTrainer,
+        FineCLConfig,
+        FineCLForRelationExtraction,
+        LearningOrder,
+        LearningOrderCallback,
+    )
+    from finecl_hf.callbacks import TABLE
+    from finecl_hf.collators import RelationCollator
+    from finecl_hf.corpus import iter_corpus, relation_counts
+    from finecl_hf.loading import (
+        instance_ids,
+        label_set,
+        load_encoder_tokenizer,
+        load_features,
+        load_training_corpus,
+        read_relation_names,
+        start_run,
+        training_data,
+        with_fact_column,
+    )
+    from finecl_hf.publishing import finish_run, relation_card
+    from finecl_hf.trainers import last_checkpoint
+
+    # Documents and label set
+    start_run(args)
+    names = read_relation_names(data_args.rel_info)
+    corpus = load_training_corpus(data_args, args)
+    counts = relation_counts(corpus)
+    label2id = label_set(counts, names, fixed=False)
+
+    # Features, each label with its row in the learning order
+    tokenizer, max_length = load_encoder_tokenizer(model_args)
+    features, truncation = load_features(corpus, tokenizer, label2id, max_length, model_args, data_args, args)
+    order = LearningOrder.for_documents(iter_corpus(corpus))
+    features = with_fact_column(features, "instance", order.lookup(instance_ids(features)))
+
+    # Model
+    config = FineCLConfig(
+        label2id=label2id,
+        id2label={i: relation for relation, i in label2id.items()},
+        relation_names=names,
+        loss=args.loss,
+        max_seq_length=max_length,
+        entity_markers=model_args.entity_markers,
+    )
+    model = FineCLForRelationExtraction.from_encoder(
+        model_args.model_name_or_path, config, model_args.torch_dtype, revision=model_args.model_revision
+    )
+
+    # Training
+    trainer = DenoiseTrainer(
+        model=model,
+        args=args,
+        train_dataset=features.with_format("numpy", columns=[c for c in features.column_names if c != "instance_id"]),
+        data_collator=RelationCollator(tokenizer.pad_token_id, args.na_ratio, args.seed),
+        processing_class=tokenizer,
+        learning_order=LearningOrderCallback(order, args.order_mode),
+        card_data=relation_card(config, model_args, args, training_data(data_args, corpus, counts), truncation),
+    )
+    result = trainer.train(resume_from_checkpoint=last_checkpoint(args.output_dir))
+    order = trainer.learning_order.order
+    if trainer.is_world_process_zero():
+        print(order.summary())
+        print(f"Wrote {os.path.join(args.output_dir, TABLE)}")
+    finish_run(trainer, result.metrics, argv if argv is not None else sys.argv[1:])
+    return order
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,110 @@
+"""Stage 3: fine-tune a relation extractor on gold labels, fully or with LoRA.
+
+Documents (DocRED, Re-DocRED, or your own in that format):
+
+    python run_finetune.py --model_name_or_path outputs/encoder --train_file train.json --validation_file dev.json \\
+        --test_file test.json --rel_info rel_info.json --output_dir outputs/extractor
+
+Sentences (SemEval-2010 Task 8, TACRED, FewRel, OpenNRE), adapters only, a tenth of the data:
+
+    python run_finetune.py --task sentence --model_name_or_path outputs/encoder --train_file TRAIN_FILE.TXT \\
+        --test_file TEST_FILE_FULL.TXT --train_fraction 0.1 --use_lora --output_dir outputs/semeval
+
+The decision threshold is fitted on the validation file. Predictions for the test file go to `predictions.json` (DocRED's
+submission format) or `predictions.txt` (SemEval's answer format); a file without labels is predicted, never scored.
+"""
+
+import sys
+
+from finecl_hf.arguments import (
+    DataArguments,
+    EvaluationArguments,
+    FinetuneArguments,
+    ModelArguments,
+    parse_arguments,
+    run_script,
+)
+
+
+def main(argv=None):
+    model_args, data_args, eval_args, args = parse_arguments(
+        (ModelArguments, DataArguments, EvaluationArguments, FinetuneArguments), argv
+    )
+
+    from finecl_hf import FineCLConfig, FineCLForRelationExtraction, FinetuneTrainer
+    from finecl_hf.collators import RelationCollator
+    from finecl_hf.corpus import check_corpus, documents_of, relation_counts, sample_fraction
+    from finecl_hf.loading import (
+        label_set,
+        load_encoder_tokenizer,
+        load_evaluation_set,
+        load_features,
+        load_training_corpus,
+        read_relation_names,
+        start_run,
+        training_data,
+    )
+    from finecl_hf.lora import add_adapters
+    from finecl_hf.publishing import finish_run, record_scores, relation_card, write_predictions
+    from finecl_hf.trainers import last_checkpoint
+
+    # Documents and label set
+    start_run(args)
+    names = read_relation_names(data_args.rel_info)
+    everything = load_training_corpus(data_args, args)
+    label2id = label_set(relation_counts(everything), names, fixed=True)
+    check_corpus(everything, label2id, args.task, data_args.train_source)
+    corpus = sample_fraction(everything, args.train_fraction, args.seed)
+
+    # Features
+    tokenizer, max_length = load_encoder_tokenizer(model_args)
+    encode = (tokenizer, label2id, max_length, model_args, data_args, args)
+    features, truncation = load_features(corpus, *encode)
+    validation = load_evaluation_set(eval_args.validation_file, eval_args.max_eval_samples, "validation", *encode)
+    test = load_evaluation_set(eval_args.test_file, eval_args.max_predict_samples, "test", *encode)
+
+    # Model
+    config = FineCLConfig(
+        label2id=label2id,
+        id2label={i: relation for relation, i in label2id.items()},
+        relation_names=names,
+        task=args.task,
+        head=args.head,
+        loss=args.loss,
+        max_seq_length=max_length,
+        entity_markers=model_args.entity_markers,
+    )
+    model = FineCLForRelationExtraction.from_encoder(
+        model_args.model_name_or_path, config, model_args.torch_dtype, revision=model_args.model_revision
+    )
+    if args.use_lora:
+        model = add_adapters(model, model_args.model_name_or_path, args.lora_r, args.lora_alpha, args.lora_dropout)
+
+    # Training
+    trainer = FinetuneTrainer(
+        model=model,
+        args=args,
+        train_dataset=features.with_format("numpy", columns=[c for c in features.column_names if c != "instance_id"]),
+        eval_dataset=validation,
+        data_collator=RelationCollator(tokenizer.pad_token_id, args.na_ratio, args.seed),
+        processing_class=tokenizer,
+        train_documents=documents_of(corpus),
+        card_data=relation_card(
+            config, model_args, args, training_data(data_args, corpus, relation_counts(corpus)), truncation
+        ),
+    )
+    result = trainer.train(resume_from_checkpoint=last_checkpoint(args.output_dir))
+
+    # Evaluation: the threshold is fitted on validation, then used on test
+    if validation is not None:
+        record_scores(trainer, "validation", eval_args.validation_file, trainer.evaluate())
+    if test is not None:
+        output = trainer.predict(test)
+        record_scores(trainer, "test", eval_args.test_file, output.metrics)
+        write_predictions(trainer, test.documents, output.predictions)
+    finish_run(trainer, result.metrics, argv if argv is not None else sys.argv[1:])
+    return {name: value for results in trainer.scores.values() for name, value in results.items()}
+
+
+if __name__ == "__main__":
+    run_script(main)

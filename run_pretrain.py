@@ -1,0 +1,87 @@
+"""Stage 2: contrastive pre-training in which reliable labels weigh more (L = L_RD + L_ED + L_MLM).
+
+    python run_pretrain.py --model_name_or_path bert-base-uncased --train_file silver.json --rel_info rel_info.json \\
+        --learning_order outputs/denoise/learning_order.parquet --output_dir outputs/encoder
+
+The output folder is a plain encoder: `AutoModel.from_pretrained("outputs/encoder")`. `--weight_scheme uniform` is the
+unweighted baseline (ERICA) and needs no learning order.
+"""
+
+import logging
+import sys
+
+from finecl_hf.arguments import DataArguments, ModelArguments, PretrainArguments, parse_arguments, run_script
+
+
+logger = logging.getLogger("finecl_hf.run_pretrain")
+
+
+def main(argv=None):
+    model_args, data_args, args = parse_arguments((ModelArguments, DataArguments, PretrainArguments), argv)
+
+    from finecl_hf import PretrainTrainer
+    from finecl_hf.corpus import relation_counts
+    from finecl_hf.loading import (
+        fact_weights,
+        label_set,
+        load_encoder_tokenizer,
+        load_features,
+        load_training_corpus,
+        read_relation_names,
+        start_run,
+        training_data,
+        usable_facts,
+        with_fact_column,
+    )
+    from finecl_hf.masked_lm import load_masked_lm
+    from finecl_hf.pretrain_collator import PretrainCollator
+    from finecl_hf.publishing import encoder_card, finish_run
+    from finecl_hf.trainers import last_checkpoint
+
+    # Documents and label set
+    start_run(args)
+    names = read_relation_names(data_args.rel_info)
+    corpus = load_training_corpus(data_args, args)
+    counts = relation_counts(corpus)
+    label2id = label_set(counts, names, fixed=False)
+
+    # Features, each label with its weight
+    tokenizer, max_length = load_encoder_tokenizer(model_args)
+    features, truncation = load_features(corpus, tokenizer, label2id, max_length, model_args, data_args, args)
+    weights, coverage = fact_weights(features, args)
+    features = with_fact_column(features, "weight", weights)
+
+    # Model
+    model, has_head = load_masked_lm(
+        model_args.model_name_or_path, model_args.torch_dtype, revision=model_args.model_revision
+    )
+    if not has_head:
+        logger.warning("%s has no MLM head: a new one is started.", model_args.model_name_or_path)
+
+    # Training
+    trainer = PretrainTrainer(
+        model=model,
+        args=args,
+        train_dataset=features.with_format("numpy", columns=[c for c in features.column_names if c != "instance_id"]),
+        data_collator=PretrainCollator.for_tokenizer(
+            tokenizer,
+            relation_names=[names.get(relation, relation) for relation in label2id],
+            max_length=max_length,
+            na_pairs=args.na_pairs,
+            na_weight=args.na_weight,
+            max_negatives=args.max_negatives,
+            mask_share=args.mlm_probability,
+            seed=args.seed,
+        ),
+        processing_class=tokenizer,
+        temperature=args.temperature,
+        usable=usable_facts(features) if args.pair_documents else None,
+        card_data=encoder_card(model_args, args, training_data(data_args, corpus, counts), truncation, coverage),
+    )
+    result = trainer.train(resume_from_checkpoint=last_checkpoint(args.output_dir))
+    finish_run(trainer, result.metrics, argv if argv is not None else sys.argv[1:])
+    return result.metrics
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,87 @@
+"""Fixtures shared by all tests. Set before the first Hugging Face import: nothing here may reach a network."""
+
+import os
+import tempfile
+
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="finecl_hf_home_")
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from finecl_hf.documents import Document
+from tests.tiny_models import build_bert, build_roberta
+
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def bert_folder(tmp_path_factory):
+    return build_bert(tmp_path_factory.mktemp("tiny_bert"))
+
+
+@pytest.fixture(scope="session")
+def roberta_folder(tmp_path_factory):
+    return build_roberta(tmp_path_factory.mktemp("tiny_roberta"))
+
+
+@pytest.fixture(scope="session")
+def bert_tokenizer(bert_folder):
+    return AutoTokenizer.from_pretrained(bert_folder)
+
+
+@pytest.fixture(scope="session")
+def roberta_tokenizer(roberta_folder):
+    return AutoTokenizer.from_pretrained(roberta_folder)
+
+
+@pytest.fixture
+def ada():
+    """Two sentences, four entities (one with two mentions), three facts of which two join the same pair."""
+    return Document.from_dict(
+        {
+            "title": "Ada",
+            "sents": [
+                "Ada Lovelace was born in London , the capital of England .".split(),
+                "Lovelace worked with Charles Babbage .".split(),
+            ],
+            "vertexSet": [
+                [
+                    {"name": "Ada Lovelace", "sent_id": 0, "pos": [0, 2], "type": "PER"},
+                    {"name": "Lovelace", "sent_id": 1, "pos": [0, 1], "type": "PER"},
+                ],
+                [{"name": "London", "sent_id": 0, "pos": [5, 6], "type": "LOC"}],
+                [{"name": "England", "sent_id": 0, "pos": [10, 11], "type": "LOC"}],
+                [{"name": "Charles Babbage", "sent_id": 1, "pos": [3, 5], "type": "PER"}],
+            ],
+            "labels": [
+                {"h": 0, "t": 1, "r": "born in", "evidence": [0]},
+                {"h": 1, "t": 2, "r": "located in", "evidence": [0]},
+                {"h": 1, "t": 2, "r": "capital of", "evidence": [0]},
+            ],
+        }
+    )
+
+
+@pytest.fixture
+def curie():
+    """One sentence, three entities, two facts; shares the relation `born in` with `ada`."""
+    return Document.from_dict(
+        {
+            "title": "Curie",
+            "sents": ["Marie Curie , a physicist , was born in Warsaw and died in France .".split()],
+            "vertexSet": [
+                [{"name": "Marie Curie", "sent_id": 0, "pos": [0, 2], "type": "PER"}],
+                [{"name": "Warsaw", "sent_id": 0, "pos": [9, 10], "type": "LOC"}],
+                [{"name": "France", "sent_id": 0, "pos": [13, 14], "type": "LOC"}],
+            ],
+            "labels": [
+                {"h": 0, "t": 1, "r": "born in", "evidence": [0]},
+                {"h": 0, "t": 2, "r": "died in", "evidence": [0]},
+            ],
+        }
+    )

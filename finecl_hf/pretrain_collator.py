@@ -118,7 +118,7 @@ class PretrainCollator:
             "token_index": entities.token_index,
             "token_weight": entities.token_weight,
             "entity_offsets": entities.offsets,
-            **self._instances(rows, entities.base),
+            **self._instances(rows, entities.base[: len(rows)]),
             **_queries(queries, entities.base[len(rows) :], len(entities.offsets)),
         }
         tensors = {

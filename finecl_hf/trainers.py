@@ -185,13 +185,14 @@ class PretrainTrainer(FineCLTrainer):
         return self.accelerator.prepare(loader)
 
     def _note_batch(self, inputs: dict[str, Any], **losses: torch.Tensor) -> None:
-        learned = inputs["learned"]
-        anchors = inputs["positive_mask"].any(dim=1).sum()
-        negatives = inputs["negative_mask"].sum() / anchors.clamp(min=1)
-        mean_weight = inputs["weights"][:learned].mean() if learned else 0.0
-        # One partner each: the share of instances that have one is the number of positives per instance.
-        positives = inputs["positive_mask"].sum() / max(learned, 1)
-        self.note(**losses, mean_weight=mean_weight, positives=positives, anchors=anchors, negatives=negatives)
+        learned = max(inputs["learned"], 1)  # every learned instance may be an anchor, if it finds a partner
+        anchors = inputs["positive_mask"].any(dim=1)
+        self.note(
+            **losses,
+            mean_weight=inputs["weights"][: inputs["learned"]].sum() / learned,
+            positives_per_anchor=inputs["positive_mask"].sum() / learned,
+            negatives_per_anchor=inputs["negative_mask"][anchors].sum() / anchors.sum().clamp(min=1),
+        )
 
 
 def masked_token_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -116,7 +116,7 @@ def summarise_problems(problems: list[DocumentError], total: int, source: str | 
         How many are invalid, the first problem in full, the most frequent kinds, and what to do.
     """
     go_on = "`--skip_invalid` goes on without them, " if len(problems) < total else ""
-    kinds = Counter(_kind_of_problem(problem) for problem in problems).most_common()
+    kinds = Counter(kind_of_problem(problem) for problem in problems).most_common()
     counts = "; ".join(f"{count} x {kind}" for kind, count in kinds[:5])
     if len(kinds) > 5:
         counts += f"; and {len(kinds) - 5} other kinds"
@@ -381,7 +381,7 @@ def _write_parquet(documents: Iterable[Document], file: BinaryIO) -> None:
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))
 
 
-def _kind_of_problem(problem: DocumentError) -> str:
+def kind_of_problem(problem: DocumentError) -> str:
     """The problem without its particulars, so that a thousand alike count as one kind."""
     field = re.sub(r"\[\d+\]", "[]", problem.field)
     message = re.sub(r"\"[^\"]*\"?|`[^`]*`?", "...", problem.message)

@@ -1,0 +1,218 @@
+"""The `finecl-hf` command: checks, converts, makes and scores the files that pass between the stages.
+
+Each subcommand imports what it needs when it runs, so that `--help` is instant; none needs torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from finecl_hf import __version__
+from finecl_hf.errors import DocumentError, FineCLError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one subcommand. Returns the exit status: 1 if `validate` found problems, 2 for a mistake in the input."""
+    args = make_parser().parse_args(argv)
+    try:
+        status = args.run(args) or 0
+        sys.stdout.flush()  # a closed pipe shows here at the latest
+        return status
+    except FineCLError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except BrokenPipeError:  # `finecl-hf validate FILE | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}.", file=sys.stderr)
+    return 2
+
+
+def make_parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="finecl-hf", description="Files of relation extraction from noisy labels.")
+    parser.add_argument("--version", action="version", version=f"finecl_hf {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(run, name, text):
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        return sub
+
+    sub = command(validate, "validate", "List every problem of a file of documents.")
+    sub.add_argument("file", help="a file in any supported format, or a Hub dataset id")
+    sub.add_argument("--format", help="format of the file, where its content does not tell")
+    sub.add_argument("--split", help="split of a Hub dataset")
+
+    sub = command(convert, "convert", "Convert documents from any supported format to DocRED's JSON or parquet.")
+    sub.add_argument("input", help="a file in any supported format, or a Hub dataset id")
+    sub.add_argument("output", help="ends in .json, .jsonl, .json.gz, .jsonl.gz or .parquet")
+    sub.add_argument("--format", help="format of the input, where its content does not tell")
+    sub.add_argument("--split", help="split of a Hub dataset")
+    sub.add_argument("--skip_invalid", action="store_true", help="leave invalid documents out")
+
+    sub = command(project, "project", "Label documents by the facts of other documents (distant supervision).")
+    sub.add_argument("--documents", required=True, help="documents to label; labels in them are ignored")
+    sub.add_argument("--knowledge_base", required=True, help="documents whose facts are projected, by entity name")
+    sub.add_argument("--output", required=True, help="where to write the silver documents")
+
+    sub = command(flip, "flip", "Replace a share of the labels: noise of known truth, for measurements.")
+    sub.add_argument("input", help="correctly labelled documents")
+    sub.add_argument("output", help="where to write the noisy documents")
+    sub.add_argument("--rate", type=float, required=True, help="share of the labels to flip, 0 to 1")
+    sub.add_argument("--kind", choices=["uniform", "pair"], default="uniform", help="to any relation, or to the next")
+    sub.add_argument("--seed", type=int, default=0, help="another seed flips other labels")
+    sub.add_argument("--truth", help="where to write {instance id: whether the label is still right}")
+
+    sub = command(merge_orders, "merge-orders", "Merge the learning orders of a corpus's shards.")
+    sub.add_argument("output", help="ends in .parquet, or in .json for the original's format")
+    sub.add_argument("inputs", nargs="+", metavar="input", help="learning orders, parquet or JSON")
+    sub.add_argument(
+        "--on_conflict", choices=["raise", "min"], default="raise", help="an id in two: error, or the earlier epoch"
+    )
+
+    sub = command(synthesize, "synthesize", "Generate an example corpus whose label noise is known.")
+    sub.add_argument("folder", help="where to write it")
+    sub.add_argument("--num_documents", type=int, default=600, help="silver documents")
+    sub.add_argument("--seed", type=int, default=0, help="another seed, another world")
+
+    sub = command(score, "score", "Score predictions in DocRED's submission format.")
+    sub.add_argument("predictions", help="JSON list of {title, h_idx, t_idx, r}")
+    sub.add_argument("gold", help="labelled documents")
+    sub.add_argument("--train_file", help="training documents, whose facts Ign F1 ignores")
+    return parser
+
+
+def validate(args: Namespace) -> int:
+    from finecl_hf.readers import iter_documents, kind_of_problem
+
+    valid = entities = mentions = 0
+    relations: Counter[str] = Counter()
+    kinds: Counter[str] = Counter()
+    items = iter_documents(args.file, format=args.format, split=args.split)
+    for item in _with_last_words(items):
+        if isinstance(item, DocumentError):
+            print(item)
+            kinds[kind_of_problem(item)] += 1
+            continue
+        valid += 1
+        entities += len(item.entities)
+        mentions += sum(map(len, item.entities))
+        relations.update(fact.relation for fact in item.relations)
+    print(
+        f"{args.file}: {valid:,} valid documents with {entities:,} entities, {mentions:,} mentions and "
+        f"{relations.total():,} facts of {len(relations):,} relations; {kinds.total():,} problems."
+    )
+    for kind, count in kinds.most_common():
+        print(f"{count:>8,} x {kind}")
+    return 1 if kinds else 0
+
+
+def convert(args: Namespace) -> None:
+    from finecl_hf.readers import iter_documents, write_documents
+
+    skipped = written = 0
+
+    def documents():
+        nonlocal skipped, written
+        for item in iter_documents(args.input, format=args.format, split=args.split):
+            if not isinstance(item, DocumentError):
+                written += 1
+                yield item
+            elif not args.skip_invalid:
+                raise item
+            else:
+                skipped += 1
+        if not written:
+            raise FineCLError(f"{args.input}: all {skipped} documents are invalid; run `finecl-hf validate` on it.")
+
+    write_documents(documents(), args.output)
+    print(
+        f"Wrote {written:,} documents to {args.output}" + (f"; left out {skipped:,} as invalid." if skipped else ".")
+    )
+
+
+def project(args: Namespace) -> None:
+    from finecl_hf import distant
+    from finecl_hf.readers import read_documents, write_documents
+
+    knowledge_base = distant.KnowledgeBase.from_documents(read_documents(args.knowledge_base))
+    silver = distant.project(read_documents(args.documents), knowledge_base)
+    write_documents(silver, args.output)
+    relations = Counter(fact.relation for document in silver for fact in document.relations)
+    labelled = sum(bool(document.relations) for document in silver)
+    print(
+        f"Wrote {len(silver):,} documents, {labelled:,} of them with labels, to {args.output}: "
+        f"{relations.total():,} labels of {len(relations):,} relations."
+    )
+    for relation, count in relations.most_common():
+        print(f"{count:>8,} {relation}")
+
+
+def flip(args: Namespace) -> None:
+    from finecl_hf.distant import flip_labels
+    from finecl_hf.readers import read_documents, write_documents
+
+    noisy, is_clean = flip_labels(read_documents(args.input), args.rate, args.kind, args.seed)
+    write_documents(noisy, args.output)
+    if args.truth:
+        Path(args.truth).write_text(json.dumps(is_clean, ensure_ascii=False), encoding="utf-8")
+    flipped = len(is_clean) - sum(is_clean.values())
+    print(f"Flipped {flipped:,} of {len(is_clean):,} labels; wrote {len(noisy):,} documents to {args.output}.")
+
+
+def merge_orders(args: Namespace) -> None:
+    from finecl_hf.learning_order import LearningOrder
+
+    merged = LearningOrder.merge([LearningOrder.read(path) for path in args.inputs], args.on_conflict)
+    merged.write(args.output)
+    print(merged.summary())
+    print(f"Wrote {args.output}")
+
+
+def synthesize(args: Namespace) -> None:
+    from finecl_hf.synthetic import generate_corpus, write_corpus
+
+    corpus = generate_corpus(num_documents=args.num_documents, seed=args.seed)
+    write_corpus(corpus, args.folder)
+    for name, value in corpus.statistics().items():
+        print(f"{name.replace('_', ' '):<24}{value:>8,.5g}")
+    print(f"Wrote {args.folder}")
+
+
+def score(args: Namespace) -> None:
+    from finecl_hf.metrics import docred_scores
+    from finecl_hf.readers import read_documents
+
+    try:
+        predictions = json.loads(Path(args.predictions).read_bytes())
+    except ValueError as error:
+        raise FineCLError(f"{args.predictions}: cannot be read as JSON ({error}).") from error
+    if not isinstance(predictions, list):
+        raise FineCLError(f"{args.predictions}: expected a list of {{title, h_idx, t_idx, r}}.")
+    gold = read_documents(args.gold)
+    if not any(document.labelled for document in gold):
+        raise FineCLError(f"{args.gold}: the documents have no labels to score against; name a labelled file.")
+    train = read_documents(args.train_file) if args.train_file else None
+    print(json.dumps(docred_scores(predictions, gold, train), indent=2))
+
+
+def _with_last_words(items: Iterator) -> Iterator:
+    """The items; an error that stops the reader after some of them, such as a file cut off, is one more item."""
+    started = False
+    try:
+        for item in items:
+            started = True
+            yield item
+    except DocumentError as error:
+        if not started:
+            raise
+        yield error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,217 @@
+"""The `finecl-hf` command: results, exit statuses, and a quick start."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+import finecl_hf
+from finecl_hf.cli import main
+from finecl_hf.distant import flip_labels
+from finecl_hf.learning_order import LearningOrder
+from finecl_hf.metrics import docred_scores
+from finecl_hf.readers import read_documents, write_documents
+
+
+@pytest.fixture
+def gold(tmp_path, ada, curie):
+    write_documents([ada, curie], tmp_path / "gold.json")
+    return str(tmp_path / "gold.json")
+
+
+@pytest.fixture
+def broken(tmp_path, ada, curie):
+    """Documents 1, 2 and 3 of 5 are invalid, two of them alike."""
+    records = [ada.to_dict(), {"title": "b"}, {"title": "c"}, {**ada.to_dict(), "title": "d"}, curie.to_dict()]
+    records[3]["vertexSet"] = []
+    (tmp_path / "broken.json").write_text(json.dumps(records))
+    return str(tmp_path / "broken.json")
+
+
+def test_help_needs_no_torch():
+    code = (
+        "import sys\nfrom finecl_hf.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit as end: assert end.code == 0\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'pyarrow', 'numpy'} & set(sys.modules)\nassert not heavy, heavy"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    names = ("validate", "convert", "project", "flip", "merge-orders", "synthesize", "score")
+    assert all(f"\n    {name}" in shown for name in names)
+
+
+def test_version_is_the_package_version(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"finecl_hf {finecl_hf.__version__}\n"
+
+
+@pytest.mark.parametrize("argv", [[], ["no-such-command"], ["flip", "a", "b"], ["merge-orders", "out"]])
+def test_wrong_usage_exits_with_2(argv, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(argv)
+    assert end.value.code == 2
+    assert "usage: finecl-hf" in capsys.readouterr().err
+
+
+def test_validate_counts_a_good_file(gold, capsys):
+    assert main(["validate", gold]) == 0
+    assert capsys.readouterr().out == (
+        f"{gold}: 2 valid documents with 7 entities, 8 mentions and 5 facts of 4 relations; 0 problems.\n"
+    )
+
+
+def test_validate_lists_and_groups_every_problem(broken, capsys):
+    assert main(["validate", broken]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert all(f'document {i} ("{title}")' in lines[i - 1] for i, title in enumerate("bcd", 1))
+    assert "2 valid documents" in lines[3] and lines[3].endswith("3 problems.")
+    assert lines[4].startswith("       2 x ") and lines[5].startswith("       1 x ")
+
+
+def test_validate_tells_where_a_file_is_cut_off(gold, tmp_path, capsys):
+    text = open(gold).read()
+    (tmp_path / "cut.json").write_text(text[: len(text) // 2 + len(text) // 4])
+    assert main(["validate", str(tmp_path / "cut.json")]) == 1
+    out = capsys.readouterr().out
+    assert "document 1: the file ends" in out and "1 valid documents" in out and "1 problems" in out
+
+
+def test_validate_takes_the_named_format(gold, capsys):
+    assert main(["validate", gold, "--format", "tacred"]) == 1
+    assert main(["validate", gold, "--format", "latin"]) == 2
+    assert 'the format "latin" is unknown' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (["validate", "missing.json"], "missing.json: there is no such file"),
+        (["convert", "{gold}", "{tmp}/out.csv"], "must end in"),
+        (["convert", "{broken}", "{tmp}/out.json"], 'document 1 ("b")'),
+        (["flip", "{gold}", "{tmp}/out.json", "--rate", "2"], "rate is the share"),
+        (["merge-orders", "{tmp}/out.parquet", "{tmp}/none.parquet"], "there is no such file"),
+        (["score", "{gold}", "missing.json"], "there is no such file"),
+        (["score", "{tmp}/none.json", "{gold}"], "none.json: No such file"),
+        (["score", "{garbage}", "{gold}"], "cannot be read as JSON"),
+        (["synthesize", "{gold}"], "gold.json"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_status_2(argv, message, gold, broken, tmp_path, capsys):
+    (tmp_path / "garbage.json").write_text("{")
+    places = {"gold": gold, "broken": broken, "tmp": tmp_path, "garbage": tmp_path / "garbage.json"}
+    assert main([word.format(**places) for word in argv]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and message in err and "Traceback" not in err and err.count("\n") == 1
+    assert not list(tmp_path.glob("out.*"))
+
+
+@pytest.mark.parametrize("extension", ["jsonl", "json.gz", "parquet"])
+def test_convert_keeps_the_documents(extension, gold, tmp_path, ada, curie):
+    assert main(["convert", gold, str(tmp_path / f"out.{extension}")]) == 0
+    assert read_documents(tmp_path / f"out.{extension}") == [ada, curie]
+
+
+def test_convert_without_the_invalid(broken, tmp_path, ada, curie, capsys):
+    out = tmp_path / "out.jsonl"
+    assert main(["convert", broken, str(out), "--skip_invalid"]) == 0
+    assert read_documents(out) == [ada, curie]
+    assert "2 documents" in capsys.readouterr().out
+
+
+def test_convert_writes_nothing_where_all_are_invalid(tmp_path, capsys):
+    (tmp_path / "in.json").write_text('[{"title": "a"}]')
+    assert main(["convert", str(tmp_path / "in.json"), str(tmp_path / "out.json"), "--skip_invalid"]) == 2
+    assert not (tmp_path / "out.json").exists()
+    assert "all 1 documents are invalid" in capsys.readouterr().err
+
+
+def test_convert_a_sentence_format(tmp_path):
+    lines = '1\t"The <e1>fire</e1> was caused by the <e2>bomb</e2>."\nCause-Effect(e2,e1)\nComment:\n'
+    (tmp_path / "train.txt").write_text(lines)
+    assert main(["convert", str(tmp_path / "train.txt"), str(tmp_path / "out.json")]) == 0
+    (document,) = read_documents(tmp_path / "out.json")
+    assert document.is_sentence and document.label == "Cause-Effect(e2,e1)"
+
+
+def test_project_labels_by_the_facts_of_other_documents(gold, tmp_path, ada, capsys):
+    unlabelled = replace(ada, title="new", relations=[], labelled=False)
+    write_documents([unlabelled, replace(unlabelled, title="bare", entities=[])], tmp_path / "documents.json")
+    out = str(tmp_path / "silver.json")
+    assert main(["project", "--documents", str(tmp_path / "documents.json"), "--knowledge_base", gold,
+                 "--output", out]) == 0  # fmt: skip
+    silver, bare = read_documents(out)
+    assert {(f.head, f.tail, f.relation) for f in silver.relations} == {
+        (f.head, f.tail, f.relation) for f in ada.relations
+    }
+    assert bare.relations == [] and bare.labelled
+    shown = capsys.readouterr().out
+    assert "Wrote 2 documents, 1 of them with labels" in shown and "3 labels of 3 relations" in shown
+    assert "       1 born in" in shown
+
+
+def test_flip_writes_documents_and_truth(gold, tmp_path, ada, curie):
+    out, truth = tmp_path / "noisy.json", tmp_path / "truth.json"
+    argv = ["flip", gold, str(out), "--rate", "0.4", "--kind", "pair", "--seed", "3", "--truth", str(truth)]
+    assert main(argv) == 0
+    expected, is_clean = flip_labels([ada, curie], 0.4, "pair", 3)
+    assert read_documents(out) == expected
+    assert json.loads(truth.read_text()) == is_clean
+    assert list(is_clean.values()).count(False) == 2
+
+
+def test_merge_orders_of_shards(tmp_path, capsys):
+    LearningOrder(["a", "b"], first_epoch=[0, 3]).write(tmp_path / "1.parquet")
+    LearningOrder(["b", "c"], first_epoch=[1, -1]).write(tmp_path / "2.parquet")
+    (tmp_path / "3.json").write_text('{"d": 2}')
+    inputs = [str(tmp_path / name) for name in ("1.parquet", "2.parquet", "3.json")]
+    out = str(tmp_path / "all.parquet")
+    assert main(["merge-orders", out, *inputs]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+    assert main(["merge-orders", out, *inputs, "--on_conflict", "min"]) == 0
+    merged = LearningOrder.read(out)
+    assert dict(zip(merged.instance_id.to_pylist(), merged.first_epoch.tolist(), strict=True)) == (
+        {"a": 0, "b": 1, "c": -1, "d": 2}
+    )
+    assert main(["merge-orders", str(tmp_path / "all.json"), out]) == 0
+    assert json.loads((tmp_path / "all.json").read_text()) == {"a": 0, "b": 1, "d": 2}
+
+
+def test_synthesize_a_corpus(tmp_path, capsys):
+    for folder in ("one", "two"):
+        assert main(["synthesize", str(tmp_path / folder), "--num_documents", "6", "--seed", "1"]) == 0
+    assert len(read_documents(tmp_path / "one" / "silver.json")) == 6
+    assert (tmp_path / "one" / "truth.json").read_bytes() == (tmp_path / "two" / "truth.json").read_bytes()
+    assert "silver labels" in capsys.readouterr().out
+
+
+def test_score_prints_the_figures(gold, tmp_path, ada, curie, capsys):
+    rows = [
+        {"title": "Ada", "h_idx": 0, "t_idx": 1, "r": "born in"},
+        {"title": "Ada", "h_idx": 3, "t_idx": 1, "r": "x"},
+    ]
+    (tmp_path / "predictions.json").write_text(json.dumps(rows))
+    assert main(["score", str(tmp_path / "predictions.json"), gold]) == 0
+    assert json.loads(capsys.readouterr().out) == docred_scores(rows, [ada, curie])
+    assert main(["score", str(tmp_path / "predictions.json"), gold, "--train_file", gold]) == 0
+    assert json.loads(capsys.readouterr().out)["ign_f1"] == 0
+
+
+def test_score_refuses_what_cannot_be_scored(gold, tmp_path, ada, capsys):
+    write_documents([replace(ada, relations=[], labelled=False)], tmp_path / "test.json")
+    (tmp_path / "empty.json").write_text("[]")
+    (tmp_path / "object.json").write_text("{}")
+    assert main(["score", str(tmp_path / "empty.json"), str(tmp_path / "test.json")]) == 2
+    assert "no labels to score against" in capsys.readouterr().err
+    assert main(["score", str(tmp_path / "object.json"), gold]) == 2
+    assert "expected a list" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_closed_pipe_is_no_traceback(broken, unbuffered, monkeypatch):
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    command = f"{sys.executable} -m finecl_hf.cli validate {broken} | true"
+    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert "Traceback" not in run.stderr and "BrokenPipe" not in run.stderr

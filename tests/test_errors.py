@@ -1,0 +1,42 @@
+import pickle
+
+import pytest
+
+from finecl_hf.errors import DocumentError, FineCLError
+
+
+def test_a_document_error_tells_what_and_where():
+    error = DocumentError("the span is empty.", "vertexSet[2][0].pos", "train.json", 7, "Ada")
+    assert str(error) == 'train.json, document 7 ("Ada"), vertexSet[2][0].pos: the span is empty.'
+    assert isinstance(error, FineCLError) and isinstance(error, ValueError)
+
+
+@pytest.mark.parametrize(
+    "place, expected",
+    [
+        ({}, "wrong."),
+        ({"field": "sents"}, "sents: wrong."),
+        ({"source": "a.json"}, "a.json: wrong."),
+        ({"index": 0}, "document 0: wrong."),
+        ({"title": "no index"}, "wrong."),
+        ({"index": 1, "title": ""}, "document 1: wrong."),
+    ],
+)
+def test_unknown_places_are_left_out(place, expected):
+    assert str(DocumentError("wrong.", **place)) == expected
+
+
+def test_a_page_for_a_title_stays_one_line():
+    text = str(DocumentError("wrong.", index=3, title="many\nlines " * 100))
+    assert "\n" not in text and len(text) < 140 and '...")' in text
+
+
+@pytest.mark.parametrize("error", [DocumentError("m", "f", "s", 2, "t"), DocumentError("m"), FineCLError("plain")])
+def test_errors_survive_the_way_home_from_a_worker(error):
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error) and str(copy) == str(error) and vars(copy) == vars(error)
+
+
+def test_fields_rebuild_the_error():
+    error = DocumentError("m", "f", "s", 2, "t")
+    assert vars(DocumentError(*error.fields())) == vars(error)

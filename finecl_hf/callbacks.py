@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -64,7 +65,28 @@ class LearningOrderCallback(TrainerCallback):
         judgement = torch.stack([probability.detach().float(), margin.detach().float(), correct.float()])
         self._pending.append((instance, judgement))
 
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        if self.order.num_epochs < int(state.epoch or 0):  # resumed between the last step of an epoch and its end
+            self._close_epoch(args, state)
+
     def on_epoch_end(self, args, state, control, **kwargs):
+        if self.order.num_epochs < int(state.epoch or 0):  # else stopped on the way: a resumed run may complete it
+            self._close_epoch(args, state)
+
+    def on_train_end(self, args, state, control, **kwargs):
+        if self.order.num_epochs < math.ceil(state.epoch or 0):
+            self._close_epoch(args, state)
+        learned = (self.order.first_epoch >= 0).mean() if len(self.order) else 0.0
+        if state.is_world_process_zero and learned < HARDLY_LEARNED:
+            logger.warning(
+                "Only %.1f%% of the %s labels were ever predicted, so this order says little about them. Train longer "
+                "(--num_train_epochs, now %g), raise --learning_rate (now %g), or leave out --preset paper: the published "
+                "recipe presupposes a corpus of about a million documents.",
+                100 * learned, f"{len(self.order):,}", args.num_train_epochs, args.learning_rate,
+            )  # fmt: skip
+
+    def _close_epoch(self, args, state) -> None:
+        """Adds the epoch to the table and writes it."""
         if self.mode == "epoch":
             self.judge_corpus()
         self.order.record_epoch(*self._merged())
@@ -76,16 +98,6 @@ class LearningOrderCallback(TrainerCallback):
             logger.info(
                 "Epoch %d: %s of %s labels predicted, %s learned so far.",
                 self.order.num_epochs, f"{now:,}", f"{len(self.order):,}", f"{learned:,}",
-            )  # fmt: skip
-
-    def on_train_end(self, args, state, control, **kwargs):
-        learned = (self.order.first_epoch >= 0).mean() if len(self.order) else 0.0
-        if state.is_world_process_zero and learned < HARDLY_LEARNED:
-            logger.warning(
-                "Only %.1f%% of the %s labels were ever predicted, so this order says little about them. Train longer "
-                "(--num_train_epochs, now %g), raise --learning_rate (now %g), or leave out --preset paper: the published "
-                "recipe presupposes a corpus of about a million documents.",
-                100 * learned, f"{len(self.order):,}", args.num_train_epochs, args.learning_rate,
             )  # fmt: skip
 
     def save(self, folder: str | os.PathLike, write: bool = True) -> None:

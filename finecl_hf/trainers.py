@@ -52,6 +52,8 @@ class FineCLTrainer(Trainer):
         if self.args.n_gpu > 1:
             raise FineCLError("Several GPUs are visible to one process; start one per GPU with `accelerate launch`.")
         self.card_data = card_data
+        if card_data is not None and self.hub_model_id:  # known in full once the repository exists
+            card_data.repo = self.hub_model_id
         self.add_callback(EpochCallback(self.data_collator.epoch))
         self._components: dict[str, list] = defaultdict(lambda: [0.0, 0])
 
@@ -101,11 +103,12 @@ class DenoiseTrainer(FineCLTrainer):
         """One evaluation pass over the training corpus, dropout off (the paper's epoch-based order)."""
         model = self.model_wrapped
         model.eval()
-        for inputs in self.get_eval_dataloader(self.train_dataset):
-            inputs = self._prepare_inputs(inputs)
-            with torch.no_grad(), self.accelerator.autocast():
-                outputs = model(**{name: value for name, value in inputs.items() if name not in BOOKKEEPING})
-            self._observe(inputs, outputs.logits)
+        with torch.random.fork_rng(devices=[]):  # judging must not change what follows: a data loader draws a seed
+            for inputs in self.get_eval_dataloader(self.train_dataset):
+                inputs = self._prepare_inputs(inputs)
+                with torch.no_grad(), self.accelerator.autocast():
+                    outputs = model(**{name: value for name, value in inputs.items() if name not in BOOKKEEPING})
+                self._observe(inputs, outputs.logits)
         model.train()
 
     def train(self, resume_from_checkpoint: str | None = None, **kwargs):

@@ -13,6 +13,8 @@ import torch
 from transformers import AutoTokenizer
 
 from finecl_hf.documents import Document
+from finecl_hf.synthetic import generate_corpus, write_corpus
+from finecl_hf.trainers import FineCLTrainer
 from tests.tiny_models import build_bert, build_roberta
 
 
@@ -85,3 +87,25 @@ def curie():
             ],
         }
     )
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory):
+    """Folder of a small synthetic corpus: silver.json, gold_train.json, gold_validation.json, gold_test.json, ..."""
+    folder = tmp_path_factory.mktemp("corpus")
+    write_corpus(generate_corpus(num_documents=14, num_train=12, num_validation=5, num_test=5, seed=1), folder)
+    return folder
+
+
+@pytest.fixture
+def trainers(monkeypatch):
+    """Collects the trainers that scripts build."""
+    built = []
+    build = FineCLTrainer.__init__
+
+    def collect(self, *args, **kwargs):
+        build(self, *args, **kwargs)
+        built.append(self)
+
+    monkeypatch.setattr(FineCLTrainer, "__init__", collect)
+    return built

@@ -1,7 +1,7 @@
 """Documents to token features: flat Arrow columns that `datasets` keeps memory-mapped and cached.
 
-A row holds one document: `input_ids`, the token span and entity of each mention, the judged facts, and a `key` from which
-all of its random draws are made. What truncation cost is counted in the row and reported in one line.
+A row holds one document: `input_ids`, the token span and entity of each mention, the judged facts, and a `key` from
+which all of its random draws are made. What truncation cost is counted in the row and reported in one line.
 """
 
 from __future__ import annotations
@@ -20,6 +20,12 @@ from finecl_hf.hashing import text_key
 
 
 ENTITY_MARKERS = ("none", "asterisk")
+
+# Encoders whose position ids start behind the padding id, so that not all of their positions can be used.
+SHIFTED_POSITIONS = {
+    "camembert", "data2vec-text", "ibert", "longformer", "luke", "markuplm", "mpnet", "roberta",
+    "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
+}  # fmt: skip
 
 COLUMNS = Features(
     {
@@ -88,8 +94,8 @@ def max_length_for(tokenizer: PreTrainedTokenizerBase, config, requested: int | 
         FineCLError: `requested` is longer than the encoder's positions.
     """
     positions = getattr(config, "max_position_embeddings", None) or 512  # relative-position models may have none
-    if config.model_type in ("roberta", "xlm-roberta", "camembert"):
-        positions -= config.pad_token_id + 1  # their position ids start behind the padding id
+    if config.model_type in SHIFTED_POSITIONS:
+        positions -= config.pad_token_id + 1
     longest = min(positions, tokenizer.model_max_length)
     if requested is None:
         return longest
@@ -161,8 +167,8 @@ def encode_documents(
 def lay_out(document: Document, entity_markers: str = "none") -> tuple[list[str], np.ndarray]:
     """The document as one list of words, and each mention's word span in it.
 
-    With `asterisk`, each mention stands between two `*`, which belong to its span (ATLOP, Zhou et al., AAAI 2021): words
-    that every vocabulary has, so no embedding is added.
+    With `asterisk`, each mention stands between two `*`, which belong to its span (ATLOP, Zhou et al., AAAI 2021):
+    words that every vocabulary has, so no embedding is added.
 
     Returns:
         words, and spans (M, 2) of the mentions, entity by entity.

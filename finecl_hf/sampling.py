@@ -10,16 +10,16 @@ from finecl_hf.collators import SharedEpoch
 from finecl_hf.hashing import mix
 
 
-ORDER, ANCHOR_FACT, PARTNER_FACT = range(20, 23)
+ORDER, ANCHOR_RELATION, PARTNER = range(20, 23)
 
 
 class PartnerBatchSampler:
     """Batches of which half are anchor documents and half partners that hold one of the anchor's relations.
 
     In-batch positives of rare relations would be rare otherwise (ERICA samples document pairs by relation, too). An
-    epoch draws as many documents as there are; anchors go through the corpus in a random order, so that every document
-    is an anchor once in two epochs. No document occurs twice in a batch: where a partner would, or where there is none,
-    the next document in order takes its place.
+    epoch draws as many documents as there are, rounded up to full batches. Anchors go through the corpus in a random
+    order, so that every document is an anchor once in two epochs. No document occurs twice in a batch: where a partner
+    would, or where there is none, the next document in order takes its place.
 
     Args:
         document_of: (N,) document of each usable fact.
@@ -43,21 +43,21 @@ class PartnerBatchSampler:
     ):
         self.batch_size = min(batch_size, num_documents)
         self.num_documents, self.seed, self.epoch = num_documents, seed, epoch
-        by_relation = np.argsort(relation, kind="stable")
-        self._documents_by_relation = document_of[by_relation]
-        _, start, group, size = np.unique(
-            relation[by_relation], return_index=True, return_inverse=True, return_counts=True
+        # A document counts once for a relation, however many facts of it there are. Sorted by relation, then document.
+        relation, document = np.divmod(
+            np.unique(relation.astype(np.int64) * num_documents + document_of), num_documents
         )
-        group_of_fact = np.empty(len(relation), dtype=np.int64)
-        group_of_fact[by_relation] = group
-        by_document = np.argsort(document_of, kind="stable")
-        self._group_by_document = group_of_fact[by_document]
-        self._group_start, self._group_size = start, size
-        self._facts = np.bincount(document_of, minlength=num_documents)
-        self._first_fact = np.cumsum(self._facts) - self._facts
+        _, group, size = np.unique(relation, return_inverse=True, return_counts=True)
+        shared = size[group] > 1  # nobody can be the partner for a relation of one document
+        self._document = document[shared]
+        _, start, group, size = np.unique(relation[shared], return_index=True, return_inverse=True, return_counts=True)
+        self._start, self._size = start[group], size[group]
+        self._by_document = np.argsort(self._document, kind="stable")
+        self._relations = np.bincount(self._document, minlength=num_documents)
+        self._first = np.cumsum(self._relations) - self._relations
 
     def __len__(self) -> int:
-        return max(1, self.num_documents // self.batch_size)
+        return -(-self.num_documents // self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
         epoch = self.epoch.get()
@@ -79,14 +79,12 @@ class PartnerBatchSampler:
 
     def _partners(self, order: np.ndarray, epoch: int) -> np.ndarray:
         """For each document in `order`, another one that holds a relation of its own, or -1."""
-        if not len(self._group_size):
-            return np.full(len(order), -1)
-        facts = np.maximum(self._facts[order], 1).astype(np.uint64)
-        fact = self._first_fact[order] + (mix(ANCHOR_FACT, self.seed, epoch, order) % facts).astype(np.int64)
-        group = self._group_by_document[np.minimum(fact, len(self._group_by_document) - 1)]
-        size = self._group_size[group]
-        place = (mix(PARTNER_FACT, self.seed, epoch, order) % size.astype(np.uint64)).astype(np.int64)
-        partner = self._documents_by_relation[self._group_start[group] + place]
-        next_one = self._documents_by_relation[self._group_start[group] + (place + 1) % size]
-        partner = np.where(partner == order, next_one, partner)
-        return np.where((self._facts[order] == 0) | (partner == order), -1, partner)
+        partner = np.full(len(order), -1)
+        has_one = self._relations[order] > 0
+        anchor = order[has_one]
+        choice = mix(ANCHOR_RELATION, self.seed, epoch, anchor) % self._relations[anchor].astype(np.uint64)
+        row = self._by_document[self._first[anchor] + choice.astype(np.int64)]
+        start, size = self._start[row], self._size[row]
+        step = 1 + (mix(PARTNER, self.seed, epoch, anchor) % (size - 1).astype(np.uint64)).astype(np.int64)
+        partner[has_one] = self._document[start + (row - start + step) % size]
+        return partner

@@ -38,9 +38,9 @@ class EpochCallback(TrainerCallback):
 class LearningOrderCallback(TrainerCallback):
     """Logs when each label is first predicted correctly (FineCL, section 3.1) and how sure the model is of it.
 
-    The trainer reports every judged label through [`observe`]; at the end of an epoch the observations of all processes
-    are merged into the table, which is written to `output_dir/learning_order.parquet`. Checkpoints carry the table and
-    the observations of the running epoch, so that a resumed run neither loses nor repeats any.
+    The trainer reports every judged label through [`observe`]; at the end of an epoch the observations of all
+    processes are merged into the table, which is written to `output_dir/learning_order.parquet`. Checkpoints carry the
+    table and the observations of the running epoch, so that a resumed run neither loses nor repeats any.
 
     Args:
         order: table of the corpus, without epochs.
@@ -80,8 +80,8 @@ class LearningOrderCallback(TrainerCallback):
         if state.is_world_process_zero and learned < HARDLY_LEARNED:
             logger.warning(
                 "Only %.1f%% of the %s labels were ever predicted, so this order says little about them. Train longer "
-                "(--num_train_epochs, now %g), raise --learning_rate (now %g), or leave out --preset paper: the published "
-                "recipe presupposes a corpus of about a million documents.",
+                "(--num_train_epochs, now %g), raise --learning_rate (now %g), or leave out --preset paper: the "
+                "published recipe presupposes a corpus of about a million documents.",
                 100 * learned, f"{len(self.order):,}", args.num_train_epochs, args.learning_rate,
             )  # fmt: skip
 

@@ -103,7 +103,7 @@ class DenoiseTrainer(FineCLTrainer):
         """One evaluation pass over the training corpus, dropout off (the paper's epoch-based order)."""
         model = self.model_wrapped
         model.eval()
-        with torch.random.fork_rng(devices=[]):  # judging must not change what follows: a data loader draws a seed
+        with torch.random.fork_rng(devices=[]):  # a data loader draws a seed; judging must not change training
             for inputs in self.get_eval_dataloader(self.train_dataset):
                 inputs = self._prepare_inputs(inputs)
                 with torch.no_grad(), self.accelerator.autocast():
@@ -251,13 +251,14 @@ class FinetuneTrainer(FineCLTrainer):
         config = self.relation_model.config
         decode = sentence_labels if config.task == "sentence" else document_candidates
         rows = []
-        for inputs in dataloader:
-            inputs = self._prepare_inputs(inputs)
-            with torch.no_grad(), self.accelerator.autocast():
-                loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
-            decoded = [(row, float(loss)) for row in decode(outputs.logits, inputs, config)]
-            rows += self.accelerator.gather_for_metrics(decoded, use_gather_object=True)
-            self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
+        with torch.random.fork_rng(devices=[]):  # a data loader draws a seed; evaluation must not change training
+            for inputs in dataloader:
+                inputs = self._prepare_inputs(inputs)
+                with torch.no_grad(), self.accelerator.autocast():
+                    loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
+                decoded = [(row, float(loss)) for row in decode(outputs.logits, inputs, config)]
+                rows += self.accelerator.gather_for_metrics(decoded, use_gather_object=True)
+                self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
         documents = dataloader.dataset.documents
         predictions = [row for row, _ in rows]
         metrics = self._score(documents, predictions, fit=metric_key_prefix == "eval")
@@ -289,7 +290,7 @@ _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
 def last_checkpoint(output_dir: str) -> str | None:
-    """The newest complete checkpoint in a folder; incomplete ones (a run killed while saving) are named and ignored."""
+    """The newest complete checkpoint in a folder; others (a run was killed while saving) are named and ignored."""
     folders = [path for path in Path(output_dir).glob("checkpoint-*") if _CHECKPOINT.fullmatch(path.name)]
     for folder in sorted(folders, key=lambda path: int(path.name.split("-")[1]), reverse=True):
         if (folder / "trainer_state.json").exists():  # written last

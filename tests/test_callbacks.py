@@ -130,9 +130,12 @@ def test_each_label_once_an_epoch(mode, bert_folder, corpus, tmp_path, trainers,
     """With gradient accumulation, a ragged last batch and a ragged last step."""
     seen = []
     watched = LearningOrderCallback.observe
-    monkeypatch.setattr(
-        LearningOrderCallback, "observe", lambda self, rows, *rest: (seen.append(rows.tolist()), watched(self, rows, *rest))
-    )  # fmt: skip
+
+    def watch(self, rows, *judgements):
+        seen.append(rows.tolist())
+        watched(self, rows, *judgements)
+
+    monkeypatch.setattr(LearningOrderCallback, "observe", watch)
     order = run(
         "denoise", bert_folder, corpus, tmp_path, order_mode=mode, num_train_epochs=2, gradient_accumulation_steps=2,
         per_device_train_batch_size=3, per_device_eval_batch_size=3,

@@ -1,0 +1,320 @@
+"""The three trainers: losses as the paper says, resumes that change nothing, thresholds fitted where they may be."""
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForMaskedLM, TrainerCallback
+
+from finecl_hf import FineCLConfig, FineCLForRelationExtraction, LearningOrder, read_documents
+from finecl_hf.errors import FineCLError
+from finecl_hf.trainers import FineCLTrainer, PretrainTrainer, last_checkpoint
+from tests.script_runs import program, run, same_weights, weights
+from tests.tiny_models import build_bert
+
+
+COMPONENTS = ("loss_rd", "loss_ed", "loss_mlm")
+
+
+@pytest.fixture(scope="session")
+def still_bert(tmp_path_factory):
+    """A tiny BERT without dropout."""
+    return build_bert(tmp_path_factory.mktemp("still_bert"), dropout=0.0)
+
+
+@pytest.fixture
+def order_file(corpus, tmp_path):
+    """A learning order of the corpus in which two labels of three were learned."""
+    ids = list(json.loads((corpus / "truth.json").read_text()))
+    LearningOrder(ids, first_epoch=[i % 3 - 1 for i in range(len(ids))]).write(tmp_path / "order.parquet")
+    return tmp_path / "order.parquet"
+
+
+# Resuming
+
+
+class Interruption(Exception):
+    """Stands for the end of a process."""
+
+
+class Interrupt(TrainerCallback):
+    """Stops a run behind a step: politely, with a checkpoint, or in the middle of everything."""
+
+    def __init__(self, step, how):
+        self.step, self.how = step, how
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step and self.how == "stop":
+            control.should_training_stop = control.should_save = True
+
+    def on_substep_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step and self.how == "kill":
+            raise Interruption
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.on_substep_end(args, state, control)
+
+
+def interrupted(monkeypatch, step, how, stage, *args, **options):
+    """Runs a script up to an interruption, then again from its checkpoint."""
+    build = FineCLTrainer.__init__
+
+    def interrupt(self, *args, **kwargs):
+        build(self, *args, **kwargs)
+        self.add_callback(Interrupt(step, how))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FineCLTrainer, "__init__", interrupt)
+        try:
+            run(stage, *args, **options)
+        except Interruption:
+            pass
+    return run(stage, *args, **options)
+
+
+# An epoch of stage 1 has 4 batches, hence 4 steps, or 2 with gradient accumulation.
+STEPS = {"save_strategy": "steps", "save_steps": 1, "num_train_epochs": 3}
+DENOISE = {
+    "mid-epoch, stopped": (2, "stop", {"save_strategy": "epoch", "num_train_epochs": 3}),
+    "mid-epoch, killed": (6, "kill", STEPS),
+    "edge, stopped": (4, "stop", STEPS),
+    "edge, killed before the epoch ended": (8, "kill", STEPS),
+    "edge, killed in the next epoch": (4, "kill", {"save_strategy": "epoch", "num_train_epochs": 3}),
+    "accumulation": (3, "stop", {**STEPS, "gradient_accumulation_steps": 2}),
+    "max_steps in an epoch": (5, "stop", {**STEPS, "max_steps": 7}),
+    "epoch mode, mid-epoch": (6, "stop", {**STEPS, "order_mode": "epoch"}),
+    "epoch mode, edge": (4, "kill", {**STEPS, "order_mode": "epoch"}),
+}
+
+
+@pytest.mark.parametrize("case", DENOISE)
+def test_denoising_resumes_exactly(case, bert_folder, corpus, tmp_path, monkeypatch):
+    step, how, options = DENOISE[case]
+    whole = run("denoise", bert_folder, corpus, tmp_path / "whole", **options)
+    resumed = interrupted(monkeypatch, step, how, "denoise", bert_folder, corpus, tmp_path / "resumed", **options)
+    assert resumed.to_table().equals(whole.to_table())
+    assert whole.num_epochs == (2 if "max_steps" in options else 3)
+    for name in ("whole", "resumed"):
+        assert LearningOrder.read(tmp_path / name / "learning_order.parquet").to_table().equals(whole.to_table())
+    assert same_weights(weights(tmp_path / "whole"), weights(tmp_path / "resumed"))
+
+
+@pytest.mark.parametrize("step, how, accumulation", [(2, "stop", 1), (3, "kill", 1), (5, "stop", 1), (2, "stop", 2)])
+def test_pretraining_resumes_exactly(step, how, accumulation, bert_folder, corpus, order_file, tmp_path, monkeypatch):
+    options = {"learning_order": order_file, "max_steps": 8, "save_steps": 1, "logging_steps": 1}
+    options |= {"gradient_accumulation_steps": accumulation}
+    run("pretrain", bert_folder, corpus, tmp_path / "whole", **options)
+    interrupted(monkeypatch, step, how, "pretrain", bert_folder, corpus, tmp_path / "resumed", **options)
+    assert same_weights(weights(tmp_path / "whole"), weights(tmp_path / "resumed"))
+    logs = [json.loads((tmp_path / name / "trainer_state.json").read_text()) for name in ("whole", "resumed")]
+    losses = [[entry["loss_rd"] for entry in log["log_history"] if "loss_rd" in entry] for log in logs]
+    assert len(losses[0]) == 8 and losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("step, how, flags", [(2, "stop", []), (3, "kill", []), (4, "kill", ["--use_lora"])])
+def test_fine_tuning_resumes_exactly(step, how, flags, bert_folder, corpus, tmp_path, monkeypatch):
+    options = {"save_strategy": "steps", "save_steps": 1, "eval_strategy": "epoch", "na_ratio": 2.0}
+    options |= {"num_train_epochs": 3, "validation_file": corpus / "gold_validation.json"}
+    names = ("whole", "resumed")
+    whole = run("finetune", bert_folder, corpus, tmp_path / names[0], *flags, **options)
+    resumed = interrupted(
+        monkeypatch, step, how, "finetune", bert_folder, corpus, tmp_path / names[1], *flags, **options
+    )
+    assert same_weights(*(weights(tmp_path / name) for name in names))
+    timeless = [{name: value for name, value in r.items() if "second" not in name and "runtime" not in name}
+                for r in (whole, resumed)]  # fmt: skip
+    assert timeless[0] == timeless[1]
+
+
+def test_incomplete_checkpoints_are_named_and_ignored(tmp_path, caplog):
+    assert last_checkpoint(str(tmp_path / "nowhere")) is None
+    for name in ("checkpoint-9", "checkpoint-10", "checkpoint-100", "checkpoint-best", "tmp-checkpoint-200"):
+        (tmp_path / name).mkdir()
+    for name in ("checkpoint-9", "checkpoint-10"):
+        (tmp_path / name / "trainer_state.json").write_text("{}")
+    assert last_checkpoint(str(tmp_path)) == str(tmp_path / "checkpoint-10")
+    assert f"{tmp_path / 'checkpoint-100'} is incomplete" in caplog.text
+
+
+def test_a_run_goes_on_from_the_newest_complete_checkpoint(bert_folder, corpus, tmp_path):
+    whole = run("denoise", bert_folder, corpus, tmp_path / "a", **STEPS, save_total_limit=20)
+    shutil.copytree(tmp_path / "a", tmp_path / "b", ignore=lambda _, names: {f"checkpoint-{n}" for n in (10, 11, 12)})
+    (tmp_path / "b" / "checkpoint-9" / "trainer_state.json").unlink()
+    resumed = run("denoise", bert_folder, corpus, tmp_path / "b", **STEPS)
+    assert resumed.to_table().equals(whole.to_table())
+    assert same_weights(weights(tmp_path / "a"), weights(tmp_path / "b"))
+
+
+def test_a_finished_run_is_not_repeated(bert_folder, corpus, tmp_path, trainers):
+    whole = run("denoise", bert_folder, corpus, tmp_path)
+    again = run("denoise", bert_folder, corpus, tmp_path)
+    assert trainers[1].state.global_step == trainers[0].state.global_step
+    assert again.to_table().equals(whole.to_table())
+
+
+def test_a_checkpoint_of_another_corpus_is_refused(bert_folder, corpus, tmp_path):
+    run("denoise", bert_folder, corpus, tmp_path, num_train_epochs=1)
+    with pytest.raises(FineCLError, match="another corpus.*--output_dir"):
+        run("denoise", bert_folder, corpus, tmp_path, train_file=corpus / "gold_train.json")
+
+
+# Stage 2
+
+
+def test_all_components_are_logged_and_make_the_loss(bert_folder, corpus, order_file, tmp_path, trainers):
+    run("pretrain", bert_folder, corpus, tmp_path / "out", learning_order=order_file, logging_steps=1, max_steps=6)
+    history = [entry for entry in trainers[0].state.log_history if "loss" in entry]
+    assert len(history) == 6
+    for entry in history:
+        assert entry["loss"] == pytest.approx(sum(entry[name] for name in COMPONENTS), rel=1e-4)
+        assert all(entry[name] > 0 for name in COMPONENTS)
+        assert 0 < entry["mean_weight"] < 1
+        assert 0 < entry["positives_per_anchor"] <= 1
+        assert 0 < entry["negatives_per_anchor"] <= 64
+
+
+def test_gradient_accumulation_averages_the_micro_batches(
+    still_bert, corpus, order_file, tmp_path, trainers, monkeypatch
+):
+    batches = []
+    compute = PretrainTrainer.compute_loss
+
+    def watch(self, model, inputs, *args, **kwargs):
+        batches.append(inputs)
+        return compute(self, model, inputs, *args, **kwargs)
+
+    monkeypatch.setattr(PretrainTrainer, "compute_loss", watch)
+    run(
+        "pretrain", still_bert, corpus, tmp_path / "out", learning_order=order_file, max_steps=1, logging_steps=1,
+        gradient_accumulation_steps=2, per_device_train_batch_size=6, learning_rate=0.0,
+    )  # fmt: skip
+    assert len(batches) == 2
+    trainer = trainers[0]
+    logged = trainer.state.log_history[0]
+    losses, gradients = [], []
+    for batch in batches:
+        trainer.model.zero_grad()
+        loss = compute(trainer, trainer.model, batch)
+        loss.backward()
+        losses.append(loss.item())
+        gradients.append(torch.cat([p.grad.flatten() for p in trainer.model.parameters() if p.grad is not None]))
+    assert losses[0] != losses[1]
+    assert logged["loss"] == pytest.approx(np.mean(losses), rel=1e-3)
+    assert logged["grad_norm"] == pytest.approx(((gradients[0] + gradients[1]) / 2).norm().item(), rel=1e-3)
+
+
+def test_weights_by_the_order_change_the_loss_and_uniform_ones_are_zeros(still_bert, corpus, tmp_path, trainers):
+    ids = list(json.loads((corpus / "truth.json").read_text()))
+    learned = LearningOrder(ids, first_epoch=np.arange(len(ids)) % 3)
+    learned.write(tmp_path / "order.parquet")
+    variants = {
+        "no order": {},
+        "uniform": {"learning_order": tmp_path / "order.parquet", "weight_scheme": "uniform"},
+        "all cut off": {"learning_order": tmp_path / "order.parquet", "weight_cutoff": 0, "na_weight": 0.0},
+        "linear": {"learning_order": tmp_path / "order.parquet"},
+    }
+    for name, options in variants.items():
+        run("pretrain", still_bert, corpus, tmp_path / name, **options)
+    baseline = weights(tmp_path / "no order")
+    assert same_weights(baseline, weights(tmp_path / "uniform"))
+    assert same_weights(baseline, weights(tmp_path / "all cut off"))
+    assert not same_weights(baseline, weights(tmp_path / "linear"))
+
+
+PLAIN_LOAD = """
+import hashlib, sys
+from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
+
+for kind in (AutoModel, AutoModelForMaskedLM):
+    model, report = kind.from_pretrained(sys.argv[1], output_loading_info=True)
+    assert not {name for name in report["missing_keys"] if "pooler" not in name}, report
+    assert not report["mismatched_keys"], report
+    for name, weight in sorted(model.base_model.named_parameters()):
+        if "pooler" not in name:
+            print(name, hashlib.sha256(weight.detach().numpy().tobytes()).hexdigest())
+AutoTokenizer.from_pretrained(sys.argv[1])
+assert "finecl_hf" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize("encoder", ["bert_folder", "roberta_folder"])
+def test_the_encoder_loads_without_this_library(encoder, corpus, tmp_path, trainers, request):
+    encoder = request.getfixturevalue(encoder)
+    run("pretrain", encoder, corpus, tmp_path / "out", max_steps=2)
+    printed = program(PLAIN_LOAD, tmp_path / "out", cwd=tmp_path).splitlines()
+    trained = sorted(trainers[0].model.base_model.named_parameters())
+    expected = [f"{name} {hashlib.sha256(weight.detach().numpy().tobytes()).hexdigest()}" for name, weight in trained]
+    assert printed == expected * 2
+    before = AutoModelForMaskedLM.from_pretrained(encoder).state_dict()
+    after = trainers[0].model.state_dict()
+    moved = [name for name in after if not torch.equal(before[name], after[name])]
+    assert len(moved) > len(after) / 2
+
+
+# Stage 3
+
+
+@pytest.fixture
+def fine_tuned(bert_folder, corpus, tmp_path, trainers):
+    """The trainer of a fine-tuned model, and its folder."""
+    run(
+        "finetune", bert_folder, corpus, tmp_path / "model", learning_rate=3e-3, num_train_epochs=4,
+        validation_file=corpus / "gold_validation.json", test_file=corpus / "gold_test.json",
+    )  # fmt: skip
+    return trainers[0], tmp_path / "model"
+
+
+def test_scores_do_not_depend_on_the_batch_size(fine_tuned):
+    trainer, _ = fine_tuned
+    scores = []
+    for size in (1, 2, 3, 4, 7):
+        trainer.args.per_device_eval_batch_size = size
+        metrics = trainer.evaluate()
+        kept = ("eval_f1", "eval_ign_f1", "eval_precision", "eval_recall", "eval_intra_f1", "eval_inter_f1")
+        scores.append({name: metrics[name] for name in kept} | {"threshold": round(metrics["eval_threshold"], 4)})
+    assert scores[0]["eval_f1"] > 0
+    assert all(score == scores[0] for score in scores)
+
+
+def test_predictions_come_in_the_order_of_the_documents(fine_tuned, corpus):
+    trainer, _ = fine_tuned
+    trainer.args.per_device_eval_batch_size = 3
+    everything = trainer.predict(trainer.eval_dataset)
+    for document, found in zip(read_documents(corpus / "gold_validation.json"), everything.predictions, strict=True):
+        assert found.head.max(initial=0) < len(document.entities)
+        assert (found.head != found.tail).all() and (found.relation > 0).all()
+
+
+def test_evaluation_does_not_change_training(bert_folder, corpus, tmp_path):
+    validation = {"validation_file": corpus / "gold_validation.json"}
+    for strategy in ("no", "steps"):
+        run("finetune", bert_folder, corpus, tmp_path / strategy, eval_strategy=strategy, eval_steps=1, **validation)
+    assert same_weights(weights(tmp_path / "no"), weights(tmp_path / "steps"))
+
+
+def test_threshold_is_saved_with_the_model(fine_tuned):
+    trainer, folder = fine_tuned
+    results = json.loads((folder / "all_results.json").read_text())
+    assert FineCLConfig.from_pretrained(folder).threshold == results["eval_threshold"] == results["test_threshold"]
+    assert FineCLForRelationExtraction.from_pretrained(folder).config.threshold == results["eval_threshold"]
+
+
+def test_threshold_is_never_fitted_on_the_test_set(fine_tuned):
+    trainer, _ = fine_tuned
+    trainer.relation_model.config.threshold = 1e6
+    metrics = trainer.predict(trainer.eval_dataset).metrics
+    assert trainer.relation_model.config.threshold == metrics["test_threshold"] == 1e6
+    assert metrics["test_f1"] == 0
+    assert trainer.evaluate()["eval_f1"] > 0
+
+
+def test_every_parameter_moves(fine_tuned, bert_folder):
+    trainer, folder = fine_tuned
+    trained = trainer.model.state_dict()
+    assert same_weights(trained, weights(folder))
+    before = AutoModelForMaskedLM.from_pretrained(bert_folder).base_model.state_dict()
+    stuck = [name for name, weight in before.items() if torch.equal(weight, trained[f"encoder.{name}"])]
+    assert set(stuck) <= {"embeddings.position_ids", "embeddings.token_type_ids"}

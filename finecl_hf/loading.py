@@ -105,7 +105,9 @@ def load_encoder_tokenizer(model: ModelArguments) -> tuple[PreTrainedTokenizerBa
     try:
         config = AutoConfig.from_pretrained(model.model_name_or_path, revision=model.model_revision)
         tokenizer = load_tokenizer(model.tokenizer_name or model.model_name_or_path, revision=model.model_revision)
-    except OSError as error:
+    except FineCLError:
+        raise
+    except (OSError, ValueError) as error:  # no such folder or Hub id, a folder without an encoder
         first_line = str(error).strip().splitlines()[0]
         raise FineCLError(
             f"--model_name_or_path {model.model_name_or_path}: cannot be loaded. {first_line}"

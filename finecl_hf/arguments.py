@@ -86,7 +86,7 @@ class EvaluationArguments:
 class FineCLTrainingArguments(TrainingArguments):
     """`TrainingArguments` with other defaults: remove_unused_columns=False (collators need every column),
     logging_nan_inf_filter=False (a diverged loss must show), warmup_steps=0.1 (a ratio), logging_steps=50,
-    dataloader_pin_memory only where there is a GPU, save_total_limit=2, per_device_train_batch_size=8 documents."""
+    dataloader_pin_memory only where there is a GPU, save_total_limit=2. Batches count documents."""
 
     remove_unused_columns: bool = option(False, "Collators need every column.")
     logging_nan_inf_filter: bool = option(False, "Show losses that are not finite.")
@@ -94,6 +94,10 @@ class FineCLTrainingArguments(TrainingArguments):
     logging_steps: float = option(50, "Log every so many steps.")
     dataloader_pin_memory: bool = option(torch.cuda.is_available(), "Pin batches in memory, for a GPU.")
     save_total_limit: int | None = option(2, "Keep so many checkpoints.")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the access token: the Trainer pickles its arguments into training_args.bin, and pushes that."""
+        return {**self.__dict__, "hub_token": None}
 
 
 @dataclass
@@ -122,7 +126,7 @@ class DenoiseArguments(FineCLTrainingArguments):
 class PretrainArguments(FineCLTrainingArguments):
     """Stage 2. Defaults other than the above are the paper's: learning_rate=3e-5, weight_decay=1e-5, warmup_steps=500,
     gradient_accumulation_steps=16, per_device_train_batch_size=16 (each document makes a relation row and an entity
-    row), max_steps=6000; save_steps=500."""
+    row), max_steps=6000."""
 
     learning_order: str | None = option(None, "Stage 1's learning_order.parquet, or the original's JSON.")
     weight_scheme: str = option(
@@ -157,8 +161,7 @@ class PretrainArguments(FineCLTrainingArguments):
 
 @dataclass
 class FinetuneArguments(FineCLTrainingArguments):
-    """Stage 3. Defaults other than the above: num_train_epochs=30, learning_rate=5e-5, eval_strategy and save_strategy
-    "epoch" and load_best_model_at_end=True where a validation file is given."""
+    """Stage 3. Defaults other than the above: num_train_epochs=30."""
 
     task: Literal["document", "sentence"] = option(
         "document", "`document`: any relations a pair; `sentence`: one label."

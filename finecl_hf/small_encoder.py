@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
+from transformers import AutoModelForMaskedLM, PreTrainedConfig, PreTrainedTokenizerFast
 
 
 def train_wordpiece(texts: Iterable[str], vocab_size: int, model_max_length: int = 512) -> PreTrainedTokenizerFast:
@@ -32,19 +32,20 @@ def train_wordpiece(texts: Iterable[str], vocab_size: int, model_max_length: int
     )
 
 
-def build_small_bert(tokenizer: PreTrainedTokenizerFast, folder: str, seed: int = 0, **config) -> str:
-    """Saves a randomly initialised BERT with MLM head, and its tokenizer, to `folder`.
+def build_small_encoder(
+    tokenizer: PreTrainedTokenizerFast, folder: str, config: PreTrainedConfig, seed: int = 0
+) -> str:
+    """Saves a randomly initialised masked language model and its tokenizer to `folder`.
 
     Args:
-        config: sizes for `BertConfig`, such as `hidden_size` and `num_hidden_layers`.
+        config: architecture and sizes; the vocabulary, the special tokens and the length are the tokenizer's.
     """
+    config.vocab_size = len(tokenizer)
+    config.max_position_embeddings = tokenizer.model_max_length
+    for name in ("pad", "cls", "sep"):
+        setattr(config, f"{name}_token_id", getattr(tokenizer, f"{name}_token_id"))
+    config.bos_token_id, config.eos_token_id = tokenizer.cls_token_id, tokenizer.sep_token_id
     torch.manual_seed(seed)
-    bert_config = BertConfig(
-        vocab_size=len(tokenizer),
-        max_position_embeddings=tokenizer.model_max_length,
-        pad_token_id=tokenizer.pad_token_id,
-        **config,
-    )
-    BertForMaskedLM(bert_config).save_pretrained(folder)
+    AutoModelForMaskedLM.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)

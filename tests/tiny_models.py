@@ -2,9 +2,9 @@
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaForMaskedLM
+from transformers import BertConfig, PreTrainedTokenizerFast, RobertaConfig, RobertaForMaskedLM
 
-from finecl_hf.small_encoder import build_small_bert, train_wordpiece
+from finecl_hf.small_encoder import build_small_encoder, train_wordpiece
 
 
 TEXT = [
@@ -22,7 +22,7 @@ def build_bert(folder, seed=0, dropout=0.1):
     """Saves a random 2-layer BERT (uncased WordPiece, with MLM head) to `folder`."""
     tokenizer = train_wordpiece(TEXT, vocab_size=400, model_max_length=128)
     rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
-    return build_small_bert(tokenizer, folder, seed, **SMALL, **rates)
+    return build_small_encoder(tokenizer, folder, BertConfig(**SMALL, **rates), seed)
 
 
 def build_roberta(folder, seed=0):

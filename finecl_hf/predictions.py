@@ -37,7 +37,8 @@ class Candidates:
 def relation_scores(logits: torch.Tensor, config: FineCLConfig) -> torch.Tensor:
     """How much speaks for each relation of each pair, comparable over pairs; NA's column is -inf.
 
-    Losses in which NA competes (softmax, adaptive threshold) are judged relative to NA's logit.
+    Where NA competes (softmax, adaptive threshold, and any loss where a sentence gets its one best label) they are
+    relative to NA's logit.
 
     Args:
         logits: (P, R).
@@ -46,7 +47,8 @@ def relation_scores(logits: torch.Tensor, config: FineCLConfig) -> torch.Tensor:
         (P, R) float32.
     """
     logits = logits.float()
-    scores = logits.clone() if config.loss == "bce" else logits - logits[:, :1]
+    independent = config.loss == "bce" and config.task == "document"
+    scores = logits.clone() if independent else logits - logits[:, :1]
     scores[:, 0] = -torch.inf
     return scores
 

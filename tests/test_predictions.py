@@ -201,6 +201,16 @@ def test_a_sentence_gets_its_best_label_and_na_out_of_reach(loss):
     assert sentence_labels(logits, batch, config(loss)) == ["r2", "NA", "NA", "r1"]
 
 
+@pytest.mark.parametrize("loss", ["bce", "softmax", "adaptive_threshold"])
+def test_the_best_candidate_of_a_sentence_is_its_label(loss):
+    """The pipeline, which takes the best candidate above 0, and the evaluation agree."""
+    batch = batch_of(*[2] * 50, pairs=[[(0, 1)]] * 50)
+    logits = random_logits(batch)
+    settings = config(loss, task="sentence")
+    best = [RELATIONS[[*part.above(0).relation, 0][0]] for part in document_candidates(logits, batch, settings)]
+    assert best == sentence_labels(logits, batch, settings) and set(best) == set(RELATIONS)
+
+
 def test_no_sentence_within_reach():
     assert sentence_labels(torch.zeros(0, 4), batch_of(2, pairs=[[]]), config()) == ["NA"]
 

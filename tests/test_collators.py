@@ -171,6 +171,12 @@ def test_na_pairs_are_drawn_uniformly():
     assert all(abs(count / epochs - expected) < 0.05 for count in na.values())
 
 
+def test_documents_alike_in_all_but_their_key_draw_differently():
+    rows = [{**random_row(7, num_entities=5), "key": key} for key in range(6)]
+    batch = RelationCollator(PAD, na_ratio=1)(rows)
+    assert len({tuple(pairs) for pairs, _, _ in _take_apart(batch)}) > 1
+
+
 def test_shared_epoch():
     epoch = SharedEpoch()
     assert epoch.get() == 0

@@ -125,7 +125,7 @@ def _entity_vectors(ids, batch):
     return [ids.flatten()[part].tolist() for part in parts]
 
 
-@pytest.mark.parametrize("max_length", [100, 60, 42])
+@pytest.mark.parametrize("max_length", [100, *range(38, 66)])
 def test_entity_rows(max_length):
     rows = [row for row in ROWS if len(row["input_ids"]) <= max_length]
     batch = _collator(max_length=max_length)(rows)
@@ -261,11 +261,20 @@ def test_draws_depend_on_document_seed_and_epoch_alone():
 
 
 def test_relation_and_entity_row_of_a_document_are_masked_differently():
+    rows = _weighted([random_row(3, length=90)])
+    batch = _collator(max_length=110, mask_share=0.5)(rows)
+    free = ~_protected_slowly(rows, batch).any(0)
+    relation_row, entity_row = batch["masked"][:, free]
+    assert len(relation_row) > 30 and not torch.equal(relation_row, entity_row)
+
+
+def test_documents_alike_in_all_but_their_key_draw_differently():
     row = _weighted([random_row(3, length=90)])[0]
-    batch = _collator(max_length=110, mask_share=0.5)([row])
-    prefix = batch["attention_mask"][1].sum() - batch["attention_mask"][0].sum()
-    first, second = batch["masked"][0, : 90 - prefix], batch["masked"][1, prefix:90]
-    assert first.any() and second.any() and not torch.equal(first, second)
+    rows = [{**row, "key": key} for key in range(6)]
+    batch = _collator(na_pairs=3)(rows)
+    assert len({tuple(na) for _, na in _instances(rows, batch)}) > 1
+    assert len({tuple(masked) for masked in batch["masked"][:6].tolist()}) == 6
+    assert len({tuple(name) for _, name, _ in _queries(rows, batch)}) > 1
 
 
 def _named_contrast(rows, batch):

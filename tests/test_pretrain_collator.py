@@ -172,6 +172,14 @@ def test_entity_rows(max_length):
         assert (document in askers) == bool(usable)
 
 
+@pytest.mark.parametrize("max_length, asks", [(42, True), (41, False)])
+def test_a_fact_whose_tail_the_prefix_pushes_out_is_no_query(max_length, asks):
+    mentions = {"mention_start": [1, 36], "mention_end": [2, 38], "mention_entity": [0, 1]}
+    fact = {"head": [0], "tail": [1], "relation": [2], "weight": [1.0]}
+    row = {**random_row(0, num_entities=2, length=40), **mentions, **fact}  # the prefix has 3 tokens: 38 + 3 < 42
+    assert len(_collator(max_length=max_length)([row])["queries"]) == asks
+
+
 def test_every_usable_fact_may_become_the_query():
     row = {**random_row(5, num_entities=5, num_facts=4), "weight": np.array([0.5, 1.0, np.nan, 0.0], np.float32)}
     collator = _collator()

@@ -1,0 +1,162 @@
+"""What `--push_to_hub` leaves on the Hub, and that it loads from there by name."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from finecl_hf import LearningOrder
+from finecl_hf.publishing import write_predictions
+from tests.fake_hub import FakeHub, hub_environment
+from tests.script_runs import ROOT, arguments
+
+
+RUNS = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from tests.script_runs import MAIN
+
+for stage, words in json.loads(sys.argv[2]):
+    MAIN[stage](words)
+"""
+
+LOAD_ENCODER = """
+import sys
+import torch
+from huggingface_hub import ModelCard
+from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
+
+name, folder = "user/encoder", sys.argv[2] + "/encoder"
+for kind in (AutoModel, AutoModelForMaskedLM):
+    pushed, local = (kind.from_pretrained(source).base_model.state_dict() for source in (name, folder))
+    assert all(torch.equal(pushed[key], local[key]) for key in local if "pooler" not in key)
+assert AutoTokenizer.from_pretrained(name)("Ada")["input_ids"]
+assert ModelCard.load(name).data.library_name == "transformers"
+assert "finecl_hf" not in sys.modules
+"""
+
+LOAD_RELATION_MODELS = """
+import json
+sys.path.insert(0, sys.argv[1])
+from finecl_hf import FineCLForRelationExtraction, RelationExtractionPipeline, load_relation_model, read_documents
+
+documents = read_documents(sys.argv[3])
+for repo in ("denoised", "extractor", "adapter"):
+    name, folder = "user/" + repo, sys.argv[2] + "/" + repo
+    assert RelationExtractionPipeline.from_pretrained(name)(documents) \\
+        == RelationExtractionPipeline.from_pretrained(folder)(documents)
+    pushed, local = (load_relation_model(source).state_dict() for source in (name, folder))
+    assert all(torch.equal(pushed[key], local[key]) for key in local if "pooler" not in key)
+FineCLForRelationExtraction.from_pretrained("user/extractor")
+for snippet in json.loads(sys.argv[4]):
+    exec(snippet, {})
+"""
+
+
+def run_program(code, *args, hub, folder):
+    process = subprocess.run(
+        [sys.executable, "-c", code, *map(str, args)],
+        env=hub_environment(hub, folder), cwd=folder, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr[-4000:]
+
+
+@pytest.fixture(scope="module")
+def pushed(bert_folder, corpus, tmp_path_factory):
+    """A Hub that all stages were pushed to, and the folder that holds their output folders."""
+    folder = tmp_path_factory.mktemp("pushed")
+    ids = list(json.loads((corpus / "truth.json").read_text()))
+    LearningOrder(ids, first_epoch=[0] * len(ids)).write(folder / "order.parquet")
+    splits = {f"{name}_file": corpus / f"gold_{name}.json" for name in ("validation", "test")}
+    with FakeHub(token="hf_secretsecretsecret") as hub:
+        runs = [
+            ("denoise", {"hub_model_id": "user/denoised", "hub_strategy": "every_save", "save_strategy": "epoch"}),
+            ("pretrain", {"hub_model_id": "user/encoder", "learning_order": folder / "order.parquet"}),
+            ("finetune", {"hub_token": hub.token, **splits}),  # named by its output folder
+            ("finetune", {"hub_model_id": "adapter", "use_lora": "true", **splits}),
+        ]
+        names = ("denoised", "encoder", "extractor", "adapter")
+        at_the_end = {"hub_strategy": "end", "save_strategy": "no"}
+        encoders = (bert_folder, bert_folder, bert_folder, "user/encoder")  # which is pushed by then
+        lines = [
+            (stage, arguments(stage, encoder, corpus, folder / name, "--push_to_hub", **{**at_the_end, **options}))
+            for encoder, name, (stage, options) in zip(encoders, names, runs, strict=True)
+        ]
+        run_program(RUNS, ROOT, json.dumps(lines), hub=hub, folder=folder)
+        yield hub, folder
+        assert hub.unknown == []
+
+
+def files(hub, name):
+    return hub.repos[f"models/user/{name}"].files
+
+
+def card(hub, name):
+    text = files(hub, name)["README.md"].decode()
+    _, header, body = text.split("---\n", 2)
+    return yaml.safe_load(header), body
+
+
+MODEL_FILES = {"config.json", "tokenizer.json", "tokenizer_config.json", "README.md"}
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("denoised", {"model.safetensors", "learning_order.parquet"}),
+        ("encoder", {"model.safetensors"}),
+        ("extractor", {"model.safetensors", "predictions.json", "test_results.json"}),
+        ("adapter", {"adapter_model.safetensors", "adapter_config.json"}),
+    ],
+)
+def test_what_is_pushed(name, expected, pushed):
+    hub, folder = pushed
+    assert MODEL_FILES | expected <= files(hub, name).keys()
+    assert not [path for path in files(hub, name) if path.startswith("checkpoint-") or "optimizer" in path]
+    for path, data in files(hub, name).items():
+        assert data == (folder / name / path).read_bytes(), path
+        assert hub.token.encode() not in data, path
+    if name == "denoised":
+        (folder / "pulled.parquet").write_bytes(files(hub, name)["learning_order.parquet"])
+        assert LearningOrder.read(folder / "pulled.parquet").num_epochs == 2
+
+
+def test_cards_tell_what_was_done(pushed, bert_folder):
+    hub, folder = pushed
+    for name in ("denoised", "encoder", "extractor", "adapter"):
+        header, body = card(hub, name)
+        assert "finecl" in header["tags"]
+        assert "2205.12491" in body
+        assert f'"user/{name}"' in body, "the snippet must load the repository"
+        assert str(folder) not in body.split("## Training", 1)[0], "a path of this machine in the snippet"
+    results = json.loads((folder / "extractor" / "all_results.json").read_text())
+    header, _ = card(hub, "extractor")
+    metrics = {
+        (entry["dataset"]["split"], metric["type"]): metric["value"]
+        for entry in header["model-index"][0]["results"]
+        for metric in entry["metrics"]
+    }
+    assert metrics["validation", "f1"] == pytest.approx(results["eval_f1"])
+    assert metrics["test", "ign_f1"] == pytest.approx(results["test_ign_f1"])
+    assert card(hub, "adapter")[0]["base_model"] == "user/encoder"
+    assert card(hub, "adapter")[0]["library_name"] == "peft"
+    assert "model-index" not in card(hub, "encoder")[0]
+
+
+def test_models_and_pipelines_load_by_name(pushed, corpus, tmp_path):
+    """The encoder without this library, relation models and adapters with it, and as the cards show it."""
+    hub, folder = pushed
+    snippets = [re.search(r"```python\n(.*?)```", card(hub, name)[1], re.DOTALL)[1] for name in ("adapter", "encoder")]
+    code = LOAD_ENCODER + LOAD_RELATION_MODELS
+    run_program(code, ROOT, folder, corpus / "gold_test.json", json.dumps(snippets), hub=hub, folder=tmp_path)
+
+
+def test_other_processes_write_no_predictions():
+    class OtherProcess:
+        def is_world_process_zero(self):
+            return False
+
+    write_predictions(OtherProcess(), [], [])

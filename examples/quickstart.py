@@ -51,10 +51,12 @@ def main(argv=None):
     encoder = small_encoder(corpus, folder / "random_encoder", args.seed)
 
     heading("Stage 1: when is each label learned?")
-    common = ["--rel_info", f"{folder}/data/rel_info.json", "--seed", str(args.seed), "--logging_steps", "50"]
+    common = ["--rel_info", f"{folder}/data/rel_info.json", "--seed", str(args.seed), "--logging_steps", "100"]
+    common += ["--entity_markers", "asterisk"]
     silver = ["--train_file", f"{folder}/data/silver.json", *common]
     denoise = ["--model_name_or_path", encoder, *silver, "--output_dir", f"{folder}/denoise"]
-    order = run_denoise.main([*denoise, "--num_train_epochs", "4", "--learning_rate", "1e-3"])
+    denoise += ["--num_train_epochs", "5", "--per_device_train_batch_size", "8"]
+    order = run_denoise.main([*denoise, "--learning_rate", "3e-3", "--na_ratio", "10"])
     show_learning_order(order, corpus.truth, folder / "learning_order.png")
 
     heading("Stage 2: pre-train with the order's weights, and with uniform ones")
@@ -72,7 +74,8 @@ def main(argv=None):
 
     heading("Stage 3: fine-tune each encoder on 100 gold documents")
     gold = [f"--{part}_file={folder}/data/gold_{part}.json" for part in ("train", "validation", "test")]
-    finetune = [*gold, *common, "--num_train_epochs", "20", "--learning_rate", "1e-3", "--save_strategy", "no"]
+    finetune = [*gold, *common, "--num_train_epochs", "15", "--learning_rate", "1e-3", "--save_strategy", "no"]
+    finetune += ["--per_device_train_batch_size", "4"]
     rows = {}
     for name, path in encoders.items():
         print(f"\n{name}:")
@@ -117,8 +120,9 @@ def small_encoder(corpus: SyntheticCorpus, folder: Path, seed: int) -> str:
         intermediate_size=256,
         num_hidden_layers=3,
         num_attention_heads=4,
-        local_attention=16,
+        local_attention=8,
         global_attn_every_n_layers=3,
+        initializer_range=0.08,  # about 1 / sqrt(hidden_size)
     )
     return build_small_encoder(tokenizer, str(folder), config, seed)
 

@@ -76,7 +76,11 @@ class DataArguments:
 class EvaluationArguments:
     """Documents to choose the threshold on, and documents to predict."""
 
-    validation_file: str | None = option(None, "Gold documents to fit the threshold and choose the checkpoint on.")
+    validation_file: str | None = option(
+        None,
+        "Gold documents to fit the threshold on; with --eval_strategy epoch --load_best_model_at_end "
+        "also to choose the checkpoint with the best F1.",
+    )
     test_file: str | None = option(None, "Documents to predict; scored where they have labels.")
     max_eval_samples: int | None = option(None, "Use the first so many validation documents.")
     max_predict_samples: int | None = option(None, "Use the first so many test documents.")
@@ -115,7 +119,7 @@ class DenoiseArguments(FineCLTrainingArguments):
     loss: Literal["softmax", "bce", "adaptive_threshold"] = option(
         "softmax", "Classification loss; `bce` is the paper's."
     )
-    na_ratio: float = option(1.0, "NA pairs drawn for each labelled pair (paper: 3).")
+    na_ratio: float = option(3.0, "NA pairs drawn for each labelled pair (paper: 3).")
     num_train_epochs: float = option(5.0, "Epochs.")
     learning_rate: float = option(1e-4, "Peak learning rate.")
     per_device_train_batch_size: int = option(16, "Documents a batch and device.")
@@ -182,6 +186,8 @@ class FinetuneArguments(FineCLTrainingArguments):
     learning_rate: float = option(5e-5, "Peak learning rate.")
 
     def __post_init__(self):
+        if self.load_best_model_at_end and self.metric_for_best_model is None:
+            self.metric_for_best_model = "f1"
         super().__post_init__()
         if self.loss is None:
             self.loss = "softmax" if self.task == "sentence" else "adaptive_threshold"
@@ -222,9 +228,14 @@ def parse_arguments(types: Sequence[type], argv: list[str] | None = None) -> tup
     preset = _value_of("--preset", argv)
     argv = [*_as_flags(PRESETS.get(preset, {}), "preset"), *argv]
     parser = ScriptParser(types, allow_abbrev=False)
-    *parsed, unknown = parser.parse_args_into_dataclasses(
-        argv, look_for_args_file=False, return_remaining_strings=True
-    )
+    try:
+        *parsed, unknown = parser.parse_args_into_dataclasses(
+            argv, look_for_args_file=False, return_remaining_strings=True
+        )
+    except FineCLError:
+        raise
+    except (ValueError, ImportError) as error:  # from TrainingArguments' own checks
+        raise FineCLError(" ".join(str(error).split())) from error
     if unknown:
         parser.error(f"unknown arguments: {' '.join(unknown)}")
     return tuple(parsed)

@@ -75,7 +75,7 @@ def load_training_corpus(data: DataArguments, args: FineCLTrainingArguments) -> 
         )
         if data.exclude_file:
             corpus = _without_held_out(corpus, data)
-        corpus = corpus.sort("key")
+        corpus = corpus.select(np.argsort(np.asarray(corpus["key"]), kind="stable"))
     if len(corpus) == 0:
         raise FineCLError(f"{data.train_source}: no document is left to train on.")
     return corpus
@@ -91,12 +91,12 @@ def label_set(counts: dict[str, int], names: dict[str, str], fixed: bool) -> dic
     Raises:
         FineCLError: the label set is empty.
     """
-    relations = set(names) if fixed and names else set(counts) | set(names)
-    if not relations - {NA}:
+    if not set(counts) - {NA}:
         raise FineCLError(
-            "The label set is empty: no training document carries a relation; check the key `labels`, or name the "
-            "relations with --rel_info."
+            "The label set is empty: no training document carries a relation. Check the key `labels` of the training "
+            "documents."
         )
+    relations = set(names) if fixed and names else set(counts) | set(names)
     return {relation: i for i, relation in enumerate([NA, *sorted(relations - {NA})])}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import torch
@@ -9,12 +10,16 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput, find_adapter_config_file
+from transformers.utils import logging as transformers_logging
 
 from finecl_hf.collators import NUM_DISTANCES
 from finecl_hf.configuration import FineCLConfig
 from finecl_hf.errors import FineCLError
 from finecl_hf.losses import RELATION_LOSSES, relation_targets
 from finecl_hf.pooling import pool_entities
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -145,7 +150,7 @@ class FineCLForRelationExtraction(FineCLPreTrainedModel):
             dtype: float32 by default, whatever precision the checkpoint is stored in.
             kwargs: passed to `AutoModel.from_pretrained`.
         """
-        encoder = AutoModel.from_pretrained(name_or_path, dtype=dtype, **kwargs)
+        encoder = _load_encoder(name_or_path, dtype, **kwargs)
         if isinstance(encoder, FineCLForRelationExtraction):  # the folder of a relation model, such as stage 1's
             encoder = encoder.encoder
         config.text_config = encoder.config
@@ -172,6 +177,26 @@ class FineCLForRelationExtraction(FineCLPreTrainedModel):
             targets = relation_targets(label_pair, label_relation, *logits.shape)
             loss = RELATION_LOSSES[self.config.loss](logits, targets)
         return RelationExtractionOutput(loss=loss, logits=logits, entities=entities)
+
+
+def _load_encoder(name_or_path: str, dtype: torch.dtype, **kwargs) -> PreTrainedModel:
+    """`AutoModel.from_pretrained`, which says only what matters about a checkpoint that does not fit exactly.
+
+    A checkpoint with an MLM head fits an encoder in all but the head and an unused pooler; transformers' long report on
+    that would hide the case of an encoder whose own weights are missing.
+    """
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        encoder, report = AutoModel.from_pretrained(name_or_path, dtype=dtype, output_loading_info=True, **kwargs)
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+    missing = [name for name in report["missing_keys"] if "pooler" not in name]
+    if missing:
+        logger.warning(
+            "%s lacks %d weights of its encoder, which start at random: %s ...", name_or_path, len(missing), missing[0]
+        )
+    return encoder
 
 
 def load_relation_model(

@@ -256,14 +256,18 @@ class FinetuneTrainer(FineCLTrainer):
                 inputs = self._prepare_inputs(inputs)
                 with torch.no_grad(), self.accelerator.autocast():
                     loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
-                decoded = [(row, float(loss)) for row in decode(outputs.logits, inputs, config)]
+                decoded = [
+                    (row, pairs, float(loss))
+                    for row, pairs in zip(decode(outputs.logits, inputs, config), inputs["pair_counts"], strict=True)
+                ]
                 rows += self.accelerator.gather_for_metrics(decoded, use_gather_object=True)
                 self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
         documents = dataloader.dataset.documents
-        predictions = [row for row, _ in rows]
+        predictions = [row for row, _, _ in rows]
         metrics = self._score(documents, predictions, fit=metric_key_prefix == "eval")
         if metrics:
-            metrics["loss"] = sum(loss for _, loss in rows) / len(rows)
+            # The loss of a batch is a mean over its pairs.
+            metrics["loss"] = sum(pairs * loss for _, pairs, loss in rows) / max(sum(pairs for _, pairs, _ in rows), 1)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
         return EvalLoopOutput(predictions=predictions, label_ids=None, metrics=metrics, num_samples=len(rows))
 

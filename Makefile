@@ -1,0 +1,43 @@
+# Each target does its own set-up: a virtual environment with the versions of constraints.txt.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SOURCES := finecl_hf tests examples benchmarks setup.py run_denoise.py run_pretrain.py run_finetune.py
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test test-slow style quality bench wheel clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+quickstart: $(VENV)/.installed  ## all three stages on a generated corpus, in a few minutes
+	rm -rf quickstart_output
+	$(BIN)/python examples/quickstart.py --output_dir quickstart_output
+
+test: $(VENV)/.installed  ## the test suite, offline
+	$(BIN)/python -m pytest -q -n 2
+
+test-slow: $(VENV)/.installed  ## also what takes long, or needs the real data named by FINECL_REAL_DATA
+	$(BIN)/python -m pytest -q -n 2 -m "slow or real or not slow"
+
+style: $(VENV)/.installed  ## format the code
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+quality: $(VENV)/.installed  ## check format and lint
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+
+bench: $(VENV)/.installed  ## stage 1 on injected noise; FEWREL and MODEL name the corpus and the encoder
+	$(BIN)/python benchmarks/denoise.py --fewrel $(FEWREL) --model_name_or_path $(MODEL)
+
+wheel: $(VENV)/.installed  ## build a wheel into dist/
+	$(BIN)/python -m pip wheel -q --no-deps -w dist .
+
+clean:  ## remove the virtual environment and what runs left behind
+	rm -rf $(VENV) dist build *.egg-info quickstart_output .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/.installed: setup.py constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@

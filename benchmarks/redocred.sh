@@ -7,7 +7,7 @@
 # Sized for two CPU cores; PYTHON, STEPS and EPOCHS may be set, too.
 set -euo pipefail
 : "${DATA:?}" "${MODEL:?}" "${OUT:?}"
-PYTHON=${PYTHON:-python} SEED=${SEED:-0} STEPS=${STEPS:-300} EPOCHS=${EPOCHS:-15}
+PYTHON=${PYTHON:-python} SEED=${SEED:-0} STEPS=${STEPS:-200} EPOCHS=${EPOCHS:-12}
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 export PYTHONPATH=$ROOT${PYTHONPATH:+:$PYTHONPATH}
 mkdir -p "$OUT"
@@ -23,19 +23,26 @@ PY
 TEST=$DATA/redocred/test_revised_first250.json
 "$PYTHON" -m finecl_hf.cli project --documents "$DATA/docred/test_unlabelled.json" \
     --knowledge_base "$DATA/redocred/dev_revised.json" --output "$OUT/silver.json"
+# Documents without any silver label cost time and teach little
+"$PYTHON" - "$OUT/silver.json" <<'PY'
+import sys
+from finecl_hf import read_documents, write_documents
+write_documents([d for d in read_documents(sys.argv[1]) if d.relations], sys.argv[1])
+PY
 COMMON=(--model_name_or_path "$MODEL" --rel_info "$DATA/docred/rel_info.json" --seed "$SEED" --disable_tqdm true)
-SILVER=(--train_file "$OUT/silver.json" --exclude_file "$TEST" "${COMMON[@]}" --max_seq_length 384)
+SILVER=(--train_file "$OUT/silver.json" --exclude_file "$TEST" "${COMMON[@]}" --max_seq_length 256)
 
-"$PYTHON" "$ROOT/run_denoise.py" "${SILVER[@]}" --output_dir "$OUT/denoise" --num_train_epochs 4
+"$PYTHON" "$ROOT/run_denoise.py" "${SILVER[@]}" --output_dir "$OUT/denoise" --num_train_epochs 4 \
+    --per_device_train_batch_size 8
 
-PRETRAIN=(--max_steps "$STEPS" --per_device_train_batch_size 5 --gradient_accumulation_steps 1 --warmup_steps 0.1
+PRETRAIN=(--max_steps "$STEPS" --per_device_train_batch_size 4 --gradient_accumulation_steps 1 --warmup_steps 0.1
           --save_steps 100)
 "$PYTHON" "$ROOT/run_pretrain.py" "${SILVER[@]}" "${PRETRAIN[@]}" --output_dir "$OUT/encoder_finecl" \
     --learning_order "$OUT/denoise/learning_order.parquet"
 "$PYTHON" "$ROOT/run_pretrain.py" "${SILVER[@]}" "${PRETRAIN[@]}" --output_dir "$OUT/encoder_uniform" \
     --weight_scheme uniform
 
-for ENCODER in finecl uniform none; do
+for ENCODER in ${ENCODERS:-finecl uniform none}; do
     FROM=$MODEL
     [ "$ENCODER" = none ] || FROM=$OUT/encoder_$ENCODER
     "$PYTHON" "$ROOT/run_finetune.py" "${COMMON[@]}" --model_name_or_path "$FROM" --train_file "$OUT/train.json" \

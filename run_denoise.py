@@ -3,13 +3,12 @@
     python run_denoise.py --model_name_or_path bert-base-uncased --train_file silver.json --rel_info rel_info.json \\
         --output_dir outputs/denoise
 
-Writes `learning_order.parquet` (one row a label, with the epoch it was learned in and the dynamics of each epoch) and the
-classifier to the output folder. Run it under `accelerate launch` for several processes; started again after an
+Writes `learning_order.parquet` (one row a label, with the epoch it was learned in and the dynamics of each epoch) and
+the classifier to the output folder. Run it under `accelerate launch` for several processes; started again after an
 interruption, it resumes from the last checkpoint. `--preset paper` is the published recipe.
 """
 
 import os
-import sys
 
 from finecl_hf.arguments import DataArguments, DenoiseArguments, ModelArguments, parse_arguments, run_script
 
@@ -82,7 +81,7 @@ def main(argv=None):
     if trainer.is_world_process_zero():
         print(order.summary())
         print(f"Wrote {os.path.join(args.output_dir, TABLE)}")
-    finish_run(trainer, result.metrics, argv if argv is not None else sys.argv[1:])
+    finish_run(trainer, result.metrics, "run_denoise.py", argv)
     return order
 
 

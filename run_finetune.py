@@ -10,11 +10,10 @@ Sentences (SemEval-2010 Task 8, TACRED, FewRel, OpenNRE), adapters only, a tenth
     python run_finetune.py --task sentence --model_name_or_path outputs/encoder --train_file TRAIN_FILE.TXT \\
         --test_file TEST_FILE_FULL.TXT --train_fraction 0.1 --use_lora --output_dir outputs/semeval
 
-The decision threshold is fitted on the validation file. Predictions for the test file go to `predictions.json` (DocRED's
-submission format) or `predictions.txt` (SemEval's answer format); a file without labels is predicted, never scored.
+The decision threshold is fitted on the validation file. Predictions for the test file go to `predictions.json`
+(DocRED's submission format) or `predictions.txt` (SemEval's answer format); a file without labels is
+predicted, never scored.
 """
-
-import sys
 
 from finecl_hf.arguments import (
     DataArguments,
@@ -102,7 +101,7 @@ def main(argv=None):
         output = trainer.predict(test)
         record_scores(trainer, "test", eval_args.test_file, output.metrics)
         write_predictions(trainer, test.documents, output.predictions)
-    finish_run(trainer, result.metrics, argv if argv is not None else sys.argv[1:])
+    finish_run(trainer, result.metrics, "run_finetune.py", argv)
     return {name: value for results in trainer.scores.values() for name, value in results.items()}
 
 

@@ -8,7 +8,6 @@ unweighted baseline (ERICA) and needs no learning order.
 """
 
 import logging
-import sys
 
 from finecl_hf.arguments import DataArguments, ModelArguments, PretrainArguments, parse_arguments, run_script
 
@@ -79,7 +78,7 @@ def main(argv=None):
         card_data=encoder_card(model_args, args, training_data(data_args, corpus, counts), truncation, coverage),
     )
     result = trainer.train(resume_from_checkpoint=last_checkpoint(args.output_dir))
-    finish_run(trainer, result.metrics, argv if argv is not None else sys.argv[1:])
+    finish_run(trainer, result.metrics, "run_pretrain.py", argv)
     return result.metrics
 
 

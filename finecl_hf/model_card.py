@@ -17,7 +17,6 @@ from enum import Enum
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
 
 import jinja2
 import numpy as np
@@ -25,26 +24,16 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
+from finecl_hf import __version__
+from finecl_hf.markdown import FILTERS, code, link, number, text
+from finecl_hf.training_log import METRIC_NAMES, training_log
+
 
 TASK_TYPE = "relation-extraction"
 
-METRIC_NAMES = {
-    "f1": "F1",
-    "ign_f1": "Ign F1",
-    "macro_f1": "Macro F1",
-    "micro_f1": "Micro F1",
-    "precision": "Precision",
-    "recall": "Recall",
-    "evidence_f1": "Evidence F1",
-    "intra_f1": "Intra-sentence F1",
-    "inter_f1": "Inter-sentence F1",
-    "accuracy": "Accuracy",
-}
-
 SHOWN_RELATIONS = 40
-SHOWN_LOG_ROWS = 20
 
-PACKAGES = ("finecl_hf", "transformers", "torch", "datasets", "tokenizers", "accelerate", "peft", "huggingface_hub")
+PACKAGES = ("transformers", "torch", "datasets", "tokenizers", "accelerate", "peft", "huggingface_hub")
 
 # Arguments that say where a run wrote or how it looked, not what it computed.
 BOOKKEEPING = {
@@ -61,6 +50,12 @@ BOOKKEEPING = {
     "hub_model_id",
     "hub_strategy",
     "hub_private_repo",
+    "logging_dir",
+    "logging_strategy",
+    "logging_steps",
+    "save_strategy",
+    "save_steps",
+    "save_total_limit",
 }
 
 SECRETS = {"token", "hub_token", "push_to_hub_token"}
@@ -118,6 +113,7 @@ class FineCLCardData:
         loss: what was minimised.
         task: "document" or "sentence".
         head: the classification head.
+        silver_labels: True for stage 1's relation model, which learned from distantly supervised labels.
         threshold: score from which a relation is predicted, where it was chosen on validation data.
         train_fraction: share of the training data that was used, from 0 to 1.
         learning_order: name of the learning-order file or dataset.
@@ -153,6 +149,7 @@ class FineCLCardData:
     loss: str | None = None
     task: str | None = None
     head: str | None = None
+    silver_labels: bool = False
     threshold: float | None = None
     train_fraction: float | None = None
     learning_order: str | None = None
@@ -231,8 +228,8 @@ def render_model_card(data: FineCLCardData) -> ModelCard:
 
 
 def frameworks() -> dict[str, str]:
-    """Versions of Python and of the installed packages that a run depends on."""
-    versions = {"Python": platform.python_version()}
+    """Versions of Python, of this library and of the installed packages that a run depends on."""
+    versions = {"Python": platform.python_version(), "finecl_hf": __version__}
     for package in PACKAGES:
         try:
             versions[package] = metadata.version(package)
@@ -296,70 +293,6 @@ def changed_arguments(*arguments: Any) -> dict[str, Any]:
             if not hidden and value is not None and value != default:
                 changed[argument.name] = value
     return changed
-
-
-@dataclass
-class TrainingLog:
-    """The table of a run's losses and scores. `total` counts the rows before they were thinned."""
-
-    header: list[str]
-    rows: list[list[str]]
-    total: int
-
-
-def training_log(log_history: list[dict[str, Any]], max_rows: int = SHOWN_LOG_ROWS) -> TrainingLog:
-    """Condenses `trainer.state.log_history`.
-
-    One row for each evaluation, with the training losses logged last before it; without any evaluation one row for
-    each log entry. Of more than `max_rows` rows, evenly spaced ones stay, the first and the last among them.
-    """
-    trained, evaluated, latest = {}, {}, {}
-    for entry in log_history:
-        if "train_runtime" in entry:  # the summary of the whole run
-            continue
-        scores = {name: value for name, value in entry.items() if _is_score(name, value)}
-        place = {name: entry[name] for name in ("epoch", "step") if name in entry}
-        key = entry.get("step", len(trained))
-        if any(name.startswith("eval_") for name in scores):
-            evaluated[key] = {**latest, **evaluated.get(key, {}), **scores, **place}
-        elif scores:
-            latest = scores
-            trained[key] = {**scores, **place}
-    rows = list((evaluated or trained).values())
-    columns = sorted(_unique(name for row in rows for name in row), key=_column_rank)
-    kept = [[_log_cell(name, row.get(name)) for name in columns] for row in _thin(rows, max_rows)]
-    return TrainingLog([_column_title(name) for name in columns], kept, len(rows))
-
-
-def _is_score(name: str, value: Any) -> bool:
-    noise = name in ("epoch", "step", "learning_rate", "grad_norm", "total_flos", "num_input_tokens_seen")
-    noise = noise or name.endswith(("_runtime", "_per_second", "_time", "_epoch", "_step"))
-    return not noise and isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _column_rank(name: str) -> int:
-    """Epoch, step, training losses, then evaluations; equal ranks keep their order."""
-    if name in ("epoch", "step", "loss"):
-        return ("epoch", "step", "loss").index(name)
-    return 4 if name.startswith("eval_") else 3
-
-
-def _log_cell(name: str, value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4g}" if name == "epoch" else number(value)
-
-
-def _column_title(name: str) -> str:
-    titles = {"epoch": "Epoch", "step": "Step", "loss": "Training loss", "eval_loss": "Validation loss"}
-    name_of_metric = name.removeprefix("eval_")
-    return titles.get(name) or METRIC_NAMES.get(name_of_metric) or text(name_of_metric)
-
-
-def _thin(rows: list, count: int) -> list:
-    if len(rows) <= count:
-        return rows
-    return [rows[round(place * (len(rows) - 1) / (count - 1))] for place in range(count)]
 
 
 # Parts of the card in Markdown; cells of tables are Markdown already
@@ -431,85 +364,6 @@ def _command_line(command: str | list[str] | None) -> str:
     line = command if isinstance(command, str) else shlex.join(command)
     line = re.sub(r"(--(?:hub|push[_-]to[_-]hub|hf)?[_-]?token[= ]\s*)\S+", r"\1$HF_TOKEN", line)
     return re.sub(r"\bhf_[A-Za-z0-9]{16,}\b", "$HF_TOKEN", line)
-
-
-# Jinja filters: whatever a name holds, it must stay one piece of text
-
-
-def one_line(value: Any) -> str:
-    """Line breaks and runs of blanks become one blank."""
-    return " ".join(str(value).split())
-
-
-def text(value: Any) -> str:
-    """A value that Markdown shows as it is, in prose and in tables."""
-    value = one_line(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    value = re.sub(r"([\\`*\[\]#~]|(?<!\w)_|_(?!\w))", r"\\\1", value)
-    return value.replace("|", "&#124;")  # a table splits at any bar, with a backslash before it at some
-
-
-def code(value: Any) -> str:
-    """A code span; plain text if it holds a bar, which no code span can bring through a table safely."""
-    value = one_line(value)
-    if not value or "|" in value:
-        return text(value)
-    fence = "`" * (1 + max(map(len, re.findall("`+", value)), default=0))
-    pad = " " if value[0] == "`" or value[-1] == "`" else ""
-    return f"{fence}{pad}{value}{pad}{fence}"
-
-
-def link(title: str, path: str) -> str:
-    """A link to a page of the Hub."""
-    return f"[{text(title)}](https://huggingface.co/{quote(path)})"
-
-
-def string(value: str) -> str:
-    """A Python string literal on one line."""
-    return json.dumps(str(value), ensure_ascii=False)
-
-
-def shell(value: str) -> str:
-    """One word of a shell command, on one line."""
-    return shlex.quote(one_line(value))
-
-
-def fenced(value: str, language: str = "") -> str:
-    """A code block that `value` cannot close."""
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", value)), default=0))
-    return f"{fence}{language}\n{value.strip()}\n{fence}"
-
-
-def number(value: Any) -> str:
-    """Four decimals, more for small numbers; whole numbers and words as they are."""
-    if not isinstance(value, float):
-        return str(value)
-    if value and abs(value) < 1e-3:
-        return f"{value:.2e}"
-    return f"{value:.4f}"
-
-
-def percent(fraction: float) -> str:
-    return f"{100 * fraction:.4g} %"
-
-
-def duration(seconds: float) -> str:
-    """Hours, minutes and seconds, without leading zeros."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
-
-
-def table(rows: list[list[str]], header: list[str]) -> str:
-    """A Markdown table without the columns that are empty throughout."""
-    kept = [column for column in range(len(header)) if any(row[column] for row in rows)]
-    lines = [[header[column] for column in kept], ["---"] * len(kept)]
-    lines += [[row[column] for column in kept] for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-FILTERS = (text, code, link, string, shell, fenced, number, percent, duration, table)
 
 
 # Templates

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shlex
 import sys
 from typing import Any
 
@@ -21,6 +20,9 @@ from finecl_hf.trainers import FineCLTrainer, FinetuneTrainer
 
 
 logger = logging.getLogger(__name__)
+
+# Arguments that fill themselves in where the user says nothing; afterwards nobody can tell whether they did.
+RESOLVED = ("loss", "na_weight", "metric_for_best_model")
 
 
 def relation_card(
@@ -44,6 +46,7 @@ def relation_card(
         loss=config.loss,
         task=config.task,
         head=config.head,
+        silver_labels=not fine_tuning,
         train_fraction=args.train_fraction if fine_tuning else None,
     )
 
@@ -84,7 +87,7 @@ def record_scores(trainer: FinetuneTrainer, split: str, file: str, metrics: dict
 
 
 def write_predictions(trainer: FinetuneTrainer, documents: list[Document], predictions: list[Any]) -> None:
-    """Writes `predictions.json` in DocRED's submission format; for sentences `predictions.txt`, SemEval's answer file."""
+    """Writes `predictions.json`, DocRED's submission format, or for sentences `predictions.txt`, SemEval's."""
     if not trainer.is_world_process_zero():
         return
     config = trainer.relation_model.config
@@ -99,17 +102,27 @@ def write_predictions(trainer: FinetuneTrainer, documents: list[Document], predi
     logger.info("Wrote %s.", path)
 
 
-def finish_run(trainer: FineCLTrainer, metrics: dict[str, float], argv: list[str]) -> None:
-    """Saves the model with its card, and pushes both with `--push_to_hub`."""
+def finish_run(trainer: FineCLTrainer, metrics: dict[str, float], script: str, argv: list[str] | None) -> None:
+    """Saves the model with its card, and pushes both with `--push_to_hub`.
+
+    Args:
+        script: name of the script, for the card's command line.
+        argv: its arguments; those of this process if None.
+    """
     trainer.log_metrics("train", metrics)
     trainer.save_metrics("train", metrics)
     trainer.save_state()
     trainer.card_data.training_time = metrics.get("train_runtime")
-    trainer.card_data.command = shlex.join(["python", os.path.basename(sys.argv[0] or "run.py"), *argv])
+    trainer.card_data.command = _command(trainer.args.world_size, script, sys.argv[1:] if argv is None else argv)
     trainer.save_model()
     trainer.create_model_card()
     if trainer.args.push_to_hub:
         trainer.push_to_hub()
+
+
+def _command(processes: int, script: str, argv: list[str]) -> list[str]:
+    launcher = ["python"] if processes == 1 else ["accelerate", "launch", "--num_processes", str(processes)]
+    return [*launcher, script, *argv]
 
 
 def _card(
@@ -120,6 +133,8 @@ def _card(
     truncation: Truncation,
     **facts: Any,
 ) -> FineCLCardData:
+    changed = changed_arguments(args)
+    resolved = {argument: changed.pop(argument) for argument in RESOLVED if argument in changed}
     name = args.hub_model_id or os.path.basename(os.path.abspath(args.output_dir))
     return FineCLCardData(
         kind=kind,
@@ -131,16 +146,17 @@ def _card(
         total_mentions=truncation.mentions,
         hyperparameters={
             "learning_rate": args.learning_rate,
-            "epochs": args.num_train_epochs if args.max_steps < 0 else None,
+            "num_train_epochs": args.num_train_epochs if args.max_steps < 0 else None,
             "max_steps": args.max_steps if args.max_steps > 0 else None,
-            "documents_per_batch_and_device": args.per_device_train_batch_size,
+            "per_device_train_batch_size": args.per_device_train_batch_size,
             "gradient_accumulation_steps": args.gradient_accumulation_steps,
             "weight_decay": args.weight_decay,
             "warmup_steps": args.warmup_steps,
             "max_seq_length": truncation.max_length,
             "entity_markers": model_args.entity_markers,
+            **resolved,
         },
-        non_default_hyperparameters=changed_arguments(args),
+        non_default_hyperparameters=changed,
         seed=args.seed,
         **facts,
     )

@@ -17,8 +17,8 @@ PACKAGE = Path(finecl_hf.__file__).parent
 LAYERS = [
     layer.split()
     for layer in (
-        "errors",
-        "hashing columns json_stream",
+        "errors markdown",
+        "hashing columns json_stream training_log",
         "documents",
         "hub_files sentence_formats",
         "readers learning_order metrics synthetic_templates synthetic_world distant synthetic plots",

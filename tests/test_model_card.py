@@ -13,17 +13,10 @@ from finecl_hf.model_card import (
     FineCLCardData,
     TrainingData,
     changed_arguments,
-    code,
-    duration,
     evaluation_results,
-    fenced,
     frameworks,
     hub_id,
-    number,
     render_model_card,
-    table,
-    text,
-    training_log,
 )
 
 
@@ -186,7 +179,7 @@ def test_facts_of_the_training():
         "- **Task:** `document`",
         "- **Head:** `atlop`",
         "- **Loss:** adaptive threshold",
-        "- **Decision threshold:** 0.41",
+        "- **Decision threshold (on logits):** 0.41",
         "- **Share of the training data used:** 10 %",
         "- **Learning order:** `learning_order.parquet`",
         "- **Training facts in the learning order:** 93.1 %",
@@ -215,7 +208,10 @@ def test_tables():
 def test_learning_order_is_claimed_only_if_it_was_used():
     claim = "counts for more the earlier"
     assert claim in render_model_card(full("encoder")).text
+    assert claim not in render_model_card(full("encoder", weight_by="margin")).text
+    assert "by its `margin`" in render_model_card(full("encoder", weight_by="margin")).text
     assert claim not in render_model_card(full("encoder", weight_scheme="uniform")).text
+    assert "counts alike, as in [ERICA]" in render_model_card(full("encoder", weight_scheme="uniform")).text
     assert claim not in render_model_card(full("encoder", learning_order=None)).text
 
 
@@ -224,7 +220,17 @@ def test_limits_name_the_lost_mentions_and_the_threshold():
     assert "Of the training data's 100,000 mentions, 1,234 were lost." in limits
     assert "threshold was chosen on validation data" in limits
     limits = section(render_model_card(bare("relation_model")), "Intended use and limits")
-    assert "were lost" not in limits and "threshold" not in limits
+    assert "training data's" not in limits and "threshold" not in limits
+    for count, said in [(0, "mentions, none was lost."), (1, "mentions, 1 was lost.")]:
+        limits = section(render_model_card(full("encoder", truncated_mentions=count)), "Intended use and limits")
+        assert said in limits
+
+
+def test_a_model_of_stage_1_claims_no_gold_labels():
+    text = render_model_card(full("relation_model", silver_labels=True, threshold=None)).text
+    assert "trained on distantly supervised labels" in text and "fitted on nothing" in text
+    assert "fine-tuned" not in text and "chosen on validation data" not in text
+    assert "fine-tuned with `finecl_hf`" in render_model_card(full("relation_model")).text
 
 
 def test_long_lists_of_relations_are_cut():
@@ -298,41 +304,6 @@ def test_values_are_never_read_as_templates():
     assert "{{ 6 \\* 7 }} {% include 'encoder.md' %}" in card.text
 
 
-@pytest.mark.parametrize(
-    ("value", "as_text", "as_code"),
-    [
-        ("place of birth", "place of birth", "`place of birth`"),
-        ("org:founded_by", "org:founded_by", "`org:founded_by`"),
-        ("_x_ *y*", r"\_x\_ \*y\*", "`_x_ *y*`"),
-        ("a|b", "a&#124;b", "a&#124;b"),
-        ("a\n b", "a b", "`a b`"),
-        ("`a`", r"\`a\`", "`` `a` ``"),
-        ("<a> & b", "&lt;a&gt; &amp; b", "`<a> & b`"),
-        ("", "", ""),
-    ],
-)
-def test_text_and_code(value, as_text, as_code):
-    assert (text(value), code(value)) == (as_text, as_code)
-
-
-def test_fences_outgrow_what_they_hold():
-    assert fenced("a", "bash") == "```bash\na\n```"
-    assert fenced("a\n```\nb") == "````\na\n```\nb\n````"
-
-
-def test_numbers():
-    shown = [number(value) for value in (0.5, 0.0, 1.5e-5, 12, "20.0 ± 1.2")]
-    assert shown == ["0.5000", "0.0000", "1.50e-05", "12", "20.0 ± 1.2"]
-
-
-def test_durations():
-    assert [duration(seconds) for seconds in (4.6, 65, 3600, 3725)] == ["5 s", "1 min 5 s", "1 h 0 min", "1 h 2 min"]
-
-
-def test_tables_drop_empty_columns():
-    assert table([["a", "", "c"]], ["A", "B", "C"]) == "| A | C |\n| --- | --- |\n| a | c |"
-
-
 # Metadata and files
 
 
@@ -382,22 +353,7 @@ def test_evaluation_results_keep_the_scores_only():
     assert (result.dataset_type, result.dataset_name, result.dataset_split) == ("DocRED", "DocRED", "validation")
 
 
-def test_training_log_joins_an_evaluation_with_the_loss_before_it():
-    log = training_log(
-        [
-            {"loss": 0.9, "grad_norm": 1.0, "learning_rate": 1e-5, "epoch": 0.5, "step": 5},
-            {"loss": 0.5, "loss_rd": 0.2, "epoch": 1.0, "step": 10},
-            {"eval_loss": 0.4, "eval_ign_f1": 0.3, "eval_runtime": 1.0, "epoch": 1.0, "step": 10},
-            {"train_runtime": 9.0, "train_loss": 0.7, "epoch": 1.0, "step": 10},
-        ]
-    )
-    assert log.header == ["Epoch", "Step", "Training loss", "loss_rd", "Validation loss", "Ign F1"]
-    assert log.rows == [["1", "10", "0.5000", "0.2000", "0.4000", "0.3000"]]
-
-
-def test_training_log_without_evaluations_is_thinned():
-    log = training_log([{"loss": 1.0, "step": step} for step in range(101)], max_rows=5)
-    assert (log.total, [row[0] for row in log.rows]) == (101, ["0", "25", "50", "75", "100"])
+def test_long_logs_are_thinned_and_the_card_says_so():
     card = render_model_card(full("encoder", log_history=[{"loss": 1.0, "step": step} for step in range(101)]))
     assert section(card, "Progress").endswith("20 of 101 rows, evenly spaced.")
 

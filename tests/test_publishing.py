@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 import yaml
 
 from finecl_hf import LearningOrder
-from finecl_hf.publishing import write_predictions
+from finecl_hf.publishing import _command, write_predictions
 from tests.fake_hub import FakeHub, hub_environment
 from tests.script_runs import ROOT, arguments
 
@@ -144,12 +145,41 @@ def test_cards_tell_what_was_done(pushed, bert_folder):
     assert card(hub, "adapter")[0]["base_model"] == "user/encoder"
     assert card(hub, "adapter")[0]["library_name"] == "peft"
     assert "model-index" not in card(hub, "encoder")[0]
+    assert "trained on distantly supervised labels" in card(hub, "denoised")[1]
+    assert "distantly supervised" not in card(hub, "extractor")[1]
+
+
+def test_commands_name_the_script_that_ran(pushed):
+    """Here the scripts' `main` was called from another program."""
+    hub, _ = pushed
+    scripts = {"denoised": "denoise", "encoder": "pretrain", "extractor": "finetune", "adapter": "finetune"}
+    for name, stage in scripts.items():
+        command = re.search(r"## Reproduction\n\n```bash\n(.*?)\n```", card(hub, name)[1])[1]
+        assert command.startswith(f"python run_{stage}.py --model_name_or_path ")
+
+
+def test_commands_of_several_processes_are_launched():
+    assert _command(2, "run_denoise.py", ["--bf16"]) == [
+        "accelerate", "launch", "--num_processes", "2", "run_denoise.py", "--bf16",
+    ]  # fmt: skip
+
+
+def test_hyperparameters_appear_once_and_none_is_claimed_to_be_set(pushed):
+    hub, _ = pushed
+    for name in ("denoised", "encoder", "extractor", "adapter"):
+        section = card(hub, name)[1].split("## Hyper-parameters")[1].split("## Reproduction")[0]
+        names = re.findall(r"^\| `(\w+)` ", section, re.MULTILINE)
+        assert len(names) == len(set(names))
+        assert {"num_train_epochs", "max_steps"} & set(names)
+        assert not {"loss", "na_weight"} & set(re.findall(r"`(\w+)` \|", section.split("<details>")[0]))
 
 
 def test_models_and_pipelines_load_by_name(pushed, corpus, tmp_path):
     """The encoder without this library, relation models and adapters with it, and as the cards show it."""
     hub, folder = pushed
-    snippets = [re.search(r"```python\n(.*?)```", card(hub, name)[1], re.DOTALL)[1] for name in ("adapter", "encoder")]
+    names = ("denoised", "encoder", "extractor", "adapter")
+    snippets = [re.search(r"```python\n(.*?)```", card(hub, name)[1], re.DOTALL)[1] for name in names]
+    shutil.copy(corpus / "gold_test.json", tmp_path / "documents.json")
     code = LOAD_ENCODER + LOAD_RELATION_MODELS
     run_program(code, ROOT, folder, corpus / "gold_test.json", json.dumps(snippets), hub=hub, folder=tmp_path)
 

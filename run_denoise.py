@@ -25,14 +25,11 @@ def main(argv=None):
     )
     from finecl_hf.callbacks import TABLE
     from finecl_hf.collators import RelationCollator
-    from finecl_hf.corpus import iter_corpus, relation_counts
+    from finecl_hf.corpus import iter_corpus
     from finecl_hf.loading import (
+        for_training,
         instance_ids,
-        label_set,
-        load_encoder_tokenizer,
-        load_features,
-        load_training_corpus,
-        read_relation_names,
+        load_silver,
         start_run,
         training_data,
         with_fact_column,
@@ -40,26 +37,19 @@ def main(argv=None):
     from finecl_hf.publishing import finish_run, relation_card
     from finecl_hf.trainers import last_checkpoint
 
-    # Documents and label set
     start_run(args)
-    names = read_relation_names(data_args.rel_info)
-    corpus = load_training_corpus(data_args, args)
-    counts = relation_counts(corpus)
-    label2id = label_set(counts, names, fixed=False)
+    silver = load_silver(model_args, data_args, args)
 
     # Features, each label with its row in the learning order
-    tokenizer, max_length = load_encoder_tokenizer(model_args)
-    features, truncation = load_features(corpus, tokenizer, label2id, max_length, model_args, data_args, args)
-    order = LearningOrder.for_documents(iter_corpus(corpus))
-    features = with_fact_column(features, "instance", order.lookup(instance_ids(features)))
+    order = LearningOrder.for_documents(iter_corpus(silver.corpus))
+    features = with_fact_column(silver.features, "instance", order.lookup(instance_ids(silver.features)))
 
     # Model
-    config = FineCLConfig(
-        label2id=label2id,
-        id2label={i: relation for relation, i in label2id.items()},
-        relation_names=names,
+    config = FineCLConfig.for_labels(
+        silver.label2id,
+        relation_names=silver.names,
         loss=args.loss,
-        max_seq_length=max_length,
+        max_seq_length=silver.max_length,
         entity_markers=model_args.entity_markers,
     )
     model = FineCLForRelationExtraction.from_encoder(
@@ -70,11 +60,13 @@ def main(argv=None):
     trainer = DenoiseTrainer(
         model=model,
         args=args,
-        train_dataset=features.with_format("numpy", columns=[c for c in features.column_names if c != "instance_id"]),
-        data_collator=RelationCollator(tokenizer.pad_token_id, args.na_ratio, args.seed),
-        processing_class=tokenizer,
+        train_dataset=for_training(features),
+        data_collator=RelationCollator(silver.tokenizer.pad_token_id, args.na_ratio, args.seed),
+        processing_class=silver.tokenizer,
         learning_order=LearningOrderCallback(order, args.order_mode),
-        card_data=relation_card(config, model_args, args, training_data(data_args, corpus, counts), truncation),
+        card_data=relation_card(
+            config, model_args, args, training_data(data_args, silver.corpus, silver.counts), silver.truncation
+        ),
     )
     result = trainer.train(resume_from_checkpoint=last_checkpoint(args.output_dir))
     order = trainer.learning_order.order

@@ -34,6 +34,7 @@ def main(argv=None):
     from finecl_hf.collators import RelationCollator
     from finecl_hf.corpus import check_corpus, documents_of, relation_counts, sample_fraction
     from finecl_hf.loading import (
+        for_training,
         label_set,
         load_encoder_tokenizer,
         load_evaluation_set,
@@ -63,9 +64,8 @@ def main(argv=None):
     test = load_evaluation_set(eval_args.test_file, eval_args.max_predict_samples, "test", *encode)
 
     # Model
-    config = FineCLConfig(
-        label2id=label2id,
-        id2label={i: relation for relation, i in label2id.items()},
+    config = FineCLConfig.for_labels(
+        label2id,
         relation_names=names,
         task=args.task,
         head=args.head,
@@ -83,7 +83,7 @@ def main(argv=None):
     trainer = FinetuneTrainer(
         model=model,
         args=args,
-        train_dataset=features.with_format("numpy", columns=[c for c in features.column_names if c != "instance_id"]),
+        train_dataset=for_training(features),
         eval_dataset=validation,
         data_collator=RelationCollator(tokenizer.pad_token_id, args.na_ratio, args.seed),
         processing_class=tokenizer,

@@ -19,14 +19,10 @@ def main(argv=None):
     model_args, data_args, args = parse_arguments((ModelArguments, DataArguments, PretrainArguments), argv)
 
     from finecl_hf import PretrainTrainer
-    from finecl_hf.corpus import relation_counts
     from finecl_hf.loading import (
         fact_weights,
-        label_set,
-        load_encoder_tokenizer,
-        load_features,
-        load_training_corpus,
-        read_relation_names,
+        for_training,
+        load_silver,
         start_run,
         training_data,
         usable_facts,
@@ -37,18 +33,12 @@ def main(argv=None):
     from finecl_hf.publishing import encoder_card, finish_run
     from finecl_hf.trainers import last_checkpoint
 
-    # Documents and label set
     start_run(args)
-    names = read_relation_names(data_args.rel_info)
-    corpus = load_training_corpus(data_args, args)
-    counts = relation_counts(corpus)
-    label2id = label_set(counts, names, fixed=False)
+    silver = load_silver(model_args, data_args, args)
 
     # Features, each label with its weight
-    tokenizer, max_length = load_encoder_tokenizer(model_args)
-    features, truncation = load_features(corpus, tokenizer, label2id, max_length, model_args, data_args, args)
-    weights, coverage = fact_weights(features, args)
-    features = with_fact_column(features, "weight", weights)
+    weights, coverage = fact_weights(silver.features, args)
+    features = with_fact_column(silver.features, "weight", weights)
 
     # Model
     model, has_head = load_masked_lm(
@@ -61,21 +51,23 @@ def main(argv=None):
     trainer = PretrainTrainer(
         model=model,
         args=args,
-        train_dataset=features.with_format("numpy", columns=[c for c in features.column_names if c != "instance_id"]),
+        train_dataset=for_training(features),
         data_collator=PretrainCollator.for_tokenizer(
-            tokenizer,
-            relation_names=[names.get(relation, relation) for relation in label2id],
-            max_length=max_length,
+            silver.tokenizer,
+            relation_names=[silver.names.get(relation, relation) for relation in silver.label2id],
+            max_length=silver.max_length,
             na_pairs=args.na_pairs,
             na_weight=args.na_weight,
             max_negatives=args.max_negatives,
             mask_share=args.mlm_probability,
             seed=args.seed,
         ),
-        processing_class=tokenizer,
+        processing_class=silver.tokenizer,
         temperature=args.temperature,
         usable=usable_facts(features) if args.pair_documents else None,
-        card_data=encoder_card(model_args, args, training_data(data_args, corpus, counts), truncation, coverage),
+        card_data=encoder_card(
+            model_args, args, training_data(data_args, silver.corpus, silver.counts), silver.truncation, coverage
+        ),
     )
     result = trainer.train(resume_from_checkpoint=last_checkpoint(args.output_dir))
     finish_run(trainer, result.metrics, "run_pretrain.py", argv)

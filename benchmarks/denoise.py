@@ -2,10 +2,10 @@
 
     python benchmarks/denoise.py --fewrel val_wiki.json --model_name_or_path all-MiniLM-L6-v2
 
-Flips a share of FewRel's clean labels, runs `run_denoise.py` on them once per seed, and reports, epoch by epoch, how many
-labels were first predicted then, how many of those are right, and the AUROC of right against wrong for the first epoch
-(as far as it is known by then) and for the mean probability. Seeds decide on the sample, the flips and the run.
-The last line is JSON.
+Flips a share of FewRel's clean labels, runs `run_denoise.py` on them once per seed, and reports, epoch by epoch, how
+many labels were first predicted then, how many of those are right, and the AUROC of right against wrong for the first
+epoch (as far as it is known by then), the mean probability and the mean margin. Seeds decide on the sample, the flips
+and the run. The last line is JSON.
 """
 
 import argparse

@@ -28,7 +28,7 @@ import run_finetune
 import run_pretrain
 from finecl_hf import RelationExtractionPipeline
 from finecl_hf.plots import plot_learning_order
-from finecl_hf.small_encoder import build_small_encoder, train_wordpiece
+from finecl_hf.small_encoder import build_small_encoder, train_tokenizer
 from finecl_hf.synthetic import SyntheticCorpus, generate_corpus, write_corpus
 
 
@@ -114,7 +114,7 @@ def describe(corpus: SyntheticCorpus) -> None:
 def small_encoder(corpus: SyntheticCorpus, folder: Path, seed: int) -> str:
     """A random encoder; short-range attention, because it must learn English from a thousand documents."""
     words = (word for document in corpus.silver for sentence in document.sentences for word in sentence)
-    tokenizer = train_wordpiece(words, vocab_size=1200, model_max_length=256)
+    tokenizer = train_tokenizer(words, vocab_size=1200, model_max_length=256)
     config = ModernBertConfig(
         hidden_size=128,
         intermediate_size=256,

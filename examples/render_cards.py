@@ -3,8 +3,7 @@
     HF_HUB_OFFLINE=1 python examples/render_cards.py
 
 Tiny runs on a generated corpus, under a minute on a CPU and nothing downloaded. The figures on the cards are those of
-these runs, so they show what a card looks like, not what the method can do. They change
-from run to run, because the tokenizer's training does.
+these runs, so they show what a card looks like, not what the method can do.
 """
 
 import argparse

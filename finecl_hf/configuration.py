@@ -37,3 +37,8 @@ class FineCLConfig(PreTrainedConfig):
     threshold: float = 0.0
     max_seq_length: int = 512
     entity_markers: str = "none"
+
+    @classmethod
+    def for_labels(cls, label2id: dict[str, int], **settings) -> FineCLConfig:
+        """A configuration for a label set (NA at 0)."""
+        return cls(label2id=label2id, id2label={i: label for label, i in label2id.items()}, **settings)

@@ -1,7 +1,7 @@
 """Which relation instances of a batch attract and which repel each other: masks by array operations.
 
-Rows are the batch's relation instances and NA pairs. All draws are hashes of the rows' own keys (see `hashing`), so the
-choice does not depend on the order of the rows or on which process holds them.
+Rows are the batch's relation instances and NA pairs. All draws are hashes of the rows' own keys (see `hashing`), so
+the choice does not depend on the order of the rows or on which process holds them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The document schema of every stage, and the one validator that all readers go through.
 
-A [`Document`] is what DocRED (Yao et al., ACL 2019) calls a document: tokenised sentences, entities with their mentions,
-and relations between entities. A single sentence with two marked arguments is the same thing with two entities and one
-judged pair, so every stage works on both.
+A [`Document`] is what DocRED (Yao et al., ACL 2019) calls a document: tokenised sentences, entities with their
+mentions, and relations between entities. A single sentence with two marked arguments is the same thing with two
+entities and one judged pair, so every stage works on both.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import sys
+from collections import Counter
+from dataclasses import dataclass
 
 import datasets
 import numpy as np
@@ -79,6 +81,43 @@ def load_training_corpus(data: DataArguments, args: FineCLTrainingArguments) -> 
     if len(corpus) == 0:
         raise FineCLError(f"{data.train_source}: no document is left to train on.")
     return corpus
+
+
+@dataclass
+class SilverCorpus:
+    """What stages 1 and 2 train on.
+
+    Attributes:
+        corpus: the documents; counts: how often each relation occurs in them.
+        names: readable relation names; label2id: relation ids, NA first.
+        tokenizer, max_length: the encoder's.
+        features: token features; truncation: what the maximum length cost.
+    """
+
+    corpus: Dataset
+    counts: Counter[str]
+    names: dict[str, str]
+    label2id: dict[str, int]
+    tokenizer: PreTrainedTokenizerBase
+    max_length: int
+    features: Dataset
+    truncation: Truncation
+
+
+def load_silver(model: ModelArguments, data: DataArguments, args: FineCLTrainingArguments) -> SilverCorpus:
+    """Reads and tokenises the documents with distantly supervised labels."""
+    names = read_relation_names(data.rel_info)
+    corpus = load_training_corpus(data, args)
+    counts = relation_counts(corpus)
+    label2id = label_set(counts, names, fixed=False)
+    tokenizer, max_length = load_encoder_tokenizer(model)
+    features, truncation = load_features(corpus, tokenizer, label2id, max_length, model, data, args)
+    return SilverCorpus(corpus, counts, names, label2id, tokenizer, max_length, features, truncation)
+
+
+def for_training(features: Dataset) -> Dataset:
+    """Features as the collators want them: arrays, without the ids of the facts."""
+    return features.with_format("numpy", columns=[name for name in features.column_names if name != "instance_id"])
 
 
 def label_set(counts: dict[str, int], names: dict[str, str], fixed: bool) -> dict[str, int]:

@@ -41,7 +41,7 @@ class BilinearHead(nn.Module):
     """The paper's classifier: `[e_h; d_ht]^T W_r [e_t; d_th] + b_r` with projected entities and distance embeddings.
 
     Computed without any (pairs x relations x size) tensor: the bilinear form splits into entity x entity, entity x
-    distance and distance x distance terms, so that all products with W are made once per entity instead of once per pair.
+    distance and distance x distance terms, so that all products with W are made once per entity, not once per pair.
     """
 
     def __init__(self, config: FineCLConfig):
@@ -182,8 +182,8 @@ class FineCLForRelationExtraction(FineCLPreTrainedModel):
 def _load_encoder(name_or_path: str, dtype: torch.dtype, **kwargs) -> PreTrainedModel:
     """`AutoModel.from_pretrained`, which says only what matters about a checkpoint that does not fit exactly.
 
-    A checkpoint with an MLM head fits an encoder in all but the head and an unused pooler; transformers' long report on
-    that would hide the case of an encoder whose own weights are missing.
+    A checkpoint with an MLM head fits an encoder in all but the head and an unused pooler; transformers' long report
+    on that would hide the case of an encoder whose own weights are missing.
     """
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()

@@ -28,8 +28,10 @@ class RelationExtractionPipeline(Pipeline):
         >>> extract = RelationExtractionPipeline.from_pretrained("outputs/extractor")
         >>> extract(read_documents("documents.json"))
 
-    The result for a document is a list of triples, most certain first: `head`, `relation` (id), `name` (readable, where
-    known), `tail`, `score` (a probability), and the entity numbers `h_idx` and `t_idx`.
+    The result for a document is a list of triples, most certain first: `head`, `relation` (id), `name` (readable,
+    where known), `tail`, `score` in (0, 1) (the sigmoid of `predictions.relation_scores`), and the entity numbers
+    `h_idx` and `t_idx`. Once this module is imported, `transformers.pipeline("relation-extraction", ...)` makes it,
+    too.
     """
 
     _load_tokenizer = True

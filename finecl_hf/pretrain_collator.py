@@ -199,7 +199,7 @@ class PretrainCollator:
     def _mask_tokens(
         self, input_ids: np.ndarray, protected: np.ndarray, keys: np.ndarray, kinds: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """BERT's masking (Devlin et al., NAACL 2019): of the chosen tokens 80 % [MASK], 10 % random, 10 % unchanged."""
+        """BERT's masking (Devlin et al., NAACL 2019): of the chosen 80 % [MASK], 10 % random, 10 % unchanged."""
         at = (self.seed, self.epoch.get(), keys[:, None], kinds[:, None], np.arange(input_ids.shape[1]))
         masked = (uniform(MASKED, *at) < self.mask_share) & ~protected
         replaced_by = uniform(REPLACEMENT, *at)

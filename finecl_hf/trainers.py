@@ -22,6 +22,7 @@ from finecl_hf.errors import FineCLError
 from finecl_hf.losses import entity_discrimination_loss, relation_discrimination_loss, relation_targets
 from finecl_hf.masked_lm import masked_lm_forward
 from finecl_hf.model_card import FineCLCardData, render_model_card
+from finecl_hf.modeling import RelationExtractionOutput
 from finecl_hf.pooling import pool_entities
 from finecl_hf.predictions import (
     best_threshold,
@@ -35,7 +36,8 @@ from finecl_hf.sampling import PartnerBatchSampler
 
 logger = logging.getLogger(__name__)
 
-BOOKKEEPING = ("instance", "pair_counts", "entity_counts")  # fields of a RelationBatch that the model does not take
+_BOOKKEEPING = ("instance", "pair_counts", "entity_counts")  # fields of a RelationBatch that the model does not take
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
 class FineCLTrainer(Trainer):
@@ -80,6 +82,11 @@ class FineCLTrainer(Trainer):
             render_model_card(self.card_data).save(os.path.join(self.args.output_dir, "README.md"))
 
 
+def classify(model: nn.Module, batch: dict[str, Any]) -> RelationExtractionOutput:
+    """One forward pass of a (possibly wrapped) relation model on the fields of a `RelationBatch`."""
+    return model(**{name: value for name, value in batch.items() if name not in _BOOKKEEPING})
+
+
 class DenoiseTrainer(FineCLTrainer):
     """Stage 1: trains a relation classifier on silver labels and records the order in which it learns them.
 
@@ -94,7 +101,7 @@ class DenoiseTrainer(FineCLTrainer):
         self.add_callback(learning_order)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        outputs = model(**{name: value for name, value in inputs.items() if name not in BOOKKEEPING})
+        outputs = classify(model, inputs)
         if model.training and self.learning_order.mode == "batch":
             self._observe(inputs, outputs.logits)
         return (outputs.loss, outputs) if return_outputs else outputs.loss
@@ -107,7 +114,7 @@ class DenoiseTrainer(FineCLTrainer):
             for inputs in self.get_eval_dataloader(self.train_dataset):
                 inputs = self._prepare_inputs(inputs)
                 with torch.no_grad(), self.accelerator.autocast():
-                    outputs = model(**{name: value for name, value in inputs.items() if name not in BOOKKEEPING})
+                    outputs = classify(model, inputs)
                 self._observe(inputs, outputs.logits)
         model.train()
 
@@ -227,7 +234,7 @@ class FinetuneTrainer(FineCLTrainer):
         return model.get_base_model() if hasattr(model, "get_base_model") else model
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        outputs = model(**{name: value for name, value in inputs.items() if name not in BOOKKEEPING})
+        outputs = classify(model, inputs)
         return (outputs.loss, outputs) if return_outputs else outputs.loss
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
@@ -288,9 +295,6 @@ class FinetuneTrainer(FineCLTrainer):
             return make(dataset)
         finally:
             self.data_collator = training_collator
-
-
-_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
 def last_checkpoint(output_dir: str) -> str | None:

@@ -8,7 +8,7 @@ from transformers import AutoModel
 from finecl_hf import FineCLConfig, FineCLForRelationExtraction, load_relation_model
 from finecl_hf.collators import RelationCollator
 from finecl_hf.lora import add_adapters
-from finecl_hf.trainers import BOOKKEEPING
+from finecl_hf.trainers import classify
 from tests.script_runs import run, weights
 
 
@@ -27,7 +27,7 @@ def logits_of(model, trainer):
     rows = [trainer.train_dataset[i] for i in range(4)]
     batch = RelationCollator(trainer.data_collator.pad_token_id)(rows)
     with torch.no_grad():
-        return model.eval()(**{name: value for name, value in batch.items() if name not in BOOKKEEPING}).logits
+        return classify(model.eval(), batch).logits
 
 
 def test_the_encoder_stays_while_adapters_and_head_learn(adapter):

@@ -21,6 +21,19 @@ def option(default: Any, help: str) -> Any:
     return field(default=default, metadata={"help": help})
 
 
+def check_range(arguments: Any, names: str, low: float, high: float = sys.float_info.max) -> None:
+    """Refuses values outside [low, high], NaN and infinity among them. None is "not given".
+
+    Args:
+        names: of the arguments, separated by spaces.
+    """
+    for name in names.split():
+        value = getattr(arguments, name)
+        if value is not None and not low <= value <= high:
+            limits = f"of at least {low:g}" if high == sys.float_info.max else f"from {low:g} to {high:g}"
+            raise FineCLError(f"--{name} {value} is out of range; give a number {limits}.")
+
+
 @dataclass
 class ModelArguments:
     """Which encoder to start from."""
@@ -62,6 +75,7 @@ class DataArguments:
     def __post_init__(self):
         if bool(self.train_file) == bool(self.dataset_name):
             raise FineCLError("Name the training documents: either --train_file or --dataset_name.")
+        check_range(self, "max_train_samples", 1)
 
     @property
     def train_source(self) -> str:
@@ -85,6 +99,9 @@ class EvaluationArguments:
     max_eval_samples: int | None = option(None, "Use the first so many validation documents.")
     max_predict_samples: int | None = option(None, "Use the first so many test documents.")
 
+    def __post_init__(self):
+        check_range(self, "max_eval_samples max_predict_samples", 1)
+
 
 @dataclass
 class FineCLTrainingArguments(TrainingArguments):
@@ -98,6 +115,14 @@ class FineCLTrainingArguments(TrainingArguments):
     logging_steps: float = option(50, "Log every so many steps.")
     dataloader_pin_memory: bool = option(torch.cuda.is_available(), "Pin batches in memory, for a GPU.")
     save_total_limit: int | None = option(2, "Keep so many checkpoints.")
+
+    def __post_init__(self):
+        check_range(self, "seed data_seed", 0, 2**32 - 1)
+        check_range(self, "per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps", 1)
+        check_range(self, "num_train_epochs learning_rate weight_decay warmup_steps dataloader_num_workers", 0)
+        if self.remove_unused_columns:
+            raise FineCLError("--remove_unused_columns true is not possible: collators need every column.")
+        super().__post_init__()
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the access token: the Trainer pickles its arguments into training_args.bin, and pushes that."""
@@ -124,6 +149,11 @@ class DenoiseArguments(FineCLTrainingArguments):
     learning_rate: float = option(1e-4, "Peak learning rate.")
     per_device_train_batch_size: int = option(16, "Documents a batch and device.")
     save_strategy: str = option("epoch", "When to write checkpoints.")
+
+    def __post_init__(self):
+        check_range(self, "num_train_epochs", 0.001)
+        check_range(self, "na_ratio", 0, 1e6)
+        super().__post_init__()
 
 
 @dataclass
@@ -153,6 +183,10 @@ class PretrainArguments(FineCLTrainingArguments):
     save_steps: float = option(500, "Write a checkpoint every so many steps.")
 
     def __post_init__(self):
+        check_range(self, "temperature", 0.001)
+        check_range(self, "na_weight", 0, 10)  # enters as exp(w)
+        check_range(self, "mlm_probability", 0, 1)
+        check_range(self, "na_pairs max_negatives weight_cutoff", 0)
         super().__post_init__()
         if self.na_weight is None:
             self.na_weight = 0.0 if self.weight_scheme == "uniform" else 0.5
@@ -186,6 +220,10 @@ class FinetuneArguments(FineCLTrainingArguments):
     learning_rate: float = option(5e-5, "Peak learning rate.")
 
     def __post_init__(self):
+        check_range(self, "na_ratio", 0, 1e6)
+        check_range(self, "lora_r", 1)
+        check_range(self, "lora_alpha", 0)
+        check_range(self, "lora_dropout", 0, 0.999)
         if self.load_best_model_at_end and self.metric_for_best_model is None:
             self.metric_for_best_model = "f1"
         super().__post_init__()
@@ -245,8 +283,8 @@ def run_script(main: Callable[[], Any]) -> None:
     """Runs a script's `main`; a mistake in the user's input is one sentence and exit status 2, not a traceback."""
     try:
         main()
-    except FineCLError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (FineCLError, OSError) as error:  # OSError: a full disk, a folder that may not be written, no network
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
 
 
@@ -255,7 +293,8 @@ def _read_config(path: str) -> dict[str, Any]:
         text = Path(path).read_text(encoding="utf-8")
         values = json.loads(text) if path.endswith(".json") else yaml.safe_load(text)
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise FineCLError(f"{path}: cannot be read as a configuration file ({error}).") from error
+        reason = " ".join(str(error).split())
+        raise FineCLError(f"{path}: cannot be read as a configuration file ({reason}).") from error
     if not isinstance(values, dict):
         raise FineCLError(f"{path}: expected an object of argument: value.")
     return values

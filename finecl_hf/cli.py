@@ -141,6 +141,8 @@ def project(args: Namespace) -> None:
     from finecl_hf.readers import read_documents, write_documents
 
     knowledge_base = distant.KnowledgeBase.from_documents(read_documents(args.knowledge_base))
+    if not knowledge_base:
+        raise FineCLError(f"{args.knowledge_base}: the documents have no labels to project; name a labelled file.")
     silver = distant.project(read_documents(args.documents), knowledge_base)
     write_documents(silver, args.output)
     relations = Counter(fact.relation for document in silver for fact in document.relations)
@@ -190,7 +192,7 @@ def score(args: Namespace) -> None:
 
     try:
         predictions = json.loads(Path(args.predictions).read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FineCLError(f"{args.predictions}: cannot be read as JSON ({error}).") from error
     if not isinstance(predictions, list):
         raise FineCLError(f"{args.predictions}: expected a list of {{title, h_idx, t_idx, r}}.")

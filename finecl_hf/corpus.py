@@ -20,7 +20,9 @@ from finecl_hf.readers import iter_documents, summarise_problems
 
 logger = logging.getLogger(__name__)
 
-ROW = Features({"document": Value("string"), "key": Value("int64"), "problem": Value("string")})
+ROW = Features(
+    {"document": Value("string"), "key": Value("int64"), "index": Value("int64"), "problem": Value("string")}
+)
 
 SAMPLE = 40  # keeps this draw apart from others made of the same keys
 
@@ -41,8 +43,8 @@ def load_corpus(
         max_documents: use the first so many.
 
     Returns:
-        Dataset with the columns `document` (JSON, one per document, in the order of the source) and `key` (the hash of
-        its title that all random draws for it are made from).
+        Dataset with the columns `document` (JSON, one per document, in the order of the source), `key` (the hash of
+        its title that all random draws for it are made from) and `index` (its number in the source, for messages).
 
     Raises:
         DocumentError: the file, or one of its documents, is invalid.
@@ -81,7 +83,7 @@ def check_corpus(corpus: Dataset, label2id: dict[str, int], task: str, source: s
     Raises:
         DocumentError: for the first unknown relation, or a document where a single sentence is needed.
     """
-    for index, document in enumerate(iter_corpus(corpus)):
+    for index, document in zip(corpus["index"], iter_corpus(corpus), strict=True):
         if task == "sentence" and not document.is_sentence:
             raise DocumentError(
                 "--task sentence needs exactly one judged pair a document; take --task document.",
@@ -111,11 +113,11 @@ def sample_fraction(corpus: Dataset, fraction: float, seed: int) -> Dataset:
 
 
 def _rows(source: str, split: str | None, stamp: object) -> Iterator[dict[str, str]]:
-    for item in iter_documents(source, split=split):
+    for index, item in enumerate(iter_documents(source, split=split)):
         if isinstance(item, DocumentError):
-            yield {"document": "", "key": 0, "problem": json.dumps(item.fields())}
+            yield {"document": "", "key": 0, "index": index, "problem": json.dumps(item.fields())}
         else:
-            yield {"document": item.to_json(), "key": text_key(item.title), "problem": ""}
+            yield {"document": item.to_json(), "key": text_key(item.title), "index": index, "problem": ""}
 
 
 def _drop_invalid(rows: Dataset, source: str, skip_invalid: bool) -> Dataset:

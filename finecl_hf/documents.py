@@ -215,6 +215,10 @@ def _rows_of_struct(labels: dict[str, list]) -> list[dict[str, Any]]:
             raise DocumentError(f"the struct of lists lacks the list `{column}`.", "labels")
     columns = [labels["head"], labels["tail"], labels["relation_id"]]
     evidence = labels.get("evidence")
+    if evidence is not None and not isinstance(evidence, list):
+        raise DocumentError(
+            f"expected a list of lists of sentence numbers, found {_kind(evidence)}.", "labels.evidence"
+        )
     columns.append(evidence if evidence is not None else [[] for _ in labels["head"]])
     if len({len(column) for column in columns}) != 1:
         raise DocumentError("the lists head, tail, relation_id and evidence differ in length.", "labels")
@@ -239,7 +243,10 @@ def _parse_label(label: Any, where: str, num_entities: int, num_sentences: int) 
     if relation == NA:
         raise DocumentError(f'"{NA}" is no relation; leave pairs without a relation out of labels.', f"{where}.r")
     evidence = label.get("evidence")
-    evidence = [_integer(sentence, f"{where}.evidence") for sentence in (evidence if evidence is not None else [])]
+    evidence = [] if evidence is None else evidence
+    if not isinstance(evidence, (list, tuple)):
+        raise DocumentError(f"expected a list of sentence numbers, found {_kind(evidence)}.", f"{where}.evidence")
+    evidence = [_integer(sentence, f"{where}.evidence") for sentence in evidence]
     if outside := [sentence for sentence in evidence if not 0 <= sentence < num_sentences]:
         raise DocumentError(
             f"sentence {outside[0]} does not exist; the document has {num_sentences}.", f"{where}.evidence"

@@ -1,5 +1,7 @@
 """The one exception that tells a user, in a sentence, what is wrong with their input, where, and how to mend it."""
 
+from contextlib import contextmanager
+
 
 class FineCLError(ValueError):
     """A mistake in the user's input. Scripts print it and exit with status 2, without a traceback."""
@@ -37,3 +39,25 @@ def _one_line(title):
     """The title as far as a one-line message can hold it: a broken file may have a whole page there."""
     title = " ".join(str(title).split())
     return title if len(title) <= 100 else title[:97] + "..."
+
+
+@contextmanager
+def loading_from(source):
+    """Turns what goes wrong while something is loaded into one sentence.
+
+    Args:
+        source: what the sentence begins with, such as `--model_name_or_path bert-base`.
+
+    Raises:
+        FineCLError: no such folder or Hub id, nothing fitting in it, damaged weights.
+    """
+    try:
+        yield
+    except FineCLError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:
+        raise FineCLError(f"{source}: cannot be loaded. {str(error).strip().splitlines()[0]}") from error
+    except Exception as error:
+        if type(error).__name__ != "SafetensorError":  # a direct subclass of Exception
+            raise
+        raise FineCLError(f"{source}: the weights are damaged ({error}); download or write them again.") from error

@@ -84,6 +84,10 @@ def load_tokenizer(name_or_path: str, **kwargs) -> PreTrainedTokenizerBase:
     tokenizer = AutoTokenizer.from_pretrained(name_or_path, add_prefix_space=True, **kwargs)
     if not tokenizer.is_fast:
         raise FineCLError(f"{name_or_path} has no fast tokenizer, which is needed to map mentions to tokens.")
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes of a folder without its files
+        raise FineCLError(f"{name_or_path} holds no tokenizer; copy the files of one there, or name another folder.")
+    if tokenizer.pad_token_id is None:
+        raise FineCLError(f"{name_or_path}: the tokenizer has no padding token; take an encoder's tokenizer.")
     return tokenizer
 
 

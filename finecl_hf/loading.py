@@ -27,7 +27,7 @@ from finecl_hf.arguments import (
 from finecl_hf.corpus import check_corpus, documents_of, load_corpus, relation_counts
 from finecl_hf.distant import exclude_entity_pairs
 from finecl_hf.documents import NA, Document
-from finecl_hf.errors import FineCLError
+from finecl_hf.errors import FineCLError, loading_from
 from finecl_hf.features import LabelledFeatures, Truncation, encode_corpus, load_tokenizer, max_length_for
 from finecl_hf.learning_order import Coverage, LearningOrder
 from finecl_hf.model_card import TrainingData
@@ -37,13 +37,23 @@ logger = logging.getLogger(__name__)
 
 
 def start_run(args: FineCLTrainingArguments) -> None:
-    """Logging (one process speaks) and seeds."""
+    """Logging (one process speaks), seeds, and a folder that can be written to, known before the work begins.
+
+    Raises:
+        FineCLError: `--output_dir` is no folder, or may not be written to.
+    """
     level = logging.INFO if args.should_log else logging.ERROR
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.stdout, level=logging.WARNING)
     logging.getLogger("finecl_hf").setLevel(level)
     transformers.logging.set_verbosity(logging.WARNING if args.should_log else logging.ERROR)
     datasets.logging.set_verbosity(logging.WARNING if args.should_log else logging.ERROR)
     set_seed(args.seed)
+    try:
+        os.makedirs(args.output_dir, exist_ok=True)
+    except OSError as error:
+        raise FineCLError(f"--output_dir {args.output_dir}: cannot be made ({error.strerror}).") from error
+    if not os.access(args.output_dir, os.W_OK):
+        raise FineCLError(f"--output_dir {args.output_dir}: may not be written to; name another folder.")
 
 
 def read_relation_names(path: str | None) -> dict[str, str]:
@@ -141,17 +151,23 @@ def label_set(counts: dict[str, int], names: dict[str, str], fixed: bool) -> dic
 
 def load_encoder_tokenizer(model: ModelArguments) -> tuple[PreTrainedTokenizerBase, int]:
     """The tokenizer, and the length in tokens that documents are cut to."""
-    try:
+    name = model.tokenizer_name or model.model_name_or_path
+    with loading_from(f"--model_name_or_path {model.model_name_or_path}"):
         config = AutoConfig.from_pretrained(model.model_name_or_path, revision=model.model_revision)
-        tokenizer = load_tokenizer(model.tokenizer_name or model.model_name_or_path, revision=model.model_revision)
-    except FineCLError:
-        raise
-    except (OSError, ValueError) as error:  # no such folder or Hub id, a folder without an encoder
-        first_line = str(error).strip().splitlines()[0]
+    with loading_from(f"--{'tokenizer_name' if model.tokenizer_name else 'model_name_or_path'} {name}"):
+        tokenizer = load_tokenizer(name, revision=model.model_revision)
+    config = config.get_text_config()
+    if config.is_encoder_decoder or not hasattr(config, "vocab_size"):
         raise FineCLError(
-            f"--model_name_or_path {model.model_name_or_path}: cannot be loaded. {first_line}"
-        ) from error
-    return tokenizer, max_length_for(tokenizer, config.get_text_config(), model.max_seq_length)
+            f"--model_name_or_path {model.model_name_or_path}: {config.model_type} is no text encoder; name one such "
+            "as BERT, RoBERTa or DeBERTa."
+        )
+    if len(tokenizer) > config.vocab_size:
+        raise FineCLError(
+            f"{name}: the tokenizer has {len(tokenizer):,} entries, the encoder only {config.vocab_size:,}; name the "
+            "tokenizer that it was trained with in --tokenizer_name."
+        )
+    return tokenizer, max_length_for(tokenizer, config, model.max_seq_length)
 
 
 def load_features(
@@ -261,17 +277,18 @@ def _without_held_out(corpus: Dataset, data: DataArguments) -> Dataset:
     held_out = documents_of(load_corpus(data.exclude_file, skip_invalid=data.skip_invalid, cache_dir=data.cache_dir))
     before = sum(relation_counts(corpus).values())
 
-    def keep_rest(texts: list[str], keys: list[int]) -> dict[str, list]:
+    def keep_rest(texts: list[str], keys: list[int], indices: list[int]) -> dict[str, list]:
         documents = [Document.from_json(text) for text in texts]
-        key_of = {document.title: key for document, key in zip(documents, keys, strict=True)}
+        row_of = {document.title: row for document, *row in zip(documents, keys, indices, strict=True)}
         rest, _ = exclude_entity_pairs(documents, held_out)
         return {
             "document": [document.to_json() for document in rest],
-            "key": [key_of[document.title] for document in rest],
+            "key": [row_of[document.title][0] for document in rest],
+            "index": [row_of[document.title][1] for document in rest],
         }
 
     corpus = corpus.map(
-        keep_rest, input_columns=["document", "key"], batched=True, remove_columns=corpus.column_names,
+        keep_rest, input_columns=["document", "key", "index"], batched=True, remove_columns=corpus.column_names,
         desc="Excluding held-out pairs",
     )  # fmt: skip
     removed = before - sum(relation_counts(corpus).values())

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForMaskedLM, PreTrainedModel
 
+from finecl_hf.errors import loading_from
+
 
 def load_masked_lm(name_or_path: str, dtype: torch.dtype = torch.float32, **kwargs) -> tuple[PreTrainedModel, bool]:
     """Loads an encoder with its MLM head.
@@ -14,7 +16,10 @@ def load_masked_lm(name_or_path: str, dtype: torch.dtype = torch.float32, **kwar
     Returns:
         the model, and whether the checkpoint had a head; if not, a new one was started.
     """
-    model, report = AutoModelForMaskedLM.from_pretrained(name_or_path, dtype=dtype, output_loading_info=True, **kwargs)
+    with loading_from(name_or_path):
+        model, report = AutoModelForMaskedLM.from_pretrained(
+            name_or_path, dtype=dtype, output_loading_info=True, **kwargs
+        )
     prefix = f"{model.base_model_prefix}."
     new = [name for name in report["missing_keys"] if not name.startswith(prefix)]
     return model, not new

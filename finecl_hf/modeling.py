@@ -14,7 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from finecl_hf.collators import NUM_DISTANCES
 from finecl_hf.configuration import FineCLConfig
-from finecl_hf.errors import FineCLError
+from finecl_hf.errors import FineCLError, loading_from
 from finecl_hf.losses import RELATION_LOSSES, relation_targets
 from finecl_hf.pooling import pool_entities
 
@@ -188,7 +188,8 @@ def _load_encoder(name_or_path: str, dtype: torch.dtype, **kwargs) -> PreTrained
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     try:
-        encoder, report = AutoModel.from_pretrained(name_or_path, dtype=dtype, output_loading_info=True, **kwargs)
+        with loading_from(name_or_path):
+            encoder, report = AutoModel.from_pretrained(name_or_path, dtype=dtype, output_loading_info=True, **kwargs)
     finally:
         transformers_logging.set_verbosity(verbosity)
     missing = [name for name in report["missing_keys"] if "pooler" not in name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 from collections import defaultdict
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import Trainer
-from transformers.trainer_utils import EvalLoopOutput
+from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from finecl_hf.callbacks import EpochCallback, LearningOrderCallback, judge_labels
 from finecl_hf.collators import RelationCollator
@@ -50,7 +51,10 @@ class FineCLTrainer(Trainer):
     loss_is_scaled_for_ga = False  # compute_loss returns the mean of its micro-batch
 
     def __init__(self, *args, card_data: FineCLCardData | None = None, **kwargs):
-        super().__init__(*args, **kwargs)
+        try:
+            super().__init__(*args, **kwargs)
+        except ValueError as error:  # the Trainer's own checks, such as --eval_strategy without a validation set
+            raise FineCLError(" ".join(str(error).split())) from error
         if self.args.n_gpu > 1:
             raise FineCLError("Several GPUs are visible to one process; start one per GPU with `accelerate launch`.")
         self.card_data = card_data
@@ -74,6 +78,17 @@ class FineCLTrainer(Trainer):
             logs.update({name: (total / count).item() for name, (total, count) in zip(names, sums, strict=True)})
             self._components.clear()
         super().log(logs, start_time)
+
+    def train(self, *args, **kwargs) -> TrainOutput:
+        result = super().train(*args, **kwargs)
+        weights = self.accelerator.unwrap_model(self.model).parameters()
+        if not math.isfinite(result.training_loss) or not all(weight.isfinite().all() for weight in weights):
+            raise FineCLError(
+                f"Training has diverged: the mean loss is {result.training_loss:g}, or weights are not finite. Lower "
+                "--learning_rate or turn half precision off, and choose another --output_dir: the checkpoints in "
+                f"{self.args.output_dir} are spoilt."
+            )
+        return result
 
     def create_model_card(self, **kwargs: Any) -> None:
         """Writes README.md into the output folder, in place of the Trainer's generic card."""

@@ -97,7 +97,7 @@ def test_a_flag_counts_more_than_the_file_more_than_the_preset_more_than_the_def
         _, _, args = parse(*flags, **kwargs)
         return args.loss, args.na_ratio, args.num_train_epochs, args.learning_rate, args.per_device_train_batch_size
 
-    default, paper = ("softmax", 1.0, 5.0, 1e-4, 16), ("bce", 3.0, 15.0, 4e-5, 32)
+    default, paper = ("softmax", 3.0, 5.0, 1e-4, 16), ("bce", 3.0, 15.0, 4e-5, 32)
     assert chosen() == chosen("--preset", "default") == default
     assert chosen("--preset", "paper") == chosen("--preset=paper") == paper
     assert chosen("--num_train_epochs", "2", "--preset", "paper") == (*paper[:2], 2.0, *paper[3:])
@@ -235,10 +235,37 @@ def test_stage_3_chooses_the_loss_by_the_task(tmp_path):
     assert loss(task="sentence", loss="bce") == "bce"
 
 
+@pytest.mark.parametrize(
+    "arguments, name, values",
+    [
+        (DenoiseArguments, "num_train_epochs", [0, -1, float("nan")]),
+        (DenoiseArguments, "na_ratio", [-1, float("nan"), float("inf")]),
+        (DenoiseArguments, "per_device_train_batch_size", [0, -1]),
+        (DenoiseArguments, "learning_rate", [-1e-5, float("nan"), float("inf")]),
+        (DenoiseArguments, "seed", [-1, 2**32]),
+        (PretrainArguments, "temperature", [0, -1, float("nan"), float("inf")]),
+        (PretrainArguments, "na_weight", [-1, float("nan"), float("inf"), 1e9]),
+        (PretrainArguments, "mlm_probability", [-0.1, 1.1, float("nan")]),
+        (PretrainArguments, "na_pairs", [-1]),
+        (FinetuneArguments, "lora_r", [0, -4]),
+        (FinetuneArguments, "lora_dropout", [1.0, -0.1, float("nan")]),
+    ],
+)
+def test_numbers_out_of_range_are_refused(arguments, name, values, tmp_path):
+    for value in values:
+        with pytest.raises(FineCLError, match=f"--{name} {value} is out of range; give a number "):
+            arguments(output_dir=str(tmp_path), **{name: value})
+
+
+def test_every_column_is_needed(tmp_path):
+    with pytest.raises(FineCLError, match="--remove_unused_columns true is not possible"):
+        FineCLTrainingArguments(output_dir=str(tmp_path), remove_unused_columns=True)
+
+
 # Scripts ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("error", [FineCLError("wrong."), DocumentError("wrong.")])
+@pytest.mark.parametrize("error", [FineCLError("wrong."), DocumentError("wrong."), OSError("wrong.")])
 def test_a_users_mistake_is_one_sentence_and_status_2(error, capsys):
     def main():
         raise error

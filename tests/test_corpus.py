@@ -51,7 +51,7 @@ def test_documents_come_back_equal_and_in_order(extension, tmp_path, load, ada, 
     documents = [curie, odd, ada, sentence("s", "r")]
     corpus = load(write(tmp_path / f"corpus.{extension}", documents))
     assert documents_of(corpus) == list(iter_corpus(corpus)) == documents
-    assert corpus.column_names == ["document", "key"]
+    assert corpus.column_names == ["document", "key", "index"]
     assert list(corpus["key"]) == [text_key(document.title) for document in documents]
     assert relation_counts(corpus) == {"born in": 2, "located in": 1, "capital of": 1, "died in": 1, "r": 1}
 
@@ -194,6 +194,8 @@ def test_an_unknown_relation_is_named(source, load):
         'dev.json, document 1 ("Curie"), labels: the relation "died in" is not among the 3 relations the model knows; '
         "add it to --rel_info or to the training file, or drop the label."
     )
+    with pytest.raises(DocumentError, match="document 1 "):  # its number in the file, whatever the order now
+        check_corpus(corpus.select([1, 0]), known, "document", "dev.json")
 
 
 def test_the_sentence_task_needs_sentences(source, tmp_path, load):

@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 
-from finecl_hf.errors import DocumentError, FineCLError
+from finecl_hf.errors import DocumentError, FineCLError, loading_from
 
 
 def test_a_document_error_tells_what_and_where():
@@ -40,3 +40,17 @@ def test_errors_survive_the_way_home_from_a_worker(error):
 def test_fields_rebuild_the_error():
     error = DocumentError("m", "f", "s", 2, "t")
     assert vars(DocumentError(*error.fields())) == vars(error)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("gone\nmore"), ValueError("gone"), RuntimeError("gone"), FineCLError("gone")]
+)
+def test_what_goes_wrong_in_loading_is_one_sentence(error):
+    with pytest.raises(FineCLError) as told, loading_from("model"):
+        raise error
+    assert str(told.value) == ("gone" if isinstance(error, FineCLError) else "model: cannot be loaded. gone")
+
+
+def test_a_bug_in_loading_keeps_its_traceback():
+    with pytest.raises(KeyError), loading_from("model"):
+        raise KeyError

@@ -136,8 +136,8 @@ def test_the_order_of_the_file_has_no_influence(silver, data, denoise, tmp_path)
 
 def test_max_train_samples_and_an_empty_rest(data, denoise):
     assert len(load_training_corpus(data(max_train_samples=3), denoise)) == 3
-    with pytest.raises(FineCLError, match="train.json: no document is left to train on"):
-        load_training_corpus(data(max_train_samples=0), denoise)
+    with pytest.raises(FineCLError, match="--max_train_samples 0 is out of range; give a number of at least 1"):
+        data(max_train_samples=0)
 
 
 def test_exclude_file_drops_the_held_out_pairs(silver, data, denoise, curie, tmp_path, caplog):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -174,7 +175,8 @@ def test_held_out_pairs_leave_the_training_data(bert_folder, corpus, tmp_path, c
     assert "facts about entity pairs" in caplog.text
 
 
-BAD = ["missing", "not JSON", "empty", "no labels", "unknown relation", "other order", "no model", "fraction"]
+BAD = ["missing", "not JSON", "empty", "no labels", "unknown relation", "other order", "no model", "fraction",
+       "no weights", "damaged weights", "no tokenizer", "output is a file", "no validation set"]  # fmt: skip
 
 
 def bad_command(kind, model, corpus, folder):
@@ -204,6 +206,17 @@ def bad_command(kind, model, corpus, folder):
         return "pretrain", command, ["another corpus"]
     if kind == "no model":
         return "denoise", arguments("denoise", folder / "nowhere", corpus, out), ["nowhere"]
+    if kind in ("no weights", "damaged weights", "no tokenizer"):
+        copy = shutil.copytree(model, folder / "model")
+        for file in copy.glob("tokenizer*" if kind == "no tokenizer" else "*.safetensors"):
+            file.write_bytes(file.read_bytes()[:500]) if kind == "damaged weights" else file.unlink()
+        stage = "pretrain" if kind == "damaged weights" else "denoise"
+        return stage, arguments(stage, copy, corpus, out), [str(copy)]
+    if kind == "output is a file":
+        out.write_text("", encoding="utf-8")
+        return "pretrain", arguments("pretrain", model, corpus, out), [f"--output_dir {out}"]
+    if kind == "no validation set":
+        return "finetune", arguments("finetune", model, corpus, out, eval_strategy="epoch"), ["eval_strategy"]
     return "finetune", arguments("finetune", model, corpus, out, train_fraction=1.5), ["--train_fraction 1.5"]
 
 

@@ -162,6 +162,13 @@ def test_a_checkpoint_of_another_corpus_is_refused(bert_folder, corpus, tmp_path
         run("denoise", bert_folder, corpus, tmp_path, train_file=corpus / "gold_train.json")
 
 
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_a_diverged_run_is_an_error_and_leaves_no_model(stage, bert_folder, corpus, tmp_path):
+    with pytest.raises(FineCLError, match="Training has diverged.*another --output_dir"):
+        run(stage, bert_folder, corpus, tmp_path, learning_rate=1e30, save_strategy="no")
+    assert not (tmp_path / "model.safetensors").exists()
+
+
 # Stage 2
 
 

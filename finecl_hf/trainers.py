@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
 import re
 from collections import defaultdict
+from dataclasses import fields
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import torch
+from datasets import Dataset
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import Trainer
+from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from finecl_hf.callbacks import EpochCallback, LearningOrderCallback, judge_labels
@@ -40,6 +46,18 @@ logger = logging.getLogger(__name__)
 _BOOKKEEPING = ("instance", "pair_counts", "entity_counts")  # fields of a RelationBatch that the model does not take
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
+RUN = "finecl_run.json"  # in a checkpoint: what must be the same where a run is resumed
+# Arguments of the Trainer that belong to it, as a stage's own do; those that only name something stay out.
+_SAME = (
+    "learning_rate",
+    "weight_decay",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "optim",
+    "seed",
+)
+_NAMES_ONLY = {"preset", "learning_order"}
+
 
 class FineCLTrainer(Trainer):
     """What the stages share: the epoch for collators, logging of loss components, the model card.
@@ -62,6 +80,7 @@ class FineCLTrainer(Trainer):
             card_data.repo = self.hub_model_id
         self.add_callback(EpochCallback(self.data_collator.epoch))
         self._components: dict[str, list] = defaultdict(lambda: [0.0, 0])
+        self._run: dict[str, str] = {}
 
     def note(self, **components: torch.Tensor | float) -> None:
         """Adds to the means that the next training log shows."""
@@ -79,8 +98,11 @@ class FineCLTrainer(Trainer):
             self._components.clear()
         super().log(logs, start_time)
 
-    def train(self, *args, **kwargs) -> TrainOutput:
-        result = super().train(*args, **kwargs)
+    def train(self, resume_from_checkpoint: str | None = None, **kwargs) -> TrainOutput:
+        self._run = describe_run(self) if self.is_world_process_zero() else {}
+        if resume_from_checkpoint and self._run:
+            refuse_another_run(resume_from_checkpoint, self._run)
+        result = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
         weights = self.accelerator.unwrap_model(self.model).parameters()
         if not math.isfinite(result.training_loss) or not all(weight.isfinite().all() for weight in weights):
             raise FineCLError(
@@ -89,6 +111,11 @@ class FineCLTrainer(Trainer):
                 f"{self.args.output_dir} are spoilt."
             )
         return result
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        super().save_model(output_dir, _internal_call=_internal_call)
+        if self._run and output_dir and _CHECKPOINT.fullmatch(os.path.basename(output_dir)):
+            Path(output_dir, RUN).write_text(json.dumps(self._run, indent=2), encoding="utf-8")
 
     def create_model_card(self, **kwargs: Any) -> None:
         """Writes README.md into the output folder, in place of the Trainer's generic card."""
@@ -310,6 +337,43 @@ class FinetuneTrainer(FineCLTrainer):
             return make(dataset)
         finally:
             self.data_collator = training_collator
+
+
+def describe_run(trainer: FineCLTrainer) -> dict[str, str]:
+    """What makes a run the one it is, before it begins: arguments, and hashes of data and first weights."""
+    inherited = {field.name for field in fields(TrainingArguments)}
+    own = sorted({field.name for field in fields(trainer.args)} - inherited - _NAMES_ONLY)
+    run = {f"--{name}": str(getattr(trainer.args, name)) for name in [*_SAME, *own]}
+    if isinstance(trainer.train_dataset, Dataset):
+        digest = blake2b(digest_size=8)
+        for name in ("key", "input_ids", "relation", "weight"):
+            if name in trainer.train_dataset.column_names:
+                for chunk in trainer.train_dataset.with_format("arrow")[:][name].chunks:
+                    digest.update(np.asarray(chunk.flatten() if pa.types.is_list(chunk.type) else chunk).tobytes())
+        run["the tokenised training documents or their weights"] = digest.hexdigest()
+    run["the label set"] = blake2b(json.dumps(trainer.model.config.label2id).encode(), digest_size=8).hexdigest()
+    digest = blake2b(digest_size=8)
+    for weight in trainer.model.parameters():
+        digest.update(weight.detach().flatten()[:16].float().cpu().numpy().tobytes())
+    run["the encoder"] = digest.hexdigest()
+    return run
+
+
+def refuse_another_run(checkpoint: str, run: dict[str, str]) -> None:
+    """Checks that a checkpoint belongs to a run.
+
+    Raises:
+        FineCLError: naming what differs: going on would give results that belong to neither run.
+    """
+    path = Path(checkpoint, RUN)
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else run
+    changed = [name if not name.startswith("--") else f"{name} ({before.get(name)}, now {value})"
+               for name, value in run.items() if before.get(name) != value]  # fmt: skip
+    if changed:
+        raise FineCLError(
+            f"{checkpoint} belongs to another run: {', '.join(changed)} changed. Resume with the same files and "
+            "settings, or choose another --output_dir."
+        )
 
 
 def last_checkpoint(output_dir: str) -> str | None:

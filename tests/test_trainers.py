@@ -162,6 +162,39 @@ def test_a_checkpoint_of_another_corpus_is_refused(bert_folder, corpus, tmp_path
         run("denoise", bert_folder, corpus, tmp_path, train_file=corpus / "gold_train.json")
 
 
+CHANGES = {
+    "learning_rate": (3e-4, r"--learning_rate \(0.001, now 0.0003\) changed"),
+    "loss": ("bce", r"--loss \(adaptive_threshold, now bce\) changed"),
+    "lora_r": (4, r"--lora_r \(16, now 4\) changed"),
+    "train_file": ("gold_test.json", ": the tokenised training documents or their weights changed"),
+    "entity_markers": ("asterisk", ": the tokenised training documents or their weights changed"),
+    "rel_info": (None, "the label set.* changed"),
+    "model_name_or_path": ("other", "the encoder changed"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_checkpoint_of_another_run_is_refused(name, bert_folder, corpus, tmp_path):
+    run("finetune", bert_folder, corpus, tmp_path / "out", **STEPS)
+    value, message = CHANGES[name]
+    if name == "train_file":
+        value = corpus / value
+    if name == "rel_info":
+        names = json.loads((corpus / "rel_info.json").read_text())
+        value = tmp_path / "names.json"
+        value.write_text(json.dumps({**names, "P_more": "one more"}))
+    if name == "model_name_or_path":
+        value = build_bert(tmp_path / "other", seed=1)
+    with pytest.raises(FineCLError, match=f"belongs to another run.*{message}.*another --output_dir"):
+        run("finetune", bert_folder, corpus, tmp_path / "out", **{**STEPS, name: value})
+
+
+def test_a_run_may_be_made_longer(bert_folder, corpus, tmp_path, trainers):
+    run("finetune", bert_folder, corpus, tmp_path, num_train_epochs=1)
+    run("finetune", bert_folder, corpus, tmp_path, num_train_epochs=2, logging_steps=1)
+    assert trainers[1].state.epoch == 2
+
+
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])
 def test_a_diverged_run_is_an_error_and_leaves_no_model(stage, bert_folder, corpus, tmp_path):
     with pytest.raises(FineCLError, match="Training has diverged.*another --output_dir"):

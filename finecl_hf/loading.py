@@ -24,7 +24,7 @@ from finecl_hf.arguments import (
     ModelArguments,
     PretrainArguments,
 )
-from finecl_hf.corpus import check_corpus, documents_of, load_corpus, relation_counts
+from finecl_hf.corpus import check_corpus, documents_of, iter_corpus, load_corpus, relation_counts
 from finecl_hf.distant import exclude_entity_pairs
 from finecl_hf.documents import NA, Document
 from finecl_hf.errors import FineCLError, loading_from
@@ -255,12 +255,24 @@ def load_evaluation_set(
     data: DataArguments,
     args: FinetuneArguments,
 ) -> LabelledFeatures | None:
-    """Documents to evaluate on with their features; None without a file."""
+    """Documents to evaluate on with their features; None without a file.
+
+    Raises:
+        FineCLError: a validation document has no labels, so that neither a threshold nor a checkpoint can be chosen.
+    """
     if path is None:
         return None
     with args.main_process_first(desc=f"reading the {what} documents"):
         corpus = load_corpus(path, None, data.skip_invalid, max_documents, data.cache_dir)
     check_corpus(corpus, label2id, args.task, path)
+    unlabelled = sum(not document.labelled for document in iter_corpus(corpus))
+    if unlabelled and what == "validation":
+        raise FineCLError(
+            f"{path}: {unlabelled:,} of {len(corpus):,} validation documents have no `labels`; add them (an empty "
+            "list where there is no fact), or name the file as --test_file."
+        )
+    if 0 < unlabelled < len(corpus):
+        logger.warning("%s: %s of %s documents have no `labels`, so none is scored.", path, unlabelled, len(corpus))
     features, _ = load_features(corpus, tokenizer, label2id, max_length, model, data, args, what)
     return LabelledFeatures(features, documents_of(corpus))
 

@@ -176,7 +176,8 @@ def test_held_out_pairs_leave_the_training_data(bert_folder, corpus, tmp_path, c
 
 
 BAD = ["missing", "not JSON", "empty", "no labels", "unknown relation", "other order", "no model", "fraction",
-       "no weights", "damaged weights", "no tokenizer", "output is a file", "no validation set"]  # fmt: skip
+       "no weights", "damaged weights", "no tokenizer", "output is a file", "no validation set",
+       "unlabelled validation"]  # fmt: skip
 
 
 def bad_command(kind, model, corpus, folder):
@@ -195,6 +196,10 @@ def bad_command(kind, model, corpus, folder):
         path.write_text(json.dumps(without_labels(documents)), encoding="utf-8")
         command = arguments("finetune", model, corpus, out, train_file=path, rel_info=None)
         return "finetune", command, ["label set is empty", "labels"]
+    if kind == "unlabelled validation":
+        path.write_text(json.dumps([*without_labels(documents[:1]), *documents[1:]]), encoding="utf-8")
+        command = arguments("finetune", model, corpus, out, validation_file=path)
+        return "finetune", command, [f"{path}: 1 of {len(documents)} validation documents have no `labels`"]
     if kind == "unknown relation":
         documents[1]["labels"].append({"h": 0, "t": 1, "r": "P_unknown", "evidence": []})
         path.write_text(json.dumps(documents), encoding="utf-8")

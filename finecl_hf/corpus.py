@@ -12,6 +12,7 @@ import numpy as np
 from datasets import Dataset, Features, Value
 from datasets.exceptions import DatasetGenerationError
 
+from finecl_hf import __version__
 from finecl_hf.documents import Document
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.hashing import mix, text_key
@@ -49,9 +50,10 @@ def load_corpus(
     Raises:
         DocumentError: the file, or one of its documents, is invalid.
     """
-    # The cache is found by these arguments, so they must change when the file does.
+    # The cache is found by these arguments, so they must change when the file does, or what is valid.
     stamp = (os.path.getsize(source), os.stat(source).st_mtime_ns) if os.path.exists(source) else None
     arguments = {"source": os.path.abspath(source) if stamp else source, "split": split, "stamp": stamp}
+    arguments["version"] = __version__
     try:
         rows = Dataset.from_generator(_rows, gen_kwargs=arguments, features=ROW, cache_dir=cache_dir)
     except DatasetGenerationError as error:
@@ -112,7 +114,7 @@ def sample_fraction(corpus: Dataset, fraction: float, seed: int) -> Dataset:
     return corpus.select(np.sort(np.argsort(mix(SAMPLE, seed, np.asarray(corpus["key"])))[:count]))
 
 
-def _rows(source: str, split: str | None, stamp: object) -> Iterator[dict[str, str]]:
+def _rows(source: str, split: str | None, stamp: object, version: str) -> Iterator[dict[str, str]]:
     for index, item in enumerate(iter_documents(source, split=split)):
         if isinstance(item, DocumentError):
             yield {"document": "", "key": 0, "index": index, "problem": json.dumps(item.fields())}

@@ -63,6 +63,12 @@ def test_the_second_start_reads_no_file(source, load, monkeypatch):
     assert again.to_dict() == first.to_dict() and again.cache_files == first.cache_files
 
 
+def test_another_version_reads_the_file_again(source, load, monkeypatch):
+    first = load(source)
+    monkeypatch.setattr(corpus_module, "__version__", "another")
+    assert load(source).cache_files != first.cache_files
+
+
 def test_a_changed_file_is_read_again(source, load, ada, curie):
     load(source)
     write_documents([curie, ada], source)  # of the same size

@@ -7,7 +7,7 @@
 # Sized for two CPU cores; PYTHON, STEPS and EPOCHS may be set, too.
 set -euo pipefail
 : "${DATA:?}" "${MODEL:?}" "${OUT:?}"
-PYTHON=${PYTHON:-python} SEED=${SEED:-0} STEPS=${STEPS:-200} EPOCHS=${EPOCHS:-12}
+PYTHON=${PYTHON:-python} SEED=${SEED:-0} STEPS=${STEPS:-200} EPOCHS=${EPOCHS:-8}
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 export PYTHONPATH=$ROOT${PYTHONPATH:+:$PYTHONPATH}
 mkdir -p "$OUT"
@@ -29,8 +29,9 @@ import sys
 from finecl_hf import read_documents, write_documents
 write_documents([d for d in read_documents(sys.argv[1]) if d.relations], sys.argv[1])
 PY
-COMMON=(--model_name_or_path "$MODEL" --rel_info "$DATA/docred/rel_info.json" --seed "$SEED" --disable_tqdm true)
-SILVER=(--train_file "$OUT/silver.json" --exclude_file "$TEST" "${COMMON[@]}" --max_seq_length 256)
+COMMON=(--model_name_or_path "$MODEL" --rel_info "$DATA/docred/rel_info.json" --seed "$SEED" --disable_tqdm true
+        --max_seq_length 256)
+SILVER=(--train_file "$OUT/silver.json" --exclude_file "$TEST" "${COMMON[@]}")
 
 "$PYTHON" "$ROOT/run_denoise.py" "${SILVER[@]}" --output_dir "$OUT/denoise" --num_train_epochs 4 \
     --per_device_train_batch_size 8

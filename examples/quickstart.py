@@ -36,8 +36,8 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", default="quickstart_output")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--documents", type=int, default=1200, help="silver documents")
-    parser.add_argument("--pretrain_steps", type=int, default=250)
+    parser.add_argument("--documents", type=int, default=1000, help="silver documents")
+    parser.add_argument("--pretrain_steps", type=int, default=160)
     args = parser.parse_args(argv)
     folder = Path(args.output_dir)
     if folder.exists() and any(folder.iterdir()):
@@ -74,7 +74,7 @@ def main(argv=None):
 
     heading("Stage 3: fine-tune each encoder on 100 gold documents")
     gold = [f"--{part}_file={folder}/data/gold_{part}.json" for part in ("train", "validation", "test")]
-    finetune = [*gold, *common, "--num_train_epochs", "15", "--learning_rate", "1e-3", "--save_strategy", "no"]
+    finetune = [*gold, *common, "--num_train_epochs", "10", "--learning_rate", "1e-3", "--save_strategy", "no"]
     finetune += ["--per_device_train_batch_size", "4"]
     rows = {}
     for name, path in encoders.items():

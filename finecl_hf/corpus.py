@@ -16,6 +16,7 @@ from finecl_hf import __version__
 from finecl_hf.documents import Document
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.hashing import mix, text_key
+from finecl_hf.hub_files import commit_of, looks_like_dataset_id
 from finecl_hf.readers import iter_documents, summarise_problems
 
 
@@ -50,10 +51,15 @@ def load_corpus(
     Raises:
         DocumentError: the file, or one of its documents, is invalid.
     """
-    # The cache is found by these arguments, so they must change when the file does, or what is valid.
-    stamp = (os.path.getsize(source), os.stat(source).st_mtime_ns) if os.path.exists(source) else None
-    arguments = {"source": os.path.abspath(source) if stamp else source, "split": split, "stamp": stamp}
-    arguments["version"] = __version__
+    # The cache is found by these arguments, so they must change when the source does, or what is valid.
+    if os.path.exists(source):
+        arguments = {
+            "source": os.path.abspath(source),
+            "stamp": (os.path.getsize(source), os.stat(source).st_mtime_ns),
+        }
+    else:
+        arguments = {"source": source, "stamp": commit_of(source) if looks_like_dataset_id(source) else None}
+    arguments |= {"split": split, "version": __version__}
     try:
         rows = Dataset.from_generator(_rows, gen_kwargs=arguments, features=ROW, cache_dir=cache_dir)
     except DatasetGenerationError as error:
@@ -128,6 +134,6 @@ def _drop_invalid(rows: Dataset, source: str, skip_invalid: bool) -> Dataset:
         return rows
     summary = summarise_problems(problems, len(rows), source)
     if not skip_invalid or len(problems) == len(rows):
-        raise problems[0] if len(rows) == 1 else FineCLError(summary)
+        raise problems[0] if len(problems) == 1 else FineCLError(summary)
     logger.warning("%s They are left out.", summary)
     return rows.select(np.flatnonzero([not text for text in rows["problem"]]))

@@ -53,6 +53,16 @@ def hub_files(dataset: str, split: str | None) -> list[tuple[str, Path]]:
     raise DocumentError(f"{wanted}; {listed}.", "split", dataset)
 
 
+def commit_of(dataset: str) -> str | None:
+    """The hash of a dataset's newest commit; None where the Hub does not tell, as on a node without a network."""
+    from huggingface_hub import HfApi
+
+    try:
+        return HfApi().dataset_info(dataset, timeout=30).sha
+    except Exception:  # whatever is wrong, reading the files tells it better
+        return None
+
+
 def split_of(file: str) -> str:
     """The split a file name tells: `data/train-00000-of-00002.parquet`, `default/train/0000.parquet`, `train.json`."""
     path = PurePosixPath(file)

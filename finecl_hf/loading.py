@@ -67,6 +67,8 @@ def read_relation_names(path: str | None) -> dict[str, str]:
     try:
         with open(path, encoding="utf-8") as file:
             names = json.load(file)
+    except FileNotFoundError as error:
+        raise FineCLError(f"--rel_info {path}: there is no such file; check the path.") from error
     except (OSError, ValueError) as error:
         raise FineCLError(f"--rel_info {path}: cannot be read as JSON ({error}).") from error
     if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
@@ -119,7 +121,7 @@ def load_silver(model: ModelArguments, data: DataArguments, args: FineCLTraining
     names = read_relation_names(data.rel_info)
     corpus = load_training_corpus(data, args)
     counts = relation_counts(corpus)
-    label2id = label_set(counts, names, fixed=False)
+    label2id = label_set(counts, names, fixed=False, source=data.train_source)
     tokenizer, max_length = load_encoder_tokenizer(model)
     features, truncation = load_features(corpus, tokenizer, label2id, max_length, model, data, args)
     return SilverCorpus(corpus, counts, names, label2id, tokenizer, max_length, features, truncation)
@@ -130,20 +132,21 @@ def for_training(features: Dataset) -> Dataset:
     return features.with_format("numpy", columns=[name for name in features.column_names if name != "instance_id"])
 
 
-def label_set(counts: dict[str, int], names: dict[str, str], fixed: bool) -> dict[str, int]:
+def label_set(counts: dict[str, int], names: dict[str, str], fixed: bool, source: str = "") -> dict[str, int]:
     """Relation ids: NA is 0, the others follow in sorted order, whatever the order of the corpus.
 
     Args:
         counts: relations of the training corpus.
         names: relations of `--rel_info`; where `fixed`, they alone are the label set.
+        source: where the training corpus came from, for the message.
 
     Raises:
         FineCLError: the label set is empty.
     """
     if not set(counts) - {NA}:
         raise FineCLError(
-            "The label set is empty: no training document carries a relation. Check the key `labels` of the training "
-            "documents."
+            f"{f'{source}: the' if source else 'The'} label set is empty: no training document carries a relation. "
+            "Check the key `labels` of the training documents."
         )
     relations = set(names) if fixed and names else set(counts) | set(names)
     return {relation: i for i, relation in enumerate([NA, *sorted(relations - {NA})])}
@@ -222,7 +225,10 @@ def fact_weights(features: Dataset, args: PretrainArguments) -> tuple[np.ndarray
     if args.learning_order is None:
         return np.zeros(len(ids), np.float32), None
     order = LearningOrder.read(args.learning_order)
-    weights, kept = order.weights(ids, args.weight_scheme, args.weight_cutoff, args.weight_by)
+    try:
+        weights, kept = order.weights(ids, args.weight_scheme, args.weight_cutoff, args.weight_by)
+    except FineCLError as error:
+        raise FineCLError(f"{args.learning_order}: {error}") from error
     coverage = order.coverage(ids)
     logger.info("Learning order: %s", coverage)
     logger.info("%s of %s labels take part, with a mean weight of %.2f.", f"{kept.sum():,}", f"{len(ids):,}",
@@ -304,5 +310,10 @@ def _without_held_out(corpus: Dataset, data: DataArguments) -> Dataset:
         desc="Excluding held-out pairs",
     )  # fmt: skip
     removed = before - sum(relation_counts(corpus).values())
+    if removed == before > 0:
+        raise FineCLError(
+            f"{data.train_source}: no fact is left to train on, because --exclude_file {data.exclude_file} holds out "
+            f"the entity pairs of all {before:,}; name the validation or test file there."
+        )
     logger.info("%s facts about entity pairs of %s left the training data.", f"{removed:,}", data.exclude_file)
     return corpus

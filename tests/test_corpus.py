@@ -79,6 +79,16 @@ def test_a_changed_file_is_read_again(source, load, ada, curie):
     assert documents_of(load(source)) == [ada]
 
 
+def test_a_changed_dataset_on_the_hub_is_read_again(load, ada, curie, monkeypatch):
+    versions = {"1": [ada], "2": [curie], None: [ada, curie]}
+    for commit, documents in versions.items():
+        monkeypatch.setattr(corpus_module, "commit_of", lambda dataset, commit=commit: commit)
+        monkeypatch.setattr(corpus_module, "iter_documents", lambda *args, documents=documents, **kwargs: documents)
+        assert documents_of(load("user/corpus")) == documents
+    monkeypatch.setattr(corpus_module, "commit_of", lambda dataset: "1")
+    assert documents_of(load("user/corpus")) == [ada]  # from the cache
+
+
 def test_files_of_one_name_are_told_apart(tmp_path, load, ada, curie, monkeypatch):
     for name, documents in (("one", [ada]), ("two", [curie])):
         (tmp_path / name).mkdir()
@@ -91,7 +101,13 @@ def test_files_of_one_name_are_told_apart(tmp_path, load, ada, curie, monkeypatc
     assert found == [ada, curie]
 
 
-def test_one_invalid_document_among_several(broken, load):
+def test_one_invalid_document_is_told_once(tmp_path, load, ada):
+    (tmp_path / "one.json").write_text(json.dumps([ada.to_dict(), {"title": "a"}]))
+    with pytest.raises(DocumentError, match=r'^[^ ]*one.json, document 1 \("a"\): the key "sents" is missing'):
+        load(tmp_path / "one.json")
+
+
+def test_several_invalid_documents_are_counted(broken, load):
     with pytest.raises(FineCLError) as error:
         load(broken)
     text = str(error.value)

@@ -9,7 +9,7 @@ import pytest
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
 from finecl_hf.errors import DocumentError
-from finecl_hf.hub_files import CONVERTED, hub_files, looks_like_dataset_id, split_of
+from finecl_hf.hub_files import CONVERTED, commit_of, hub_files, looks_like_dataset_id, split_of
 from finecl_hf.readers import read_documents, write_documents
 from tests.fake_hub import FakeHub, hub_environment
 
@@ -40,6 +40,15 @@ def hub(monkeypatch, tmp_path):
 
 def without_response(kind):
     return kind.__new__(kind)  # their constructors want an HTTP response
+
+
+def test_the_newest_commit_is_known_or_none(monkeypatch):
+    assert commit_of(DATASET) is None  # tests are offline
+    info = huggingface_hub.hf_api.DatasetInfo(
+        id=DATASET, sha="abc", private=False, disabled=False, downloads=0, likes=0, tags=[]
+    )
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", lambda self, dataset, timeout: info)
+    assert commit_of(DATASET) == "abc"
 
 
 def chosen(split):

@@ -89,6 +89,8 @@ def test_rel_info_adds_relations_or_fixes_them():
 def test_an_empty_label_set(counts, names):
     with pytest.raises(FineCLError, match="The label set is empty"):
         label_set(counts, names, fixed=False)
+    with pytest.raises(FineCLError, match="train.json: the label set is empty"):
+        label_set(counts, names, fixed=True, source="train.json")
 
 
 def test_relation_names_leave_na_out(tmp_path):
@@ -117,7 +119,7 @@ def test_unusable_relation_names(text, message, tmp_path):
 
 
 def test_relation_names_that_are_not_there_or_not_text(tmp_path):
-    with pytest.raises(FineCLError, match="--rel_info .*nowhere.json: cannot be read"):
+    with pytest.raises(FineCLError, match="--rel_info .*nowhere.json: there is no such file"):
         read_relation_names(str(tmp_path / "nowhere.json"))
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(FineCLError, match="cannot be read as JSON"):
@@ -165,7 +167,7 @@ def test_exclude_file_that_leaves_nothing(data, denoise, tmp_path):
         }
     )
     write_documents([sentence], tmp_path / "s.json")
-    with pytest.raises(FineCLError, match="no document is left to train on"):
+    with pytest.raises(FineCLError, match="s.json: no fact is left to train on, because --exclude_file .*s.json"):
         load_training_corpus(data(train_file=str(tmp_path / "s.json"), exclude_file=str(tmp_path / "s.json")), denoise)
 
 
@@ -302,7 +304,7 @@ def test_ids_that_the_order_lacks_are_left_out_and_reported(features, tmp_path, 
 
 def test_the_order_of_another_corpus_is_refused(features, tmp_path):
     path = order_file(tmp_path / "order.parquet", ["elsewhere#0#1#r"], [0])
-    with pytest.raises(FineCLError):
+    with pytest.raises(FineCLError, match="order.parquet: the learning order knows none of the 6 instances"):
         fact_weights(features, pretrain(tmp_path, learning_order=path))
 
 

@@ -35,7 +35,7 @@ def main(argv=None):
         with_fact_column,
     )
     from finecl_hf.publishing import finish_run, relation_card
-    from finecl_hf.trainers import last_checkpoint
+    from finecl_hf.resuming import last_checkpoint
 
     start_run(args)
     silver = load_silver(model_args, data_args, args)

@@ -46,7 +46,7 @@ def main(argv=None):
     )
     from finecl_hf.lora import add_adapters
     from finecl_hf.publishing import finish_run, record_scores, relation_card, write_predictions
-    from finecl_hf.trainers import last_checkpoint
+    from finecl_hf.resuming import last_checkpoint
 
     # Documents and label set
     start_run(args)

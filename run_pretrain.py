@@ -31,7 +31,7 @@ def main(argv=None):
     from finecl_hf.masked_lm import load_masked_lm
     from finecl_hf.pretrain_collator import PretrainCollator
     from finecl_hf.publishing import encoder_card, finish_run
-    from finecl_hf.trainers import last_checkpoint
+    from finecl_hf.resuming import last_checkpoint
 
     start_run(args)
     silver = load_silver(model_args, data_args, args)

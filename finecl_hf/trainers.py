@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import math
 import os
-import re
 from collections import defaultdict
-from dataclasses import fields
-from hashlib import blake2b
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import torch
-from datasets import Dataset
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from finecl_hf.callbacks import EpochCallback, LearningOrderCallback, judge_labels
@@ -38,25 +29,11 @@ from finecl_hf.predictions import (
     score_sentences,
     sentence_labels,
 )
+from finecl_hf.resuming import describe_run, is_checkpoint, refuse_another_run, refuse_longer_run, write_run
 from finecl_hf.sampling import PartnerBatchSampler
 
 
-logger = logging.getLogger(__name__)
-
 _BOOKKEEPING = ("instance", "pair_counts", "entity_counts")  # fields of a RelationBatch that the model does not take
-_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
-
-RUN = "finecl_run.json"  # in a checkpoint: what must be the same where a run is resumed
-# Arguments of the Trainer that belong to it, as a stage's own do; those that only name something stay out.
-_SAME = (
-    "learning_rate",
-    "weight_decay",
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
-    "optim",
-    "seed",
-)
-_NAMES_ONLY = {"preset", "learning_order"}
 
 
 class FineCLTrainer(Trainer):
@@ -102,6 +79,7 @@ class FineCLTrainer(Trainer):
         self._run = describe_run(self) if self.is_world_process_zero() else {}
         if resume_from_checkpoint and self._run:
             refuse_another_run(resume_from_checkpoint, self._run)
+            refuse_longer_run(resume_from_checkpoint, self.args)
         result = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
         weights = self.accelerator.unwrap_model(self.model).parameters()
         if not math.isfinite(result.training_loss) or not all(weight.isfinite().all() for weight in weights):
@@ -114,8 +92,8 @@ class FineCLTrainer(Trainer):
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         super().save_model(output_dir, _internal_call=_internal_call)
-        if self._run and output_dir and _CHECKPOINT.fullmatch(os.path.basename(output_dir)):
-            Path(output_dir, RUN).write_text(json.dumps(self._run, indent=2), encoding="utf-8")
+        if self._run and output_dir and is_checkpoint(output_dir):
+            write_run(output_dir, self._run)
 
     def create_model_card(self, **kwargs: Any) -> None:
         """Writes README.md into the output folder, in place of the Trainer's generic card."""
@@ -168,7 +146,7 @@ class DenoiseTrainer(FineCLTrainer):
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         super().save_model(output_dir, _internal_call=_internal_call)
         # Into the checkpoint before its trainer_state.json, which marks it as complete.
-        if output_dir and _CHECKPOINT.fullmatch(os.path.basename(output_dir)):
+        if output_dir and is_checkpoint(output_dir):
             self.learning_order.save(output_dir, write=self.args.should_save)
 
     def _observe(self, inputs: dict[str, Any], logits: torch.Tensor) -> None:
@@ -337,50 +315,3 @@ class FinetuneTrainer(FineCLTrainer):
             return make(dataset)
         finally:
             self.data_collator = training_collator
-
-
-def describe_run(trainer: FineCLTrainer) -> dict[str, str]:
-    """What makes a run the one it is, before it begins: arguments, and hashes of data and first weights."""
-    inherited = {field.name for field in fields(TrainingArguments)}
-    own = sorted({field.name for field in fields(trainer.args)} - inherited - _NAMES_ONLY)
-    run = {f"--{name}": str(getattr(trainer.args, name)) for name in [*_SAME, *own]}
-    if isinstance(trainer.train_dataset, Dataset):
-        digest = blake2b(digest_size=8)
-        for name in ("key", "input_ids", "relation", "weight"):
-            if name in trainer.train_dataset.column_names:
-                for chunk in trainer.train_dataset.with_format("arrow")[:][name].chunks:
-                    digest.update(np.asarray(chunk.flatten() if pa.types.is_list(chunk.type) else chunk).tobytes())
-        run["the tokenised training documents or their weights"] = digest.hexdigest()
-    run["the label set"] = blake2b(json.dumps(trainer.model.config.label2id).encode(), digest_size=8).hexdigest()
-    digest = blake2b(digest_size=8)
-    for weight in trainer.model.parameters():
-        digest.update(weight.detach().flatten()[:16].float().cpu().numpy().tobytes())
-    run["the encoder"] = digest.hexdigest()
-    return run
-
-
-def refuse_another_run(checkpoint: str, run: dict[str, str]) -> None:
-    """Checks that a checkpoint belongs to a run.
-
-    Raises:
-        FineCLError: naming what differs: going on would give results that belong to neither run.
-    """
-    path = Path(checkpoint, RUN)
-    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else run
-    changed = [name if not name.startswith("--") else f"{name} ({before.get(name)}, now {value})"
-               for name, value in run.items() if before.get(name) != value]  # fmt: skip
-    if changed:
-        raise FineCLError(
-            f"{checkpoint} belongs to another run: {', '.join(changed)} changed. Resume with the same files and "
-            "settings, or choose another --output_dir."
-        )
-
-
-def last_checkpoint(output_dir: str) -> str | None:
-    """The newest complete checkpoint in a folder; others (a run was killed while saving) are named and ignored."""
-    folders = [path for path in Path(output_dir).glob("checkpoint-*") if _CHECKPOINT.fullmatch(path.name)]
-    for folder in sorted(folders, key=lambda path: int(path.name.split("-")[1]), reverse=True):
-        if (folder / "trainer_state.json").exists():  # written last
-            return str(folder)
-        logger.warning("%s is incomplete and is ignored.", folder)
-    return None

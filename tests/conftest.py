@@ -1,5 +1,6 @@
 """Fixtures shared by all tests. Set before the first Hugging Face import: nothing here may reach a network."""
 
+import json
 import os
 import tempfile
 
@@ -13,6 +14,7 @@ import torch
 from transformers import AutoTokenizer
 
 from finecl_hf.documents import Document
+from finecl_hf.learning_order import LearningOrder
 from finecl_hf.synthetic import generate_corpus, write_corpus
 from finecl_hf.trainers import FineCLTrainer
 from tests.tiny_models import build_bert, build_roberta
@@ -95,6 +97,14 @@ def corpus(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpus")
     write_corpus(generate_corpus(num_documents=14, num_train=12, num_validation=5, num_test=5, seed=1), folder)
     return folder
+
+
+@pytest.fixture
+def order_file(corpus, tmp_path):
+    """A learning order of the corpus in which two labels of three were learned."""
+    ids = list(json.loads((corpus / "truth.json").read_text()))
+    LearningOrder(ids, first_epoch=[i % 3 - 1 for i in range(len(ids))]).write(tmp_path / "order.parquet")
+    return tmp_path / "order.parquet"
 
 
 @pytest.fixture

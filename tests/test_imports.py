@@ -18,7 +18,7 @@ LAYERS = [
     layer.split()
     for layer in (
         "errors markdown",
-        "hashing columns json_stream training_log",
+        "hashing columns json_stream training_log scores",
         "documents",
         "hub_files sentence_formats",
         "readers learning_order metrics synthetic_templates synthetic_world distant synthetic plots",
@@ -26,7 +26,7 @@ LAYERS = [
         "features collators corpus",
         "pretrain_collator sampling",
         "modeling masked_lm predictions",
-        "arguments callbacks model_card lora",
+        "arguments callbacks model_card lora resuming",
         "trainers",
         "loading publishing pipeline",
         "cli",

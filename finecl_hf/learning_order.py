@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from finecl_hf.columns import concatenate, matrix, read_column, refuse_duplicates, replacing, strings, take
 from finecl_hf.documents import Document
 from finecl_hf.errors import FineCLError
+from finecl_hf.scores import check_weight_by, unit_score
 
 
 _VERSION = 1  # of the parquet schema; a reader refuses what a later version wrote
@@ -177,7 +178,7 @@ class LearningOrder:
             if np.shape(values) != (len(self),):
                 raise FineCLError(f"an epoch needs {name} of shape ({len(self)},), found {np.shape(values)}.")
             columns[name] = np.where(observed, values, 0).astype(dtype)
-        sound = (columns["probability"] >= 0) & (columns["probability"] <= 1) & ~np.isnan(columns["margin"])
+        sound = _sound(columns["probability"], columns["margin"])
         if not sound.all():
             raise FineCLError(
                 f"in epoch {self.num_epochs}, {(~sound).sum():,} instances have a probability outside [0, 1] or a "
@@ -218,7 +219,7 @@ class LearningOrder:
             scheme, cutoff: see [`order_weights`], which sees every row of the table, so that the weight of an instance
                 does not depend on which others are asked for. They do not touch the scores of `weight_by`, except
                 that `uniform` is always the baseline.
-            weight_by: `first_epoch`, or a name in [`SCORES`], whose score is the weight.
+            weight_by: `first_epoch`, or a name in `scores.SCORES`, whose score is the weight.
 
         Returns:
             weights (M,) float32 in [0, 1], 0 where not kept; keep (M,) bool, whether the instance takes part.
@@ -244,15 +245,11 @@ class LearningOrder:
         return weights, keep
 
     def _row_weights(self, scheme: str, cutoff: int | None, weight_by: str) -> np.ndarray:
+        check_weight_by(weight_by)
         by_order = order_weights(self.first_epoch, scheme, cutoff)
         if weight_by == "first_epoch" or scheme == "uniform":
             return by_order
-        if weight_by not in SCORES:
-            raise FineCLError(f'there is no score "{weight_by}"; weight by one of first_epoch, {", ".join(SCORES)}.')
-        scores = SCORES[weight_by](self)
-        if not ((scores >= 0) & (scores <= 1)).all():
-            raise FineCLError(f'the score "{weight_by}" leaves [0, 1]; map it there, for instance with unit_ranks.')
-        return scores
+        return unit_score(weight_by, self)
 
     def learned_by_epoch(self) -> np.ndarray:
         """(E + 1,) int: how many rows were first predicted correctly in each epoch, and last, how many never."""
@@ -327,6 +324,12 @@ class LearningOrder:
         columns = {field.name: read_column(table, field) for field in _SCHEMA}
         for name in ("margin", "correct", "probability"):  # the last one says what was observed
             columns[name], columns["observed"] = matrix(columns[name], name)
+        sound = _sound(columns["probability"], columns["margin"])
+        if not sound[columns["observed"]].all():
+            rows = (~sound & columns["observed"]).any(axis=1).sum()
+            raise FineCLError(
+                f"{rows:,} instances have a probability outside [0, 1] or a margin that is no number; repeat stage 1."
+            )
         return cls(**columns)
 
     @classmethod
@@ -350,31 +353,6 @@ class LearningOrder:
         return cls(**columns)
 
 
-def unit_ranks(values: np.ndarray) -> np.ndarray:
-    """(N,) any numbers -> (N,) their ranks spread over [0, 1]; ties share their mean rank."""
-    ordered = np.sort(values)
-    ranks = (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right") - 1) / 2
-    return ranks / max(len(values) - 1, 1)
-
-
-# Scores to weight by: a table -> (N,) in [0, 1], higher for a more trustworthy label. Add yours as SCORES["name"] = f.
-SCORES: dict[str, Callable[[LearningOrder], np.ndarray]] = {
-    # dataset cartography's confidence: mean over the epochs
-    "probability": lambda order: np.clip(_mean_over_epochs(order.probability, order.observed), 0.0, 1.0),
-    # as a rank, because margins have no fixed scale
-    "margin": lambda order: unit_ranks(_mean_over_epochs(order.margin, order.observed)),
-}
-
-
-def _mean_over_epochs(values: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """(N, E), (N, E) bool -> (N,) mean over the observed epochs; the lowest of all where there are none."""
-    if not observed.any():
-        raise FineCLError("this learning order has no training dynamics, only first epochs; weight by first_epoch.")
-    epochs = observed.sum(axis=1)
-    means = np.sum(values, axis=1, dtype=np.float32, where=observed) / np.maximum(epochs, 1)
-    return np.where(epochs > 0, means, means[epochs > 0].min())
-
-
 _DYNAMICS = {"probability": np.float16, "margin": np.float16, "correct": np.bool_, "observed": np.bool_}
 _COLUMNS = tuple(column.name for column in fields(LearningOrder))
 _SCHEMA = pa.schema(
@@ -390,6 +368,11 @@ _SCHEMA = pa.schema(
         "correct": pa.list_(pa.bool_()),
     }
 )
+
+
+def _sound(probability: np.ndarray, margin: np.ndarray) -> np.ndarray:
+    """Whether dynamics can be: bool, of the shape of both."""
+    return (probability >= 0) & (probability <= 1) & ~np.isnan(margin)
 
 
 def _earliest_of_each(instance_ids: pa.Array, first_epoch: np.ndarray) -> np.ndarray:

@@ -31,6 +31,7 @@ from finecl_hf.errors import FineCLError, loading_from
 from finecl_hf.features import LabelledFeatures, Truncation, encode_corpus, load_tokenizer, max_length_for
 from finecl_hf.learning_order import Coverage, LearningOrder
 from finecl_hf.model_card import TrainingData
+from finecl_hf.scores import check_weight_by
 
 
 logger = logging.getLogger(__name__)
@@ -221,6 +222,7 @@ def fact_weights(features: Dataset, args: PretrainArguments) -> tuple[np.ndarray
     Raises:
         FineCLError: the order belongs to another corpus.
     """
+    check_weight_by(args.weight_by)
     ids = instance_ids(features)
     if args.learning_order is None:
         return np.zeros(len(ids), np.float32), None

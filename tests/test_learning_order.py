@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from finecl_hf import learning_order
 from finecl_hf.documents import Document
 from finecl_hf.errors import FineCLError
-from finecl_hf.learning_order import SCHEMES, SCORES, Coverage, LearningOrder, order_weights, unit_ranks
+from finecl_hf.learning_order import SCHEMES, Coverage, LearningOrder, order_weights
+from finecl_hf.scores import SCORES
 
 
 EPOCHS = st.lists(st.integers(-1, 30), max_size=40)
@@ -228,6 +229,8 @@ class TestWeights:
         for weight_by in ("first_epoch", "probability"):
             weights, keep = order.weights(["a", "b", "unknown"], "uniform", weight_by=weight_by)
             assert weights.tolist() == [0, 0, 0] and keep.all()
+        with pytest.raises(FineCLError, match='no score "mood"'):
+            order.weights(["a"], "uniform", weight_by="mood")
 
     def test_by_probability_over_observed_epochs(self):
         order = LearningOrder(list("abc"))
@@ -269,14 +272,6 @@ class TestWeights:
             LearningOrder([]).weights(["a"])
         weights, keep = order.weights([])
         assert len(weights) == len(keep) == 0
-
-    @settings(max_examples=50, deadline=None)
-    @given(st.lists(st.integers(-5, 5), min_size=1, max_size=30))
-    def test_unit_ranks(self, values):
-        ranks = unit_ranks(np.array(values))
-        assert ((ranks >= 0) & (ranks <= 1)).all()
-        for i, j in zip(np.argsort(values), np.argsort(values)[1:], strict=False):
-            assert (ranks[i] == ranks[j]) if values[i] == values[j] else (ranks[i] < ranks[j])
 
 
 class TestFiles:
@@ -411,6 +406,14 @@ class TestBrokenFiles:
         table = table.set_column(table.column_names.index(column), column, pa.array(values))
         pq.write_table(table, tmp_path / "a.parquet")
         self.refused(tmp_path / "a.parquet", match)
+
+    @pytest.mark.parametrize("name, value", [("probability", np.nan), ("probability", 1.5), ("margin", np.nan)])
+    def test_impossible_dynamics(self, tmp_path, name, value):
+        order = make(list("abc"), epochs=2, hidden=0)
+        getattr(order, name)[1, 0] = value
+        order.write(tmp_path / "a.parquet")
+        with pytest.raises(FineCLError, match="a.parquet: 1 instances have a probability outside"):
+            LearningOrder.read(tmp_path / "a.parquet")
 
     def test_later_version(self, tmp_path, table):
         pq.write_table(table.replace_schema_metadata({"finecl_hf.version": "99"}), tmp_path / "a.parquet")

@@ -331,6 +331,12 @@ def test_the_originals_json_serves_as_an_order(features, tmp_path):
 
 def test_unknown_schemes_and_scores(features, tmp_path):
     path = order_file(tmp_path / "order.parquet", instance_ids(features).to_pylist(), range(6))
-    for kwargs in ({"weight_scheme": "cubic"}, {"weight_by": "mood"}):
+    for kwargs in (
+        {"weight_scheme": "cubic"},
+        {"weight_by": "mood"},
+        {"weight_by": "mood", "weight_scheme": "uniform"},
+    ):
         with pytest.raises(FineCLError):
             fact_weights(features, pretrain(tmp_path, learning_order=path, **kwargs))
+    with pytest.raises(FineCLError, match='no score "mood"'):
+        fact_weights(features, pretrain(tmp_path, weight_scheme="uniform", weight_by="mood"))

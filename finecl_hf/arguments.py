@@ -272,6 +272,8 @@ def parse_arguments(types: Sequence[type], argv: list[str] | None = None) -> tup
         )
     except FineCLError:
         raise
+    except json.JSONDecodeError as error:  # from --lr_scheduler_kwargs and its like
+        raise FineCLError(f"The argument `{error.doc}` is no JSON: {error}.") from error
     except (ValueError, ImportError) as error:  # from TrainingArguments' own checks
         raise FineCLError(" ".join(str(error).split())) from error
     if unknown:

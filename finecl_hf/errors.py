@@ -1,5 +1,6 @@
 """The one exception that tells a user, in a sentence, what is wrong with their input, where, and how to mend it."""
 
+import os
 from contextlib import contextmanager
 
 
@@ -42,21 +43,31 @@ def _one_line(title):
 
 
 @contextmanager
-def loading_from(source):
+def loading_from(name, flag=""):
     """Turns what goes wrong while something is loaded into one sentence.
 
     Args:
-        source: what the sentence begins with, such as `--model_name_or_path bert-base`.
+        name: a folder or Hub id.
+        flag: the option that named it, such as `--model_name_or_path`.
 
     Raises:
         FineCLError: no such folder or Hub id, nothing fitting in it, damaged weights.
     """
+    name = os.fspath(name)
+    source = f"{flag} {name}".strip()
+    missing = f"{source}: no such folder, and no such model on the Hub; check the spelling, or log in."
+    if (name.startswith(("/", ".", "~")) or name.count("/") > 1) and not os.path.exists(name):  # cannot be a Hub id
+        raise FineCLError(missing)
     try:
         yield
     except FineCLError:
         raise
     except (OSError, ValueError, RuntimeError) as error:
-        raise FineCLError(f"{source}: cannot be loaded. {str(error).strip().splitlines()[0]}") from error
+        if "is not a valid model identifier" in str(error):
+            raise FineCLError(missing) from error
+        elsewhere = isinstance(error, OSError) and "/" in name and not os.path.exists(name)
+        told = "no such folder, and it cannot be loaded from the Hub" if elsewhere else "cannot be loaded"
+        raise FineCLError(f"{source}: {told}. {str(error).strip().splitlines()[0]}") from error
     except Exception as error:
         if type(error).__name__ != "SafetensorError":  # a direct subclass of Exception
             raise

@@ -156,9 +156,9 @@ def label_set(counts: dict[str, int], names: dict[str, str], fixed: bool, source
 def load_encoder_tokenizer(model: ModelArguments) -> tuple[PreTrainedTokenizerBase, int]:
     """The tokenizer, and the length in tokens that documents are cut to."""
     name = model.tokenizer_name or model.model_name_or_path
-    with loading_from(f"--model_name_or_path {model.model_name_or_path}"):
+    with loading_from(model.model_name_or_path, "--model_name_or_path"):
         config = AutoConfig.from_pretrained(model.model_name_or_path, revision=model.model_revision)
-    with loading_from(f"--{'tokenizer_name' if model.tokenizer_name else 'model_name_or_path'} {name}"):
+    with loading_from(name, "--tokenizer_name" if model.tokenizer_name else "--model_name_or_path"):
         tokenizer = load_tokenizer(name, revision=model.model_revision)
     config = config.get_text_config()
     if config.is_encoder_decoder or not hasattr(config, "vocab_size"):

@@ -48,7 +48,10 @@ class FineCLTrainer(Trainer):
     def __init__(self, *args, card_data: FineCLCardData | None = None, **kwargs):
         try:
             super().__init__(*args, **kwargs)
-        except ValueError as error:  # the Trainer's own checks, such as --eval_strategy without a validation set
+        except (ValueError, ImportError, RuntimeError) as error:
+            # The Trainer's own checks: --eval_strategy without a validation set, --report_to without its package
+            if isinstance(error, RuntimeError) and "to be installed" not in str(error):
+                raise
             raise FineCLError(" ".join(str(error).split())) from error
         if self.args.n_gpu > 1:
             raise FineCLError("Several GPUs are visible to one process; start one per GPU with `accelerate launch`.")
@@ -89,6 +92,15 @@ class FineCLTrainer(Trainer):
                 f"{self.args.output_dir} are spoilt."
             )
         return result
+
+    def create_scheduler(self, *args, **kwargs) -> torch.optim.lr_scheduler.LRScheduler:
+        try:
+            return super().create_scheduler(*args, **kwargs)
+        except (TypeError, ValueError) as error:
+            raise FineCLError(
+                f"--lr_scheduler_type {self.args.lr_scheduler_type.value} does not go with "
+                f"--lr_scheduler_kwargs {self.args.lr_scheduler_kwargs}: {' '.join(str(error).split())}."
+            ) from error
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         super().save_model(output_dir, _internal_call=_internal_call)

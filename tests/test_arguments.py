@@ -296,3 +296,9 @@ def test_flags_have_one_meaning(arguments):
     names = {field.name for field in dataclasses.fields(arguments)}
     others = {EvaluationArguments, DataArguments, ModelArguments, *CLASSES} - {arguments}
     assert not names & {field.name for other in others for field in dataclasses.fields(other)}
+
+
+def test_an_argument_that_is_no_json(tmp_path):
+    words = ["--output_dir", str(tmp_path), "--weight_scheme", "uniform", "--lr_scheduler_kwargs", "{foo"]
+    with pytest.raises(FineCLError, match="The argument `{foo` is no JSON: Expecting property name"):
+        parse_arguments((PretrainArguments,), words)

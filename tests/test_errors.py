@@ -1,4 +1,5 @@
 import pickle
+from pathlib import Path
 
 import pytest
 
@@ -54,3 +55,19 @@ def test_what_goes_wrong_in_loading_is_one_sentence(error):
 def test_a_bug_in_loading_keeps_its_traceback():
     with pytest.raises(KeyError), loading_from("model"):
         raise KeyError
+
+
+@pytest.mark.parametrize("name", ["/nowhere", "./nowhere", "../a/b", "~/nowhere", "a/b/c", Path("/nowhere/at/all")])
+def test_a_folder_that_is_not_there(name):
+    with pytest.raises(FineCLError, match=f"^--model {name}: no such folder, and no such model on the Hub"):
+        with loading_from(name, "--model"):
+            pytest.fail("was tried")
+
+
+def test_a_model_that_the_hub_does_not_have():
+    with pytest.raises(FineCLError, match="^user/none: no such folder, and no such model on the Hub"):
+        with loading_from("user/none"):
+            raise OSError("user/none is not a local folder and is not a valid model identifier listed on ...")
+    with pytest.raises(FineCLError, match="^user/none: no such folder, and it cannot be loaded from the Hub. We"):
+        with loading_from("user/none"):
+            raise OSError("We couldn't connect to the Hub.")

@@ -191,9 +191,14 @@ def test_encoder_tokenizer_and_length(bert_folder, roberta_folder):
 
 
 def test_an_encoder_that_is_not_there(tmp_path):
-    with pytest.raises(FineCLError, match="--model_name_or_path nobody/nothing: cannot be loaded") as error:
+    with pytest.raises(FineCLError, match="nobody/nothing: no such folder, and it cannot be loaded") as error:
         load_encoder_tokenizer(ModelArguments("nobody/nothing"))
     assert "\n" not in str(error.value)
+    for name in (str(tmp_path / "nowhere"), "./nowhere", "../nowhere", "outputs/of/nothing"):
+        with pytest.raises(
+            FineCLError, match=f"--model_name_or_path {name}: no such folder, and no such model on the"
+        ):
+            load_encoder_tokenizer(ModelArguments(name))
     with pytest.raises(FineCLError, match="cannot be loaded"):
         load_encoder_tokenizer(ModelArguments(str(tmp_path)))
 

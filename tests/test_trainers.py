@@ -31,6 +31,18 @@ def test_a_diverged_run_is_an_error_and_leaves_no_model(stage, bert_folder, corp
     assert not (tmp_path / "model.safetensors").exists()
 
 
+def test_a_reporter_that_is_not_installed(bert_folder, corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr("transformers.integrations.integration_utils.is_wandb_available", lambda: False)
+    with pytest.raises(FineCLError, match="requires wandb to be installed"):
+        run("pretrain", bert_folder, corpus, tmp_path, report_to="wandb")
+
+
+@pytest.mark.parametrize("kwargs", ['{"foo": 1}', "[1]"])
+def test_arguments_that_a_schedule_does_not_know(kwargs, bert_folder, corpus, tmp_path):
+    with pytest.raises(FineCLError, match="--lr_scheduler_type linear does not go with --lr_scheduler_kwargs"):
+        run("pretrain", bert_folder, corpus, tmp_path, lr_scheduler_kwargs=kwargs)
+
+
 # Stage 2
 
 

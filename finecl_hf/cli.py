@@ -12,6 +12,7 @@ from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from finecl_hf import __version__
 from finecl_hf.errors import DocumentError, FineCLError
@@ -33,8 +34,15 @@ def main(argv: list[str] | None = None) -> int:
     return 2
 
 
+class _Parser(ArgumentParser):
+    """Tells a mistake in one line, as every other one is told, instead of below the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; run `{self.prog} --help` for the usage.\n")
+
+
 def make_parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="finecl-hf", description="Files of relation extraction from noisy labels.")
+    parser = _Parser(prog="finecl-hf", description="Files of relation extraction from noisy labels.")
     parser.add_argument("--version", action="version", version=f"finecl_hf {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -159,7 +167,10 @@ def flip(args: Namespace) -> None:
     from finecl_hf.distant import flip_labels
     from finecl_hf.readers import read_documents, write_documents
 
-    noisy, is_clean = flip_labels(read_documents(args.input), args.rate, args.kind, args.seed)
+    documents = read_documents(args.input)
+    if not any(document.relations for document in documents):
+        raise FineCLError(f"{args.input}: the documents have no labels to flip; name a labelled file.")
+    noisy, is_clean = flip_labels(documents, args.rate, args.kind, args.seed)
     write_documents(noisy, args.output)
     if args.truth:
         Path(args.truth).write_text(json.dumps(is_clean, ensure_ascii=False), encoding="utf-8")
@@ -179,6 +190,8 @@ def merge_orders(args: Namespace) -> None:
 def synthesize(args: Namespace) -> None:
     from finecl_hf.synthetic import generate_corpus, write_corpus
 
+    if args.num_documents < 1:
+        raise FineCLError(f"--num_documents {args.num_documents} is out of range; ask for at least 1.")
     corpus = generate_corpus(num_documents=args.num_documents, seed=args.seed)
     write_corpus(corpus, args.folder)
     for name, value in corpus.statistics().items():

@@ -53,7 +53,8 @@ def test_wrong_usage_exits_with_2(argv, capsys):
     with pytest.raises(SystemExit) as end:
         main(argv)
     assert end.value.code == 2
-    assert "usage: finecl-hf" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and "run `finecl-hf" in err and err.count("\n") == 1
 
 
 def test_validate_counts_a_good_file(gold, capsys):
@@ -97,11 +98,15 @@ def test_validate_takes_the_named_format(gold, capsys):
         (["score", "{tmp}/none.json", "{gold}"], "none.json: No such file"),
         (["score", "{garbage}", "{gold}"], "cannot be read as JSON"),
         (["synthesize", "{gold}"], "gold.json"),
+        (["synthesize", "{tmp}/out.d", "--num_documents", "0"], "--num_documents 0 is out of range"),
+        (["flip", "{bare}", "{tmp}/out.json", "--rate", "0.5"], "bare.json: the documents have no labels to flip"),
     ],
 )
-def test_mistakes_are_one_sentence_and_status_2(argv, message, gold, broken, tmp_path, capsys):
+def test_mistakes_are_one_sentence_and_status_2(argv, message, gold, broken, ada, tmp_path, capsys):
     (tmp_path / "garbage.json").write_text("{")
-    places = {"gold": gold, "broken": broken, "tmp": tmp_path, "garbage": tmp_path / "garbage.json"}
+    write_documents([replace(ada, relations=[], labelled=False)], tmp_path / "bare.json")
+    places = {"gold": gold, "broken": broken, "tmp": tmp_path}
+    places |= {name: tmp_path / f"{name}.json" for name in ("garbage", "bare")}
     assert main([word.format(**places) for word in argv]) == 2
     err = capsys.readouterr().err
     assert err.startswith("error: ") and message in err and "Traceback" not in err and err.count("\n") == 1

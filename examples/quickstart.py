@@ -36,8 +36,8 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", default="quickstart_output")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--documents", type=int, default=1000, help="silver documents")
-    parser.add_argument("--pretrain_steps", type=int, default=160)
+    parser.add_argument("--documents", type=int, default=800, help="silver documents")
+    parser.add_argument("--pretrain_steps", type=int, default=120)
     args = parser.parse_args(argv)
     folder = Path(args.output_dir)
     if folder.exists() and any(folder.iterdir()):

@@ -262,9 +262,9 @@ def parse_arguments(types: Sequence[type], argv: list[str] | None = None) -> tup
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if argv and argv[0].endswith((".json", ".yaml", ".yml")):
-        argv = [*_as_flags(_read_config(argv[0]), argv[0]), *argv[1:]]
+        argv = [*_as_flags(_read_config(argv[0])), *argv[1:]]
     preset = _value_of("--preset", argv)
-    argv = [*_as_flags(PRESETS.get(preset, {}), "preset"), *argv]
+    argv = [*_as_flags(PRESETS.get(preset, {})), *argv]
     parser = ScriptParser(types, allow_abbrev=False)
     try:
         *parsed, unknown = parser.parse_args_into_dataclasses(
@@ -302,7 +302,7 @@ def _read_config(path: str) -> dict[str, Any]:
     return values
 
 
-def _as_flags(values: dict[str, Any], source: str) -> list[str]:
+def _as_flags(values: dict[str, Any]) -> list[str]:
     """Words of a command line, so that argparse checks a file's values like any others."""
     words = []
     for name, value in values.items():

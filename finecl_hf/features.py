@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import pyarrow as pa
 from datasets import Dataset, Features, List, Value
 from torch.utils.data import Dataset as TorchDataset
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
@@ -18,8 +19,6 @@ from finecl_hf.documents import Document
 from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import text_key
 
-
-ENTITY_MARKERS = ("none", "asterisk")
 
 # Encoders whose position ids start behind the padding id, so that not all of their positions can be used.
 SHIFTED_POSITIONS = {
@@ -77,6 +76,11 @@ class Truncation:
             f"({self.lost_mentions / self.mentions:.1%}, in {self.documents:,} documents); with them "
             f"{self.lost_entities:,} entities and {self.lost_facts:,} facts are out of reach."
         )
+
+
+def arrow_column(dataset: Dataset, name: str) -> pa.ChunkedArray:
+    """One column in the order of the rows; the others are not read."""
+    return dataset.select_columns(name).with_format("arrow")[:][name]
 
 
 def load_tokenizer(name_or_path: str, **kwargs) -> PreTrainedTokenizerBase:

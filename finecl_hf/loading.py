@@ -24,11 +24,18 @@ from finecl_hf.arguments import (
     ModelArguments,
     PretrainArguments,
 )
-from finecl_hf.corpus import check_corpus, documents_of, iter_corpus, load_corpus, relation_counts
+from finecl_hf.corpus import check_corpus, documents_of, load_corpus, relation_counts
 from finecl_hf.distant import exclude_entity_pairs
 from finecl_hf.documents import NA, Document
 from finecl_hf.errors import FineCLError, loading_from
-from finecl_hf.features import LabelledFeatures, Truncation, encode_corpus, load_tokenizer, max_length_for
+from finecl_hf.features import (
+    LabelledFeatures,
+    Truncation,
+    arrow_column,
+    encode_corpus,
+    load_tokenizer,
+    max_length_for,
+)
 from finecl_hf.learning_order import Coverage, LearningOrder
 from finecl_hf.model_card import TrainingData
 from finecl_hf.scores import check_weight_by
@@ -196,9 +203,7 @@ def load_features(
 
 def instance_ids(features: Dataset) -> pa.ChunkedArray:
     """Ids of all facts within reach, row by row."""
-    return pa.chunked_array(
-        [chunk.flatten() for chunk in features.with_format("arrow")[:]["instance_id"].chunks], pa.string()
-    )
+    return pa.chunked_array([chunk.flatten() for chunk in arrow_column(features, "instance_id").chunks], pa.string())
 
 
 def with_fact_column(features: Dataset, name: str, values: np.ndarray) -> Dataset:
@@ -207,8 +212,8 @@ def with_fact_column(features: Dataset, name: str, values: np.ndarray) -> Datase
     Args:
         values: (N,) in the order of [`instance_ids`].
     """
-    lengths = [len(ids) for chunk in features.with_format("arrow")[:]["instance_id"].chunks for ids in chunk]
-    offsets = pa.array(np.cumsum([0, *lengths]), pa.int32())
+    lengths = np.asarray(pc.list_value_length(arrow_column(features, "instance_id")), dtype=np.int64)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
     column = pa.ListArray.from_arrays(offsets, pa.array(values))
     return concatenate_datasets([features, Dataset(pa.table({name: column}))], axis=1)
 
@@ -245,8 +250,7 @@ def fact_weights(features: Dataset, args: PretrainArguments) -> tuple[np.ndarray
 
 def usable_facts(features: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Document (N,) and relation (N,) of every fact that takes part in stage 2."""
-    table = features.with_format("arrow")[:]
-    relation, weight = (table[name].combine_chunks() for name in ("relation", "weight"))
+    relation, weight = (arrow_column(features, name).combine_chunks() for name in ("relation", "weight"))
     document = np.asarray(pc.list_parent_indices(relation))
     kept = ~np.isnan(np.asarray(weight.flatten()))
     return document[kept], np.asarray(relation.flatten())[kept]
@@ -273,7 +277,8 @@ def load_evaluation_set(
     with args.main_process_first(desc=f"reading the {what} documents"):
         corpus = load_corpus(path, None, data.skip_invalid, max_documents, data.cache_dir)
     check_corpus(corpus, label2id, args.task, path)
-    unlabelled = sum(not document.labelled for document in iter_corpus(corpus))
+    documents = documents_of(corpus)
+    unlabelled = sum(not document.labelled for document in documents)
     if unlabelled and what == "validation":
         raise FineCLError(
             f"{path}: {unlabelled:,} of {len(corpus):,} validation documents have no `labels`; add them (an empty "
@@ -282,7 +287,7 @@ def load_evaluation_set(
     if 0 < unlabelled < len(corpus):
         logger.warning("%s: %s of %s documents have no `labels`, so none is scored.", path, unlabelled, len(corpus))
     features, _ = load_features(corpus, tokenizer, label2id, max_length, model, data, args, what)
-    return LabelledFeatures(features, documents_of(corpus))
+    return LabelledFeatures(features, documents)
 
 
 def training_data(data: DataArguments, corpus: Dataset, counts: dict[str, int]) -> TrainingData:

@@ -18,6 +18,7 @@ from datasets import Dataset
 from transformers import Trainer, TrainingArguments
 
 from finecl_hf.errors import FineCLError
+from finecl_hf.features import arrow_column
 
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ def describe_run(trainer: Trainer) -> dict[str, str]:
         digest = blake2b(digest_size=8)
         for name in ("key", "input_ids", "relation", "weight"):
             if name in trainer.train_dataset.column_names:
-                for chunk in trainer.train_dataset.with_format("arrow")[:][name].chunks:
+                for chunk in arrow_column(trainer.train_dataset, name).chunks:
                     digest.update(np.asarray(chunk.flatten() if pa.types.is_list(chunk.type) else chunk).tobytes())
         run["the tokenised training documents or their weights"] = digest.hexdigest()
     run["the label set"] = blake2b(json.dumps(trainer.model.config.label2id).encode(), digest_size=8).hexdigest()

@@ -51,19 +51,17 @@ class LearningOrderCallback(TrainerCallback):
     def __init__(self, order: LearningOrder, mode: str = "batch"):
         self.order, self.mode = order, mode
         self.judge_corpus: Callable[[], None] | None = None  # set by the trainer, for mode "epoch"
+        self._written: str | None = None  # where the table lies with every closed epoch
         self._pending: list[tuple[torch.Tensor, torch.Tensor]] = []  # on the device: no synchronisation in a step
 
-    def observe(
-        self, instance: torch.Tensor, probability: torch.Tensor, margin: torch.Tensor, correct: torch.Tensor
-    ) -> None:
+    def observe(self, instance: torch.Tensor, loss: torch.Tensor, margin: torch.Tensor) -> None:
         """Notes the judgement of n labels. If one is judged again in the same epoch, the first judgement counts.
 
         Args:
             instance: (n,) rows of the table; -1 is passed over.
-            probability, margin, correct: (n,) see [`judge_labels`].
+            loss, margin: (n,) see [`judge_labels`].
         """
-        judgement = torch.stack([probability.detach().float(), margin.detach().float(), correct.float()])
-        self._pending.append((instance, judgement))
+        self._pending.append((instance, torch.stack([loss.detach().float(), margin.detach().float()])))
 
     def on_epoch_begin(self, args, state, control, **kwargs):
         if self.order.num_epochs < int(state.epoch or 0):  # resumed between the last step of an epoch and its end
@@ -89,10 +87,17 @@ class LearningOrderCallback(TrainerCallback):
         """Adds the epoch to the table and writes it."""
         if self.mode == "epoch":
             self.judge_corpus()
-        self.order.record_epoch(*self._merged())
+        instance, (loss, margin) = self._merged()
         self._pending.clear()
+        columns = np.zeros((2, len(self.order)), np.float32)
+        columns[:, instance] = loss, margin
+        observed = np.zeros(len(self.order), bool)
+        observed[instance] = True
+        loss, margin = columns
+        self.order.record_epoch(np.exp(-loss), margin, margin > 0, observed, loss)
         if state.is_world_process_zero:
-            self.order.write(os.path.join(args.output_dir, TABLE))
+            self._written = os.path.join(args.output_dir, TABLE)
+            self.order.write(self._written)
             learned = int((self.order.first_epoch >= 0).sum())
             now = int(self.order.correct[:, -1].sum())
             logger.info(
@@ -102,10 +107,19 @@ class LearningOrderCallback(TrainerCallback):
 
     def save(self, folder: str | os.PathLike, write: bool = True) -> None:
         """Puts the table and the running epoch into a checkpoint; every process calls it, one has `write`."""
-        running = self._merged()
+        instance, judgement = self._merged()
         if write:
-            self.order.write(Path(folder) / TABLE)
-            np.savez(Path(folder) / RUNNING_EPOCH, *running)
+            self._save_table(Path(folder) / TABLE)
+            np.savez(Path(folder) / RUNNING_EPOCH, instance=instance, judgement=judgement)
+
+    def _save_table(self, path: Path) -> None:
+        """The closed epochs, which lie on disk already: another name for the same file, where the disk allows."""
+        try:
+            if self._written is None:
+                raise FileNotFoundError
+            os.link(self._written, path)
+        except OSError:
+            self.order.write(path)
 
     def load(self, folder: str | os.PathLike) -> None:
         """Takes up where the checkpoint in `folder` was written.
@@ -121,44 +135,39 @@ class LearningOrderCallback(TrainerCallback):
             )
         self.order = order
         with np.load(Path(folder) / RUNNING_EPOCH) as arrays:
-            probability, margin, correct, observed = arrays.values()
-        rows = torch.from_numpy(np.flatnonzero(observed))
-        judgement = torch.from_numpy(np.stack([probability, margin, correct]).astype(np.float32))[:, rows]
-        # Every process takes all of it: merging counts each label once.
-        self._pending = [(rows, judgement)]
+            if "judgement" not in arrays:
+                raise FineCLError(f"{folder} was written by another version of finecl_hf; choose another --output_dir.")
+            # Every process takes all of it: merging counts each label once.
+            self._pending = [(torch.from_numpy(arrays["instance"]), torch.from_numpy(arrays["judgement"]))]
 
-    def _merged(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Probability, margin, correctness and whether observed, (N,) each, over all processes."""
+    def _merged(self) -> tuple[np.ndarray, np.ndarray]:
+        """Labels that the running epoch has judged, (n,) rows of the table, ascending, and their judgements (2, n)."""
         own = [(instance.cpu().numpy(), judgement.cpu().numpy()) for instance, judgement in self._pending]
-        parts = gather_object(own) or [(np.zeros(0, np.int64), np.zeros((3, 0), np.float32))]
+        parts = gather_object(own) or [(np.zeros(0, np.int64), np.zeros((2, 0), np.float32))]
         instance = np.concatenate([part for part, _ in parts])
         judgement = np.concatenate([part for _, part in parts], axis=1)
-        known = np.flatnonzero(instance >= 0)[::-1]  # written backwards: of several judgements the first one stays
-        result = np.zeros((3, len(self.order)), np.float32)
-        result[:, instance[known]] = judgement[:, known]
-        observed = np.zeros(len(self.order), dtype=bool)
-        observed[instance[known]] = True
-        probability, margin, correct = result
-        return probability, margin, correct.astype(bool), observed
+        known, first = np.unique(instance, return_index=True)
+        return known[known >= 0], judgement[:, first[known >= 0]]
 
 
 def judge_labels(
-    logits: torch.Tensor, label_pair: torch.Tensor, label_relation: torch.Tensor, targets: torch.Tensor, loss: str
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    logits: torch.Tensor, label_pair: torch.Tensor, label_relation: torch.Tensor, loss: str
+) -> tuple[torch.Tensor, torch.Tensor]:
     """What the model thinks of each label; a pair's other gold labels do not compete with it.
 
     Args:
         logits: (P, R).
         label_pair, label_relation: (n,).
-        targets: (P, R) bool.
         loss: the loss of the model: `bce` gives each relation a probability of its own, others a softmax.
 
     Returns:
-        probability (n,) of the label; margin (n,) of its logit over the best other one; correct (n,) bool.
+        loss (n,): -log of the label's probability; margin (n,) of its logit over the best other one. The label is
+        predicted where the margin is above 0.
     """
-    logits = logits.detach().float()
-    label = logits[label_pair, label_relation]
-    others = logits.masked_fill(targets, -torch.inf)
-    margin = label - others.amax(dim=1)[label_pair]
-    odds = label if loss == "bce" else label - others.logsumexp(dim=1)[label_pair]
-    return odds.sigmoid(), margin, margin > 0
+    judged, row = label_pair.unique(return_inverse=True)  # most pairs are NA and have no label to judge
+    logits = logits.detach()[judged].float()
+    label = logits[row, label_relation]
+    others = logits.index_put((row, label_relation), logits.new_tensor(-torch.inf))
+    margin = label - others.amax(dim=1)[row]
+    odds = label if loss == "bce" else label - others.logsumexp(dim=1)[row]
+    return torch.nn.functional.softplus(-odds), margin

@@ -10,25 +10,30 @@ Shapes: N instances (rows), E epochs, M ids that a caller asks about. An instanc
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
-from pathlib import Path
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from finecl_hf.columns import concatenate, matrix, read_column, refuse_duplicates, replacing, strings, take
+from finecl_hf.columns import refuse_duplicates, strings
 from finecl_hf.documents import Document
 from finecl_hf.errors import FineCLError
+from finecl_hf.order_files import (
+    from_arrow,
+    from_json_dict,
+    read_columns,
+    to_arrow,
+    to_json_dict,
+    write_columns,
+)
+from finecl_hf.order_merging import merge_columns
 from finecl_hf.scores import check_weight_by, unit_score
 
-
-_VERSION = 1  # of the parquet schema; a reader refuses what a later version wrote
 
 # Weight of each learned instance by its epoch k: (L,) int, L > 0 -> (L,) in [0, 1]. Add yours as SCHEMES["name"] = f.
 SCHEMES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -101,16 +106,17 @@ class Coverage:
 
 @dataclass(eq=False)
 class LearningOrder:
-    """One row an instance, stored as columns: 6 bytes an instance and epoch, beside ids and titles.
+    """One row an instance, stored as columns: 8 bytes an instance and epoch, beside ids and titles.
 
     Attributes:
         instance_id: (N,) Arrow strings, unique; see [`Document.instance_id`].
         title, relation: (N,) Arrow strings, empty where unknown (a table that was read from JSON).
         head, tail: (N,) int32 entity numbers, -1 where unknown.
         probability: (N, E) float16, of the label.
-        margin: (N, E) float16, of the label over the best other one.
+        margin: (N, E) float16, of the label's logit over the best other one.
+        loss: (N, E) float16, -log(probability), which tells small probabilities apart that float16 cannot.
         correct: (N, E) bool.
-        observed: (N, E) bool. Where it is False, the three arrays above mean nothing.
+        observed: (N, E) bool. Where it is False, the four arrays above mean nothing.
         first_epoch: (N,) int32, the first epoch with a correct prediction, -1 for never. Derived from `correct` in
             rows that were observed in any epoch, and carried as given in the others.
     """
@@ -122,6 +128,7 @@ class LearningOrder:
     relation: pa.Array = None
     probability: np.ndarray = None
     margin: np.ndarray = None
+    loss: np.ndarray = None
     correct: np.ndarray = None
     observed: np.ndarray = None
     first_epoch: np.ndarray = None
@@ -132,6 +139,8 @@ class LearningOrder:
         rows = len(self)
         for name in ("title", "relation"):
             setattr(self, name, strings([""] * rows if getattr(self, name) is None else getattr(self, name)))
+        if self.loss is None and self.probability is not None:  # a table of the first version
+            self.loss = _loss_of(self.probability)
         for name, dtype in {"head": np.int32, "tail": np.int32, **_DYNAMICS}.items():
             missing = np.zeros((rows, 0)) if name in _DYNAMICS else np.full(rows, -1)
             setattr(self, name, np.asarray(missing if getattr(self, name) is None else getattr(self, name), dtype))
@@ -140,19 +149,32 @@ class LearningOrder:
         shapes = {name: getattr(self, name).shape for name in _DYNAMICS}
         if set(lengths.values()) != {rows} or set(shapes.values()) != {(rows, self.num_epochs)}:
             raise FineCLError(f"columns differ in their rows or epochs: {lengths | shapes}.")
+        if unsound := (~_sound(self.probability, self.margin, self.loss) & self.observed).any(axis=1).sum():
+            raise FineCLError(
+                f"{unsound:,} instances have a probability outside [0, 1], or a margin or loss that is no number; "
+                "repeat stage 1."
+            )
         self._derive_first_epoch()
 
     @classmethod
     def for_documents(cls, documents: Iterable[Document]) -> LearningOrder:
         """A table without epochs: one row for each fact, in the order of the documents."""
-        facts = [(document, fact) for document in documents for fact in document.relations]
-        return cls(
-            instance_id=[document.instance_id(fact) for document, fact in facts],
-            title=[document.title for document, _ in facts],
-            head=[fact.head for _, fact in facts],
-            tail=[fact.tail for _, fact in facts],
-            relation=[fact.relation for _, fact in facts],
-        )
+        parts = []
+        for chunk in _chunks(documents):  # a corpus of millions never lies in memory as Python objects
+            facts = [(document, fact) for document in chunk for fact in document.relations]
+            columns = {
+                "instance_id": [document.instance_id(fact) for document, fact in facts],
+                "title": [document.title for document, _ in facts],
+                "head": [fact.head for _, fact in facts],
+                "tail": [fact.tail for _, fact in facts],
+                "relation": [fact.relation for _, fact in facts],
+            }
+            types = (pa.large_string(), pa.large_string(), pa.int32(), pa.int32(), pa.large_string())
+            parts.append(pa.table(columns, pa.schema(zip(columns, types, strict=True))))
+        if not parts:
+            return cls([])
+        table = pa.concat_tables(parts)
+        return cls(**{name: table[name].combine_chunks() for name in table.column_names})
 
     def __len__(self) -> int:
         return len(self.instance_id)
@@ -161,7 +183,9 @@ class LearningOrder:
     def num_epochs(self) -> int:
         return self.correct.shape[1]
 
-    def record_epoch(self, probability: Any, margin: Any, correct: Any, observed: Any = None) -> None:
+    def record_epoch(
+        self, probability: Any, margin: Any, correct: Any, observed: Any = None, loss: Any = None
+    ) -> None:
         """Appends one epoch.
 
         Args:
@@ -169,20 +193,23 @@ class LearningOrder:
             margin: (N,) float, of the label over the best other one.
             correct: (N,) bool.
             observed: (N,) bool; None for all. The other arguments are ignored where it is False.
+            loss: (N,) float from 0; None derives it from the probability.
         """
         observed = np.ones(len(self), bool) if observed is None else np.asarray(observed, bool)
-        limit = float(np.finfo(np.float16).max)  # a margin between logits may exceed float16
-        epoch = (probability, np.clip(np.asarray(margin), -limit, limit), correct, observed)
+        loss = _loss_of(probability) if loss is None else np.minimum(loss, _FLOAT16_MAX)
+        # a margin between logits may exceed float16
+        epoch = (probability, np.clip(np.asarray(margin), -_FLOAT16_MAX, _FLOAT16_MAX), loss, correct, observed)
         columns = {}
         for (name, dtype), values in zip(_DYNAMICS.items(), epoch, strict=True):
             if np.shape(values) != (len(self),):
                 raise FineCLError(f"an epoch needs {name} of shape ({len(self)},), found {np.shape(values)}.")
             columns[name] = np.where(observed, values, 0).astype(dtype)
-        sound = _sound(columns["probability"], columns["margin"])
+        sound = _sound(columns["probability"], columns["margin"], columns["loss"])
         if not sound.all():
             raise FineCLError(
-                f"in epoch {self.num_epochs}, {(~sound).sum():,} instances have a probability outside [0, 1] or a "
-                "margin that is no number: training has diverged. Lower the learning rate or turn half precision off."
+                f"in epoch {self.num_epochs}, {(~sound).sum():,} instances have a probability outside [0, 1], or a "
+                "margin or loss that is no number: training has diverged. Lower the learning rate or turn half "
+                "precision off."
             )
         for name, values in columns.items():
             setattr(self, name, np.concatenate([getattr(self, name), values[:, None]], axis=1))
@@ -211,15 +238,17 @@ class LearningOrder:
     ) -> tuple[np.ndarray, np.ndarray]:
         """What stage 2 needs to know of each instance of its corpus.
 
-        Instances that were never learned, or that this table lacks, take no part (the paper drops the former). The
-        scheme `uniform` keeps all of them, with weight 0: ERICA's baseline knows no learning order.
+        Instances that this table lacks, or that stage 1 never judged, take no part, and neither do those that it never
+        learned where weights are made of first epochs (the paper drops them). The scheme `uniform` keeps all of them,
+        with weight 0: ERICA's baseline knows no learning order.
 
         Args:
             instance_ids: M ids.
             scheme, cutoff: see [`order_weights`], which sees every row of the table, so that the weight of an instance
                 does not depend on which others are asked for. They do not touch the scores of `weight_by`, except
                 that `uniform` is always the baseline.
-            weight_by: `first_epoch`, or a name in `scores.SCORES`, whose score is the weight.
+            weight_by: `first_epoch`, which `scheme` turns into weights, or another name of `scores.unit_score`, whose
+                score is the weight.
 
         Returns:
             weights (M,) float32 in [0, 1], 0 where not kept; keep (M,) bool, whether the instance takes part.
@@ -239,7 +268,10 @@ class LearningOrder:
                 + (f'its first row is "{self.instance_id[0]}"' if len(self) else "it is empty")
                 + f', the first instance is "{ids[0]}". Run stage 1 on this corpus, or name the file made from it.'
             )
-        keep[keep] = self.first_epoch[rows[keep]] >= 0
+        takes_part = self.first_epoch >= 0
+        if weight_by != "first_epoch":
+            takes_part |= self.observed.any(axis=1)
+        keep[keep] = takes_part[rows[keep]]
         weights = np.zeros(len(ids), np.float32)
         weights[keep] = row_weights[rows[keep]]
         return weights, keep
@@ -266,117 +298,75 @@ class LearningOrder:
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> LearningOrder:
-        """Reads what [`write`] wrote, or the original's `{"uid": epoch}` where the path ends in `.json`."""
-        path = Path(path)
-        if not path.is_file():
-            raise FineCLError(f"{path}: there is no such file; name the learning_order.parquet of a stage 1.")
+        """Reads what [`write`] wrote, or the original's `{"uid": epoch}` where the path ends in `.json`.
+
+        Raises:
+            FineCLError: the file is missing, damaged, or no learning order.
+        """
+        columns = read_columns(path)
         try:
-            if path.suffix == ".json":
-                return cls.from_json_dict(json.loads(path.read_bytes()))
-            return cls.from_table(pq.read_table(path, partitioning=None))
+            return cls(**columns)
         except FineCLError as error:
             raise FineCLError(f"{path}: {error}") from error
-        except (pa.ArrowException, OSError, ValueError) as error:
-            kind = "JSON" if path.suffix == ".json" else "parquet"
-            raise FineCLError(f"{path}: no {kind}, or damaged; copy it again or repeat stage 1 ({error}).") from error
 
     def write(self, path: str | os.PathLike) -> None:
         """Writes parquet, or the original's JSON where the path ends in `.json`; whole or not at all."""
-        path = Path(path)
-        with replacing(path) as file:
-            if path.suffix == ".json":
-                file.write(json.dumps(self.to_json_dict(), ensure_ascii=False).encode())
-            else:
-                repeated = ["title", "relation"]
-                pq.write_table(self.to_table(), file, 1 << 17, compression="zstd", use_dictionary=repeated)
-
-    def to_json_dict(self) -> dict[str, int]:
-        """The original's `{"uid": epoch}`. As there, instances that were never learned are left out."""
-        learned = self.first_epoch >= 0
-        ids = self.instance_id.filter(pa.array(learned)).to_pylist()
-        return dict(zip(ids, self.first_epoch[learned].tolist(), strict=True))
-
-    @classmethod
-    def from_json_dict(cls, raw: Any) -> LearningOrder:
-        """Inverse of [`to_json_dict`], without dynamics. Ids that the object lacks are unknown, not never learned."""
-        if not isinstance(raw, dict) or not all(type(epoch) is int for epoch in raw.values()):
-            raise FineCLError('expected a JSON object {"instance id": epoch} in which every epoch is an integer.')
-        return cls(list(raw), first_epoch=list(raw.values()))
+        write_columns(self._columns(), path)
 
     def to_table(self) -> pa.Table:
         """The parquet file's Arrow table: the dynamics are lists, null where an epoch did not see the instance."""
-        rows, epochs = self.correct.shape
-        offsets = pa.array(np.arange(rows + 1) * epochs, pa.int32())
-        columns = {name: getattr(self, name) for name in _SCHEMA.names}
-        for name in ("probability", "margin", "correct"):
-            values = pa.array(columns[name].ravel(), mask=~self.observed.ravel())
-            columns[name] = pa.ListArray.from_arrays(offsets, values)
-        metadata = {b"finecl_hf.version": str(_VERSION), b"finecl_hf.epochs": str(epochs)}
-        return pa.table(columns, _SCHEMA.with_metadata(metadata))
+        return to_arrow(self._columns())
 
     @classmethod
     def from_table(cls, table: pa.Table) -> LearningOrder:
         """Inverse of [`to_table`]."""
-        if missing := [name for name in _SCHEMA.names if name not in table.column_names]:
-            raise FineCLError(f"the column {missing[0]} is missing, so this is no learning order; repeat stage 1.")
-        if int((table.schema.metadata or {}).get(b"finecl_hf.version", _VERSION)) > _VERSION:
-            raise FineCLError("a later version of finecl_hf wrote this file; upgrade finecl_hf.")
-        columns = {field.name: read_column(table, field) for field in _SCHEMA}
-        for name in ("margin", "correct", "probability"):  # the last one says what was observed
-            columns[name], columns["observed"] = matrix(columns[name], name)
-        sound = _sound(columns["probability"], columns["margin"])
-        if not sound[columns["observed"]].all():
-            rows = (~sound & columns["observed"]).any(axis=1).sum()
-            raise FineCLError(
-                f"{rows:,} instances have a probability outside [0, 1] or a margin that is no number; repeat stage 1."
-            )
-        return cls(**columns)
+        return cls(**from_arrow(table))
+
+    def to_json_dict(self) -> dict[str, int]:
+        """The original's `{"uid": epoch}`. As there, instances that were never learned are left out."""
+        return to_json_dict(self._columns())
 
     @classmethod
-    def merge(cls, tables: Iterable[LearningOrder], on_conflict: str = "raise") -> LearningOrder:
+    def from_json_dict(cls, raw: Any) -> LearningOrder:
+        """Inverse of [`to_json_dict`], without dynamics. Ids that the object lacks are unknown, not never learned."""
+        return cls(**from_json_dict(raw))
+
+    @classmethod
+    def merge(
+        cls, tables: Iterable[LearningOrder], on_conflict: str = "raise", calibrate: bool = False
+    ) -> LearningOrder:
         """One table of the rows of several, such as the shards of a corpus that were denoised one by one.
 
-        Epochs that a shard lacks count as not observed.
-
         Args:
-            tables: at least one.
+            tables: at least one. Epochs that a shard lacks count as not observed.
             on_conflict: an id in two tables is an error under `raise`; `min` keeps the row that was learned first.
+            calibrate: put the shards on one scale, since each model learned at its own pace; see
+                `order_merging.calibrated`.
         """
-        tables = list(tables)
-        if not tables or on_conflict not in ("raise", "min"):
-            raise FineCLError('merging needs at least one learning order, and on_conflict "raise" or "min".')
-        epochs = max(table.num_epochs for table in tables)
-        columns = {name: concatenate([getattr(table, name) for table in tables], epochs) for name in _COLUMNS}
-        if on_conflict == "min":
-            rows = _earliest_of_each(columns["instance_id"], columns["first_epoch"])
-            columns = {name: take(column, rows) for name, column in columns.items()}
-        return cls(**columns)
+        return cls(**merge_columns([table._columns() for table in tables], on_conflict, calibrate))
+
+    def _columns(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _COLUMNS}
 
 
-_DYNAMICS = {"probability": np.float16, "margin": np.float16, "correct": np.bool_, "observed": np.bool_}
+_DYNAMICS = {"probability": np.float16, "margin": np.float16, "loss": np.float16, "correct": bool, "observed": bool}
 _COLUMNS = tuple(column.name for column in fields(LearningOrder))
-_SCHEMA = pa.schema(
-    {
-        "instance_id": pa.large_string(),
-        "title": pa.large_string(),
-        "head": pa.int32(),
-        "tail": pa.int32(),
-        "relation": pa.large_string(),
-        "first_epoch": pa.int32(),
-        "probability": pa.list_(pa.float16()),
-        "margin": pa.list_(pa.float16()),
-        "correct": pa.list_(pa.bool_()),
-    }
-)
+_FLOAT16_MAX = float(np.finfo(np.float16).max)
+_CHUNK = 10_000  # documents whose facts are Python objects at a time
 
 
-def _sound(probability: np.ndarray, margin: np.ndarray) -> np.ndarray:
-    """Whether dynamics can be: bool, of the shape of both."""
-    return (probability >= 0) & (probability <= 1) & ~np.isnan(margin)
+def _sound(probability: np.ndarray, margin: np.ndarray, loss: np.ndarray) -> np.ndarray:
+    """Whether dynamics can be: bool, of the shape of all three."""
+    return (probability >= 0) & (probability <= 1) & ~np.isnan(margin) & (loss >= 0)
 
 
-def _earliest_of_each(instance_ids: pa.Array, first_epoch: np.ndarray) -> np.ndarray:
-    """Rows to keep, ascending: for each id the one learned first, and of equals the first."""
-    ids = instance_ids.dictionary_encode().indices.to_numpy()
-    order = np.lexsort((first_epoch.astype(np.uint32), ids))  # as unsigned, -1 (never) comes last
-    return np.sort(order[np.unique(ids[order], return_index=True)[1]])
+def _loss_of(probability: np.ndarray) -> np.ndarray:
+    """-log(probability) in float16."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.minimum(-np.log(np.asarray(probability, np.float32)), _FLOAT16_MAX).astype(np.float16)
+
+
+def _chunks(documents: Iterable[Document]) -> Iterable[list[Document]]:
+    documents = iter(documents)
+    while chunk := list(islice(documents, _CHUNK)):
+        yield chunk

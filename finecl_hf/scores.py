@@ -1,6 +1,9 @@
-"""Scores of training dynamics: what an instance may weigh in stage 2, instead of by when it was learned.
+"""Scores of training dynamics: how far each label is to be trusted, from one run of stage 1.
 
-A score reads a learning order's `probability`, `margin` and `observed`, (N, E) each: N instances, E epochs.
+Pure functions of what the recorder keeps (N labels, E epochs): `probability` of the label, `margin` of its logit over
+the best other one, `loss` = -log(probability), `correct`, and `observed`, (N, E) each; entries that were not observed
+count for nothing. [`SCORES`] names them for `--weight_by` and the report: there each is higher for a more trustworthy
+label, in [0, 1], and the lowest of all for a label that was never observed.
 """
 
 from __future__ import annotations
@@ -13,22 +16,33 @@ import numpy as np
 from finecl_hf.errors import FineCLError
 
 
-def check_weight_by(name: str) -> None:
-    """Raises FineCLError unless stage 2 can weight by this: the learning order itself, or a score."""
-    if name != "first_epoch" and name not in SCORES:
-        raise FineCLError(f'there is no score "{name}"; weight by one of first_epoch, {", ".join(SCORES)}.')
+WITHIN_RELATION = "_within_relation"  # behind a score's name: its rank among the labels of the same relation
 
 
 def unit_score(name: str, order: Any) -> np.ndarray:
-    """The score (N,) of a name in [`SCORES`].
+    """(N,) the score of a name in [`SCORES`], or of one followed by [`WITHIN_RELATION`], in [0, 1].
 
     Raises:
-        FineCLError: it leaves [0, 1], or the table has no training dynamics.
+        FineCLError: there is no such score, it leaves [0, 1], or the table has no training dynamics.
     """
-    scores = SCORES[name](order)
+    check_weight_by(name)
+    base = name.removesuffix(WITHIN_RELATION) if name not in SCORES else name
+    scores = np.asarray(SCORES[base](order))
+    if base != "first_epoch" and len(order.observed):
+        judged = order.observed.any(axis=1)
+        scores = np.where(judged | ~judged.any(), scores, scores.min(initial=1.0, where=judged))
     if not ((scores >= 0) & (scores <= 1)).all():
-        raise FineCLError(f'the score "{name}" leaves [0, 1]; map it there, for instance with unit_ranks.')
-    return scores
+        raise FineCLError(f'the score "{base}" leaves [0, 1]; map it there, for instance with unit_ranks.')
+    return scores if base == name else ranks_within(scores, _codes(order.relation))
+
+
+def check_weight_by(name: str) -> None:
+    """Raises FineCLError unless there is such a score."""
+    if name not in SCORES and name.removesuffix(WITHIN_RELATION) not in SCORES:
+        raise FineCLError(
+            f'there is no score "{name}"; take one of {", ".join(SCORES)}, or one of these followed by '
+            f"{WITHIN_RELATION}."
+        )
 
 
 def unit_ranks(values: np.ndarray) -> np.ndarray:
@@ -38,19 +52,153 @@ def unit_ranks(values: np.ndarray) -> np.ndarray:
     return ranks / max(len(values) - 1, 1)
 
 
-def _mean_over_epochs(values: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """(N, E), (N, E) bool -> (N,) mean over the observed epochs; the lowest of all where there are none."""
+def ranks_within(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """(N,) numbers, (N,) int groups -> (N,) mid-rank of each number among those of its group, in (0, 1).
+
+    A rare relation is learned late without being wrong; ranks within the relation put all relations on one scale. The
+    only label of a relation gets 0.5.
+    """
+    by_value = np.lexsort((values, group))
+    sorted_group, sorted_values = group[by_value], values[by_value]
+    new_group = np.r_[True, sorted_group[1:] != sorted_group[:-1]]
+    new_tie = new_group | np.r_[True, sorted_values[1:] != sorted_values[:-1]]
+    start = np.flatnonzero(new_group)[np.cumsum(new_group) - 1]
+    size = np.bincount(np.cumsum(new_group) - 1)[np.cumsum(new_group) - 1]
+    ties = np.cumsum(new_tie) - 1
+    place = np.bincount(ties, weights=np.arange(len(values)) - start)[ties] / np.bincount(ties)[ties]
+    ranks = np.empty(len(values))
+    ranks[by_value] = (place + 0.5) / size
+    return ranks
+
+
+def mean_over_epochs(values: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """(N, E), (N, E) bool -> (N,) float32 mean over the observed epochs; 0 where there are none."""
+    _refuse_unobserved(observed)
+    return np.sum(values, axis=1, dtype=np.float32, where=observed) / np.maximum(observed.sum(axis=1), 1)
+
+
+def variability(probability: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """(N,) in [0, 0.5]: standard deviation of the label's probability over the epochs.
+
+    Dataset cartography (Swayamdipta et al., EMNLP 2020): high for ambiguous labels. Taken alone it does not order
+    labels by trust, since labels that are easy and labels that are never learned both vary little.
+    """
+    mean = mean_over_epochs(probability, observed)
+    squares = np.square(probability.astype(np.float32) - mean[:, None])
+    return np.sqrt(np.sum(squares, axis=1, where=observed) / np.maximum(observed.sum(axis=1), 1))
+
+
+def consistent_epoch(correct: np.ndarray, times: int = 2) -> np.ndarray:
+    """(N,) int: the epoch in which the label had been predicted `times` epochs running for the first time, -1 never.
+
+    Late Stopping (Yuan, Feng and Liu, ICCV 2023) calls this first-time k-epoch learning. With `times` above the
+    number of epochs, all of them must be correct.
+    """
+    times = max(min(times, correct.shape[1]), 1)
+    run = np.zeros(len(correct), np.int32)
+    found = np.full(len(correct), -1, np.int32)
+    for epoch in range(correct.shape[1]):
+        run = np.where(correct[:, epoch], run + 1, 0)
+        found[(run >= times) & (found < 0)] = epoch
+    return found
+
+
+def forgetting_events(correct: np.ndarray) -> np.ndarray:
+    """(N,) int: how often a label that was predicted was not in the next epoch; E for one that never was.
+
+    Toneva et al. (ICLR 2019), where an example that is never learned counts as forgotten without end.
+    """
+    events = (correct[:, :-1] & ~correct[:, 1:]).sum(axis=1)
+    return np.where(correct.any(axis=1), events, correct.shape[1])
+
+
+def error_norm(probability: np.ndarray, margin: np.ndarray) -> np.ndarray:
+    """(N, E) float32 in [0, sqrt(2)]: norm of (predicted distribution - label).
+
+    EL2N (Paul, Ganguli and Dziugaite, NeurIPS 2021), from the probabilities of the label and of its strongest rival,
+    which the margin gives; what the other relations share among them is left out. Exact for two classes, else too low
+    by at most the square of that share under the root.
+    """
+    probability = probability.astype(np.float32)
+    return np.sqrt(np.square(1 - probability) + np.square(rival_probability(probability, margin)))
+
+
+def rival_probability(probability: np.ndarray, margin: np.ndarray) -> np.ndarray:
+    """Probability of the strongest other class, float32 in [0, 1 - probability], for a softmax."""
+    probability, margin = probability.astype(np.float32), margin.astype(np.float32)
+    with np.errstate(over="ignore"):
+        return np.minimum(np.exp(np.log(np.maximum(probability, 1e-37)) - margin), 1 - probability)
+
+
+def second_look(first_epoch_score: np.ndarray, probability: np.ndarray, margin: np.ndarray) -> np.ndarray:
+    """(N,) in [0, 1]: trust by first epoch, taken back where the later model is sure of something else.
+
+    The idea of Early Cutting (Yuan et al., 2025, arXiv 2502.08227): wrong labels that are learned early hurt most, and
+    a later state of the model contradicts them with confidence. There labels of high loss and high confidence are cut;
+    here trust is multiplied by 1 - the probability of the rival where it wins.
+
+    Args:
+        first_epoch_score: (N,) in [0, 1].
+        probability, margin: (N,) of the last epoch.
+    """
+    return first_epoch_score * np.where(margin < 0, 1 - rival_probability(probability, margin), 1.0)
+
+
+def _refuse_unobserved(observed: np.ndarray) -> None:
     if not observed.any():
         raise FineCLError("this learning order has no training dynamics, only first epochs; weight by first_epoch.")
-    epochs = observed.sum(axis=1)
-    means = np.sum(values, axis=1, dtype=np.float32, where=observed) / np.maximum(epochs, 1)
-    return np.where(epochs > 0, means, means[epochs > 0].min())
 
 
-# Scores to weight by: a table -> (N,) in [0, 1], higher for a more trustworthy label. Add yours as SCORES["name"] = f.
+def _first_epoch(order: Any) -> np.ndarray:
+    """1 for a label learned in the first epoch, falling to 0 for one never learned (FineCL, section 3.1)."""
+    epochs = max(order.correct.shape[1], int(order.first_epoch.max(initial=-1)) + 1, 1)
+    return np.where(order.first_epoch < 0, 0.0, 1.0 - order.first_epoch / epochs)
+
+
+def _consistent_epoch(order: Any) -> np.ndarray:
+    _refuse_unobserved(order.observed)
+    found = consistent_epoch(order.correct)
+    return np.where(found < 0, 0.0, 1.0 - found / order.correct.shape[1])
+
+
+def _last_observed(values: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """(N,) value of each label's last observed epoch, 0 where there is none."""
+    last = observed.shape[1] - 1 - observed[:, ::-1].argmax(axis=1)
+    rows = np.arange(len(values))
+    return np.where(observed[rows, last], values[rows, last], 0).astype(np.float32)
+
+
+def _second_look(order: Any) -> np.ndarray:
+    _refuse_unobserved(order.observed)
+    last = (_last_observed(values, order.observed) for values in (order.probability, order.margin))
+    return second_look(_first_epoch(order), *last)
+
+
+def _forgetting(order: Any) -> np.ndarray:
+    _refuse_unobserved(order.observed)
+    return 1.0 - forgetting_events(order.correct) / order.correct.shape[1]
+
+
+def _codes(strings: Any) -> np.ndarray:
+    return strings.dictionary_encode().indices.to_numpy(zero_copy_only=False)
+
+
+# A table -> (N,) in [0, 1], higher for a more trustworthy label. Add yours as SCORES["name"] = f.
 SCORES: dict[str, Callable[[Any], np.ndarray]] = {
-    # dataset cartography's confidence: mean over the epochs
-    "probability": lambda order: np.clip(_mean_over_epochs(order.probability, order.observed), 0.0, 1.0),
-    # as a rank, because margins have no fixed scale
-    "margin": lambda order: unit_ranks(_mean_over_epochs(order.margin, order.observed)),
-}
+    "first_epoch": _first_epoch,
+    "consistent_epoch": _consistent_epoch,
+    # share of the epochs in which the label was predicted
+    "times_correct": lambda order: mean_over_epochs(order.correct, order.observed),
+    # dataset cartography's confidence (Swayamdipta et al., EMNLP 2020): mean over the epochs
+    "probability": lambda order: np.clip(mean_over_epochs(order.probability, order.observed), 0.0, 1.0),
+    "variability": lambda order: 1.0 - 2.0 * np.clip(variability(order.probability, order.observed), 0.0, 0.5),
+    # AUM (Pleiss et al., NeurIPS 2020), as a rank, because margins have no fixed scale
+    "margin": lambda order: unit_ranks(mean_over_epochs(order.margin, order.observed)),
+    # small loss is trustworthy (Arpit et al., ICML 2017): exp(-mean loss), the geometric mean of the probability
+    "loss": lambda order: np.exp(-mean_over_epochs(order.loss, order.observed)),
+    "forgetting": _forgetting,
+    "el2n": lambda order: 1.0 - np.clip(
+        mean_over_epochs(error_norm(order.probability, order.margin), order.observed) / np.sqrt(2.0), 0.0, 1.0
+    ),
+    "second_look": _second_look,
+}  # fmt: skip

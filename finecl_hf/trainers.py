@@ -17,7 +17,7 @@ from finecl_hf.callbacks import EpochCallback, LearningOrderCallback, judge_labe
 from finecl_hf.collators import RelationCollator
 from finecl_hf.documents import Document
 from finecl_hf.errors import FineCLError
-from finecl_hf.losses import entity_discrimination_loss, relation_discrimination_loss, relation_targets
+from finecl_hf.losses import entity_discrimination_loss, relation_discrimination_loss
 from finecl_hf.masked_lm import masked_lm_forward
 from finecl_hf.model_card import FineCLCardData, render_model_card
 from finecl_hf.modeling import RelationExtractionOutput
@@ -162,10 +162,9 @@ class DenoiseTrainer(FineCLTrainer):
             self.learning_order.save(output_dir, write=self.args.should_save)
 
     def _observe(self, inputs: dict[str, Any], logits: torch.Tensor) -> None:
-        pair, relation = inputs["label_pair"], inputs["label_relation"]
-        targets = relation_targets(pair, relation, *logits.shape)
         loss = self.accelerator.unwrap_model(self.model).config.loss
-        self.learning_order.observe(inputs["instance"], *judge_labels(logits, pair, relation, targets, loss))
+        judgement = judge_labels(logits, inputs["label_pair"], inputs["label_relation"], loss)
+        self.learning_order.observe(inputs["instance"], *judgement)
 
 
 class PretrainTrainer(FineCLTrainer):

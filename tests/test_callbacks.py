@@ -12,7 +12,6 @@ from transformers import TrainerControl, TrainerState
 from finecl_hf import Document, FineCLForRelationExtraction, LearningOrder, LearningOrderCallback, write_documents
 from finecl_hf.callbacks import TABLE, judge_labels
 from finecl_hf.collators import RelationCollator
-from finecl_hf.losses import relation_targets
 from tests.script_runs import run, same_weights, weights
 from tests.tiny_models import build_bert
 
@@ -23,25 +22,28 @@ def test_judge_labels_against_loops(loss):
     logits = 3 * torch.randn(6, 5, generator=generator)
     labels = [(0, 1), (0, 3), (2, 4), (3, 1), (3, 2), (3, 3), (5, 2)]  # pairs 0 and 3 have several
     pair, relation = torch.tensor(labels).T
-    probability, margin, correct = judge_labels(logits, pair, relation, relation_targets(pair, relation, 6, 5), loss)
+    label_loss, margin = judge_labels(logits, pair, relation, loss)
     for i, (p, r) in enumerate(labels):
         others = [logits[p, other].item() for other in range(5) if (p, other) not in labels]
         label = logits[p, r].item()
         softmax = math.exp(label) / (math.exp(label) + sum(map(math.exp, others)))
-        assert probability[i].item() == pytest.approx(1 / (1 + math.exp(-label)) if loss == "bce" else softmax, 1e-5)
+        probability = 1 / (1 + math.exp(-label)) if loss == "bce" else softmax
+        assert label_loss[i].item() == pytest.approx(-math.log(probability), 1e-4)
         assert margin[i].item() == pytest.approx(label - max(others), 1e-4)
-        assert correct[i].item() == (label > max(others))
 
 
 def test_other_gold_labels_do_not_compete():
     logits = torch.tensor([[0.0, 5.0, 4.0, 1.0]])
     pair, relation = torch.tensor([0, 0]), torch.tensor([1, 2])
-    probability, margin, correct = judge_labels(
-        logits, pair, relation, relation_targets(pair, relation, 1, 4), "softmax"
-    )
-    assert correct.all()
+    loss, margin = judge_labels(logits, pair, relation, "softmax")
     assert margin.tolist() == [4.0, 3.0]
-    assert probability[1].item() == pytest.approx(math.exp(4) / (math.exp(4) + math.exp(0) + math.exp(1)))
+    assert loss[1].item() == pytest.approx(-math.log(math.exp(4) / (math.exp(4) + math.exp(0) + math.exp(1))))
+
+
+def test_no_label_to_judge():
+    none = torch.zeros(0, dtype=torch.long)
+    loss, margin = judge_labels(torch.randn(3, 4), none, none, "softmax")
+    assert loss.shape == margin.shape == (0,)
 
 
 def order_of(size):
@@ -49,8 +51,8 @@ def order_of(size):
 
 
 def observe(callback, rows, correct):
-    values = torch.full((len(rows),), 0.5)
-    callback.observe(torch.tensor(rows), values, values, torch.tensor(correct))
+    margin = torch.where(torch.tensor(correct), 1.0, -1.0)
+    callback.observe(torch.tensor(rows), torch.full((len(rows),), 0.5), margin)
 
 
 class Run:

@@ -20,7 +20,7 @@ LAYERS = [
         "errors markdown",
         "hashing columns json_stream training_log scores",
         "documents",
-        "hub_files sentence_formats",
+        "hub_files sentence_formats order_files order_merging",
         "readers learning_order metrics synthetic_templates synthetic_world distant synthetic plots",
         "pooling losses contrast configuration small_encoder",
         "features collators corpus",

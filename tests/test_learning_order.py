@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finecl_hf import learning_order
+from finecl_hf import order_files
 from finecl_hf.documents import Document
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order import SCHEMES, Coverage, LearningOrder, order_weights
-from finecl_hf.scores import SCORES
+from finecl_hf.scores import SCORES, unit_score
 
 
 EPOCHS = st.lists(st.integers(-1, 30), max_size=40)
@@ -151,10 +151,10 @@ class TestRecording:
         with pytest.raises(FineCLError, match=r"correct of shape \(2,\), found \(3,\)"):
             LearningOrder(["a", "b"]).record_epoch([0, 0], [0, 0], [True] * 3)
 
-    def test_six_bytes_an_instance_and_epoch(self):
+    def test_eight_bytes_an_instance_and_epoch(self):
         order = make([str(i) for i in range(100)], epochs=4)
-        parts = (order.probability, order.margin, order.correct, order.observed)
-        assert sum(part.nbytes for part in parts) == 6 * 100 * 4
+        parts = (order.probability, order.margin, order.loss, order.correct, order.observed)
+        assert sum(part.nbytes for part in parts) == 8 * 100 * 4
 
     def test_ids_must_differ(self):
         with pytest.raises(FineCLError, match='1 instance ids occur more than once, first of them "b"'):
@@ -219,7 +219,7 @@ class TestWeights:
 
     def test_weight_does_not_depend_on_the_other_ids(self):
         order = make([str(i) for i in range(50)], epochs=8)
-        for weight_by in ("first_epoch", *SCORES):
+        for weight_by in SCORES:
             together, _ = order.weights([str(i) for i in range(50)], cutoff=None, weight_by=weight_by)
             alone, _ = order.weights(["7"], cutoff=None, weight_by=weight_by)
             assert alone[0] == together[7]
@@ -237,8 +237,15 @@ class TestWeights:
         order.record_epoch([0.5, 0.25, 0.5], np.zeros(3), [True, True, False])
         order.record_epoch([1.0, 0.75, 0.5], np.zeros(3), [True, True, False], [True, False, True])
         weights, keep = order.weights(list("abc"), weight_by="probability")
-        np.testing.assert_allclose(weights, [0.75, 0.25, 0])
-        assert keep.tolist() == [True, True, False]
+        np.testing.assert_allclose(weights, [0.75, 0.25, 0.5])
+        assert keep.all()  # c was never predicted; what that means is for the score to say
+
+    def test_labels_that_were_never_judged_take_no_part(self):
+        order = LearningOrder(list("ab"))
+        order.record_epoch([0.5, 0.5], np.zeros(2), [True, True], [True, False])
+        for weight_by in SCORES:
+            weights, keep = order.weights(list("ab"), weight_by=weight_by)
+            assert keep.tolist() == [True, False] and weights[1] == 0
 
     def test_by_margin_is_a_rank(self):
         order = LearningOrder(list("abcd"))
@@ -247,12 +254,12 @@ class TestWeights:
 
     def test_row_without_dynamics_scores_lowest(self):
         merged = LearningOrder.merge([make(list("ab"), hidden=0), LearningOrder(["c"], first_epoch=[1])])
-        for score in SCORES.values():
-            assert score(merged)[2] == score(merged).min()
+        for score in (unit_score(name, merged) for name in SCORES if name != "first_epoch"):
+            assert score[2] == score.min()
 
     def test_scores_can_be_added(self, monkeypatch):
         order = LearningOrder(list("ab"), first_epoch=[0, 1])
-        with pytest.raises(FineCLError, match="weight by one of first_epoch, probability, margin"):
+        with pytest.raises(FineCLError, match="take one of first_epoch, consistent_epoch"):
             order.weights(["a"], weight_by="mine")
         monkeypatch.setitem(SCORES, "mine", lambda order: np.full(len(order), 0.25))
         assert order.weights(["a"], weight_by="mine")[0].tolist() == [0.25]
@@ -341,8 +348,8 @@ class TestFiles:
         def fail(*args, **kwargs):
             raise OSError("disk full")
 
-        monkeypatch.setattr(learning_order.pq, "write_table", fail)
-        monkeypatch.setattr(LearningOrder, "to_json_dict", fail)
+        monkeypatch.setattr(order_files.pq, "write_table", fail)
+        monkeypatch.setattr(order_files, "to_json_dict", fail)
         with pytest.raises(OSError, match="disk full"):
             make(self.IDS, seed=1).write(tmp_path / name)
         assert (tmp_path / name).read_bytes() == before

@@ -1,6 +1,6 @@
-"""Scores lie in [0, 1], rank as they say, and are refused where there are no dynamics."""
+"""Scores against loop-written versions; they lie in [0, 1] and are refused where there are no dynamics."""
 
-from types import SimpleNamespace
+import math
 
 import numpy as np
 import pytest
@@ -8,13 +8,123 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finecl_hf.errors import FineCLError
-from finecl_hf.scores import SCORES, check_weight_by, unit_ranks, unit_score
+from finecl_hf.learning_order import LearningOrder
+from finecl_hf.scores import (
+    SCORES,
+    WITHIN_RELATION,
+    check_weight_by,
+    consistent_epoch,
+    error_norm,
+    forgetting_events,
+    mean_over_epochs,
+    ranks_within,
+    rival_probability,
+    second_look,
+    unit_ranks,
+    unit_score,
+    variability,
+)
 
 
-def dynamics(observed):
-    observed = np.array(observed, bool)
-    values = np.linspace(0, 1, observed.size).reshape(observed.shape)
-    return SimpleNamespace(probability=values, margin=100 * values - 7, observed=observed)
+def random_order(rows=60, epochs=4, hidden=0.2, seed=0):
+    """A table in which some epochs did not observe some labels, and no epoch the last one."""
+    rng = np.random.default_rng(seed)
+    ids = [f"d{i}#0#1#r{i % 3}" for i in range(rows)]
+    order = LearningOrder(ids, relation=[f"r{i % 3}" for i in range(rows)])
+    for _ in range(epochs):
+        loss = rng.exponential(1.5, rows)
+        margin = rng.normal(0, 2, rows)
+        observed = rng.random(rows) > hidden
+        observed[-1] = False
+        order.record_epoch(np.exp(-loss), margin, margin > 0, observed, loss)
+    return order
+
+
+def rows_of(order):
+    """For each label its observed (probability, margin, correct, loss), epoch by epoch."""
+    for i in range(len(order)):
+        yield [
+            tuple(float(getattr(order, name)[i, e]) for name in ("probability", "margin", "correct", "loss"))
+            for e in range(order.num_epochs)
+            if order.observed[i, e]
+        ]
+
+
+SLOW = {
+    "times_correct": lambda row: sum(c for _, _, c, _ in row) / len(row),
+    "probability": lambda row: sum(p for p, *_ in row) / len(row),
+    "variability": lambda row: 1 - 2 * np.std([p for p, *_ in row]),
+    "loss": lambda row: math.exp(-sum(loss for *_, loss in row) / len(row)),
+    "el2n": lambda row: 1
+    - sum(math.hypot(1 - p, min(p * math.exp(-m), 1 - p)) for p, m, *_ in row) / len(row) / math.sqrt(2),
+}
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_against_loops(name):
+    order = random_order()
+    scores = unit_score(name, order)
+    slow = [SLOW[name](row) if row else None for row in rows_of(order)]
+    lowest = min(value for value in slow if value is not None)
+    np.testing.assert_allclose(scores, [lowest if value is None else value for value in slow], atol=2e-3)
+
+
+@pytest.mark.parametrize("name", [*SCORES, *(f"{name}{WITHIN_RELATION}" for name in SCORES)])
+def test_range_and_order_of_rows(name):
+    order = random_order()
+    scores = unit_score(name, order)
+    assert scores.shape == (60,) and (scores >= 0).all() and (scores <= 1).all()
+    assert np.unique(scores).size > 2
+    rows = np.random.default_rng(1).permutation(60)
+    shuffled = LearningOrder.from_table(order.to_table().take(rows))
+    np.testing.assert_allclose(unit_score(name, shuffled), scores[rows], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_a_label_that_is_always_predicted_is_trusted_more_than_one_that_never_is(name):
+    order = LearningOrder(["right#0#1#r", "wrong#0#1#r", "never seen#0#1#r"], relation=["r", "r", "r"])
+    for epoch in range(3):
+        p = np.array([0.9, 0.1 + 0.2 * (epoch == 1), 0.5])
+        order.record_epoch(p, [2.0, -2.0, 0.0], [True, False, False], [True, True, False], -np.log(p))
+    right, wrong, unseen = unit_score(name, order)
+    assert right > wrong
+    assert unseen <= wrong
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=10), st.integers(1, 6))
+def test_consistent_epoch_and_forgetting(correct, times):
+    found, events = consistent_epoch(np.array(correct), times), forgetting_events(np.array(correct))
+    for row, epoch, forgotten in zip(correct, found, events, strict=True):
+        wanted = min(times, 4)
+        ends = [e for e in range(4) if e + 1 >= wanted and all(row[e + 1 - wanted : e + 1])]
+        assert epoch == (ends[0] if ends else -1)
+        assert forgotten == (sum(a and not b for a, b in zip(row, row[1:], strict=False)) if any(row) else 4)
+
+
+def test_error_norm_of_two_classes_is_exact():
+    probability = np.array([[0.9], [0.2]])
+    margin = np.log(probability / (1 - probability))
+    np.testing.assert_allclose(rival_probability(probability, margin), 1 - probability, rtol=1e-5)
+    np.testing.assert_allclose(error_norm(probability, margin), math.sqrt(2) * (1 - probability), rtol=1e-5)
+
+
+def test_rivals_of_impossible_margins():
+    rivals = rival_probability(np.array([0.0, 0.0, 1.0, 0.5]), np.array([-60000.0, 60000.0, -60000.0, 0.0]))
+    np.testing.assert_allclose(rivals, [1.0, 0.0, 0.0, 0.5], atol=1e-6)
+
+
+def test_second_look_takes_trust_back_where_a_rival_is_sure():
+    scores = second_look(np.array([1.0, 1.0, 0.5]), np.array([0.8, 0.1, 0.1]), np.array([1.5, -2.0, -2.0]))
+    assert scores[0] == 1.0
+    assert scores[1] == pytest.approx(1 - 0.1 * math.exp(2), abs=1e-6)
+    assert scores[2] == scores[1] / 2
+
+
+def test_means_are_over_observed_epochs():
+    values, observed = np.arange(6.0).reshape(2, 3), np.array([[True, False, True], [False, False, False]])
+    np.testing.assert_allclose(mean_over_epochs(values, observed), [1.0, 0.0])
+    np.testing.assert_allclose(variability(values, observed), [1.0, 0.0])
 
 
 @settings(max_examples=50, deadline=None)
@@ -26,27 +136,41 @@ def test_unit_ranks(values):
         assert (ranks[i] == ranks[j]) if values[i] == values[j] else (ranks[i] < ranks[j])
 
 
-def test_means_are_over_observed_epochs():
-    order = dynamics([[1, 1, 1], [0, 1, 0], [0, 0, 0]])
-    np.testing.assert_allclose(unit_score("probability", order), [1 / 8, 4 / 8, 1 / 8])  # the last: the lowest of all
-    np.testing.assert_allclose(unit_score("margin", order), [0.25, 1, 0.25])
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 3)), min_size=1, max_size=30))
+def test_ranks_within(pairs):
+    values, group = (np.array(column) for column in zip(*pairs, strict=True))
+    ranks = ranks_within(values, group)
+    for value, own, rank in zip(values, group, ranks, strict=True):
+        rivals = values[group == own]
+        below, ties = (rivals < value).sum(), (rivals == value).sum()
+        assert rank == pytest.approx((below + ties / 2) / len(rivals))
 
 
-@pytest.mark.parametrize("name", SCORES)
+@pytest.mark.parametrize("name", [name for name in SCORES if name != "first_epoch"])
 def test_no_dynamics(name):
     with pytest.raises(FineCLError, match="no training dynamics"):
-        unit_score(name, dynamics([[0, 0]]))
+        unit_score(name, LearningOrder(["a#0#1#r"], first_epoch=[0]))
+
+
+def test_first_epoch_needs_no_dynamics():
+    order = LearningOrder(list("abc"), first_epoch=[0, 3, -1])
+    np.testing.assert_allclose(unit_score("first_epoch", order), [1.0, 0.25, 0.0])
 
 
 def test_a_score_out_of_range(monkeypatch):
+    order = LearningOrder(list("ab"), first_epoch=[0, 1])
+    order.record_epoch([0.5, 0.5], [1, 1], [True, True])
     for value in (1.5, np.nan):
         monkeypatch.setitem(SCORES, "mine", lambda order, value=value: np.array([0.5, value]))
         with pytest.raises(FineCLError, match=r'"mine" leaves \[0, 1\]'):
-            unit_score("mine", None)
+            unit_score("mine", order)
 
 
 def test_names():
-    for name in ("first_epoch", *SCORES):
+    for name in SCORES:
         check_weight_by(name)
-    with pytest.raises(FineCLError, match='no score "mood"; weight by one of first_epoch, probability, margin'):
-        check_weight_by("mood")
+        check_weight_by(name + WITHIN_RELATION)
+    for name in ("mood", "mood_within_relation", WITHIN_RELATION):
+        with pytest.raises(FineCLError, match=f'no score "{name}"; take one of first_epoch, consistent_epoch'):
+            check_weight_by(name)

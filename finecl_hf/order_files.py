@@ -1,0 +1,112 @@
+"""Files of a learning order: parquet with every column, and the original's JSON of first epochs.
+
+A table is a dict of columns, see [`~finecl_hf.learning_order.LearningOrder`].
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from finecl_hf.columns import matrix, read_column, replacing
+from finecl_hf.errors import FineCLError
+
+
+VERSION = 2  # of the parquet schema; a reader refuses what a later version wrote. 1 had no losses
+_ROW_GROUP = 1 << 17
+_DYNAMICS = {"probability": pa.float16(), "margin": pa.float16(), "loss": pa.float16(), "correct": pa.bool_()}
+_SCHEMA = pa.schema(
+    {
+        "instance_id": pa.large_string(),
+        "title": pa.large_string(),
+        "head": pa.int32(),
+        "tail": pa.int32(),
+        "relation": pa.large_string(),
+        "first_epoch": pa.int32(),
+        **{name: pa.list_(dtype) for name, dtype in _DYNAMICS.items()},
+    }
+)
+
+
+def read_columns(path: str | os.PathLike) -> dict[str, Any]:
+    """Columns of a parquet file that [`write_columns`] wrote, or of the original's JSON if the path ends in `.json`.
+
+    Raises:
+        FineCLError: the file is missing, damaged, or no learning order.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FineCLError(f"{path}: there is no such file; name the learning_order.parquet of a stage 1.")
+    try:
+        if path.suffix == ".json":
+            return from_json_dict(json.loads(path.read_bytes()))
+        return from_arrow(pq.read_table(path, partitioning=None))
+    except FineCLError as error:
+        raise FineCLError(f"{path}: {error}") from error
+    except (pa.ArrowException, OSError, ValueError) as error:
+        kind = "JSON" if path.suffix == ".json" else "parquet"
+        raise FineCLError(f"{path}: no {kind}, or damaged; copy it again or repeat stage 1 ({error}).") from error
+
+
+def write_columns(columns: dict[str, Any], path: str | os.PathLike) -> None:
+    """Writes parquet, or the original's JSON where the path ends in `.json`; whole or not at all."""
+    path = Path(path)
+    with replacing(path) as file:
+        if path.suffix == ".json":
+            file.write(json.dumps(to_json_dict(columns), ensure_ascii=False).encode())
+        else:
+            repeated = ["title", "relation"]
+            pq.write_table(to_arrow(columns), file, _ROW_GROUP, compression="zstd", use_dictionary=repeated)
+
+
+def to_json_dict(columns: dict[str, Any]) -> dict[str, int]:
+    """The original's `{"uid": epoch}`. As there, instances that were never learned are left out."""
+    learned = columns["first_epoch"] >= 0
+    ids = columns["instance_id"].filter(pa.array(learned)).to_pylist()
+    return dict(zip(ids, columns["first_epoch"][learned].tolist(), strict=True))
+
+
+def from_json_dict(raw: Any) -> dict[str, Any]:
+    """Inverse of [`to_json_dict`], without dynamics. Ids that the object lacks are unknown, not never learned."""
+    if not isinstance(raw, dict) or not all(type(epoch) is int for epoch in raw.values()):
+        raise FineCLError('expected a JSON object {"instance id": epoch} in which every epoch is an integer.')
+    return {"instance_id": list(raw), "first_epoch": list(raw.values())}
+
+
+def to_arrow(columns: dict[str, Any]) -> pa.Table:
+    """The parquet file's table: the dynamics are lists, null where an epoch did not observe the instance."""
+    rows, epochs = columns["correct"].shape
+    offsets = pa.array(np.arange(rows + 1) * epochs, pa.int32())
+    hidden = ~columns["observed"].ravel()
+    arrays = {
+        name: pa.ListArray.from_arrays(offsets, pa.array(columns[name].ravel(), mask=hidden))
+        if name in _DYNAMICS
+        else columns[name]
+        for name in _SCHEMA.names
+    }
+    metadata = {b"finecl_hf.version": str(VERSION), b"finecl_hf.epochs": str(epochs)}
+    return pa.table(arrays, _SCHEMA.with_metadata(metadata))
+
+
+def from_arrow(table: pa.Table) -> dict[str, Any]:
+    """Inverse of [`to_arrow`]; also of tables without losses, which the first version wrote.
+
+    Raises:
+        FineCLError: a column is missing or of another type, or a value is impossible.
+    """
+    if int((table.schema.metadata or {}).get(b"finecl_hf.version", VERSION)) > VERSION:
+        raise FineCLError("a later version of finecl_hf wrote this file; upgrade finecl_hf.")
+    missing = [name for name in _SCHEMA.names if name not in table.column_names]
+    if missing not in ([], ["loss"]):
+        raise FineCLError(f"the column {missing[0]} is missing, so this is no learning order; repeat stage 1.")
+    columns = {field.name: read_column(table, field) for field in _SCHEMA if field.name not in missing}
+    for name in set(_DYNAMICS) - set(missing) - {"probability"}:
+        columns[name], _ = matrix(columns[name], name)
+    columns["probability"], columns["observed"] = matrix(columns["probability"], "probability")
+    return columns

@@ -81,7 +81,10 @@ def test_nothing_imports_the_scripts():
     assert not [path.name for path in files if any(name.startswith("run_") for name in _imports(path))]
 
 
-@pytest.mark.parametrize("module", ["documents", "readers", "learning_order", "metrics", "distant", "synthetic", "report", "cleaning"])
+@pytest.mark.parametrize(
+    "module",
+    ["documents", "readers", "learning_order", "metrics", "distant", "synthetic", "cleaning"],
+)
 def test_data_modules_import_no_torch(module):
     code = f"import sys, finecl_hf.{module}; assert not {{'torch', 'transformers'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

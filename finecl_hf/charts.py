@@ -10,7 +10,7 @@ import numpy as np
 
 
 WIDTH, HEIGHT = 360, 230
-LEFT, RIGHT, TOP, BOTTOM = 44, 8, 18, 36
+LEFT, RIGHT, TOP, BOTTOM = 44, 10, 18, 36
 STEPS = 5  # colours between 0 and 1
 
 
@@ -82,7 +82,7 @@ def data_map(confidence: np.ndarray, variability: np.ndarray, share: np.ndarray,
         what: its name.
     """
     columns, rows = 40, 26
-    limit = max(0.1, np.ceil(float(variability.max(initial=0.0)) * 20) / 20)
+    limit = max(0.1, np.ceil(float(variability.max(initial=0.0)) * 10 - 1e-6) / 10)  # a tenth and more: round ticks
     scale = _Scale(0.0, 1.0)
     body = _horizontal_grid(scale, [0, 0.25, 0.5, 0.75, 1.0])
     across, down = (WIDTH - LEFT - RIGHT) / columns, (HEIGHT - TOP - BOTTOM) / rows
@@ -100,7 +100,7 @@ def data_map(confidence: np.ndarray, variability: np.ndarray, share: np.ndarray,
             f'cy="{HEIGHT - BOTTOM - down * (cell // columns + 0.5):.1f}" r="{radius:.1f}">'
             f"<title>{counts[cell]:,} labels, {what} {100 * mean:.0f}%</title></circle>"
         )
-    for tick in np.linspace(0, limit, 5):
+    for tick in np.arange(0, limit + 1e-6, 0.1 if limit > 0.15 else 0.05):
         body.append(_text(LEFT + (WIDTH - LEFT - RIGHT) * tick / limit, HEIGHT - BOTTOM + 13, f"{tick:.2g}"))
     return _svg(body, "variability over the epochs", "confidence (mean probability)")
 

@@ -145,6 +145,18 @@ def clean_corpus(
     return write_clean(source, output, dict(zip(order.instance_id.to_pylist(), keep.tolist(), strict=True)), **options)
 
 
+def clean_files(
+    order_file: str | os.PathLike,
+    source: str | os.PathLike,
+    output: str | os.PathLike,
+    score: str = "probability",
+    **options: Any,
+) -> CleanCounts:
+    """[`clean_corpus`] by a learning order on disk and a score as in [`trust_of`]."""
+    order = LearningOrder.read(order_file)
+    return clean_corpus(source, output, order, trust_of(order, score), **options)
+
+
 def write_clean(
     source: str | os.PathLike,
     output: str | os.PathLike,
@@ -284,8 +296,10 @@ def _compressed(file: BinaryIO, path: Path) -> Iterator[BinaryIO]:
 def _encoded(record: _Kept) -> bytes:
     if record.value is None:
         return record.raw.text.encode()
+    dense = '": ' not in record.raw.text[:100]  # as most tools write JSON, or without spaces
+    separators = (",", ":") if dense else (", ", ": ")
     try:
-        return json.dumps(record.value, ensure_ascii=False, separators=(", ", ": ")).encode()
+        return json.dumps(record.value, ensure_ascii=False, separators=separators).encode()
     except UnicodeEncodeError:  # half a character, in a key that no reader looks at
         return json.dumps(record.value).encode()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -21,13 +21,15 @@ from markupsafe import Markup
 
 from finecl_hf import __version__
 from finecl_hf.charts import bar_chart, data_map, histogram, sparkline, split_counts
+from finecl_hf.cleaning import trust_of
 from finecl_hf.columns import replacing
 from finecl_hf.documents import Document, Relation
-from finecl_hf.errors import FineCLError
+from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.excerpts import Piece, excerpt, marked_stretches
 from finecl_hf.hashing import text_key
 from finecl_hf.learning_order import Coverage, LearningOrder
 from finecl_hf.markdown import FILTERS, text
+from finecl_hf.readers import iter_documents, read_relation_names
 
 
 PER_RELATION = 5  # of the least trusted labels, so that one bad relation does not fill the list
@@ -143,6 +145,30 @@ def write_report(
         with replacing(target) as file:
             file.write(page.encode())
     return coverage
+
+
+def report_files(
+    order_file: str | os.PathLike,
+    source: str | os.PathLike,
+    output: str | os.PathLike,
+    score: str = "probability",
+    rel_info: str | None = None,
+    worst: int = 50,
+    format: str | None = None,
+    split: str | None = None,
+) -> Coverage:
+    """[`write_report`] of a learning order and a corpus on disk; `score` as in [`cleaning.trust_of`]."""
+    order = LearningOrder.read(order_file)
+    documents = _valid(iter_documents(source, format=format, split=split))
+    names = read_relation_names(rel_info)
+    return write_report(order, trust_of(order, score), documents, output, names, score_name=score, worst=worst)
+
+
+def _valid(items: Iterable[Document | DocumentError]) -> Iterator[Document]:
+    for item in items:
+        if isinstance(item, DocumentError):
+            raise item
+        yield item
 
 
 def _checked_trust(trust: np.ndarray, order: LearningOrder) -> np.ndarray:
@@ -310,7 +336,7 @@ def _charts(order: LearningOrder, trust: np.ndarray, is_clean: np.ndarray | None
         "learned": bar_chart([name for name, _ in epochs], counts, classes, "epoch of the first correct prediction"),
         "trust": histogram(trust, is_clean, "trust"),
     }
-    if order.observed.any():
+    if (order.observed.sum(axis=1) > 1).any():  # one epoch has no variability
         confidence, variability, correct, seen = _dynamics(order)
         share, what = (correct, "predicted in the epochs seen") if is_clean is None else (is_clean[seen], "right")
         charts["map"] = data_map(confidence, variability, share, what)

@@ -37,7 +37,7 @@ def test_help_needs_no_torch():
         "heavy = {'torch', 'transformers', 'datasets', 'pyarrow', 'numpy'} & set(sys.modules)\nassert not heavy, heavy"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    names = ("validate", "convert", "project", "flip", "merge-orders", "synthesize", "score")
+    names = ("validate", "convert", "project", "flip", "merge-orders", "report", "clean", "synthesize", "score")
     assert all(f"\n    {name}" in shown for name in names)
 
 

@@ -83,7 +83,7 @@ def test_nothing_imports_the_scripts():
 
 @pytest.mark.parametrize(
     "module",
-    ["documents", "readers", "learning_order", "metrics", "distant", "synthetic", "cleaning"],
+    ["documents", "readers", "learning_order", "metrics", "distant", "synthetic", "cleaning", "report"],
 )
 def test_data_modules_import_no_torch(module):
     code = f"import sys, finecl_hf.{module}; assert not {{'torch', 'transformers'}} & set(sys.modules)"

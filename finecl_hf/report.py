@@ -38,6 +38,8 @@ SHOWN_RELATIONS = 40  # before the reader has to unfold the rest
 PRIOR = 5  # labels of average trust that each relation is thought to have besides its own
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # HTML cannot hold them
+_BLANK_LINES = re.compile(r"\n{3,}")  # where a statement of the template wrote nothing
+_TEMPLATES = ("report.html", "report.md")
 _BLOCK = 1 << 16  # rows whose dynamics are in memory as float32 at a time
 
 
@@ -140,10 +142,10 @@ def write_report(
         "per_relation": PER_RELATION,
         "missing": len(worst_rows) - sum(row in cases for row in worst_rows.tolist()),
     }
-    for name, target in (("report.html", path), ("report.md", path.with_suffix(".md"))):
-        page = _environment(name.endswith(".html")).get_template(name).render(view)
+    pages = {name: _environment(name.endswith(".html")).get_template(name).render(view) for name in _TEMPLATES}
+    for target, page in zip((path, path.with_suffix(".md")), pages.values(), strict=True):
         with replacing(target) as file:
-            file.write(page.encode())
+            file.write(_BLANK_LINES.sub("\n\n", f"{page.strip()}\n").encode())
     return coverage
 
 

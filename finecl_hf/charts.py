@@ -145,8 +145,16 @@ def _horizontal_grid(scale: _Scale, ticks: list[float] | None = None) -> list[st
     for tick in ticks or scale.ticks():
         y = scale.y(tick)
         lines.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        lines.append(_text(LEFT - 5, y + 3.5, f"{tick:,.0f}" if ticks is None else f"{tick:g}", "end"))
+        lines.append(_text(LEFT - 5, y + 3.5, _short(tick), "end"))
     return lines
+
+
+def _short(value: float) -> str:
+    """A round number in few characters: 0.25, 500, 1.5k, 2M."""
+    for unit, name in ((1e6, "M"), (1e3, "k")):
+        if value >= unit:
+            return f"{value / unit:g}{name}"
+    return f"{value:g}"
 
 
 def _text(x: float, y: float, text: str, anchor: str = "middle") -> str:

@@ -34,6 +34,7 @@ from finecl_hf.readers import iter_documents, read_relation_names
 
 PER_RELATION = 5  # of the least trusted labels, so that one bad relation does not fill the list
 EARLY = 12  # labels learned early that the last epoch contradicts
+HARDLY = 0.25  # share of labels learned; with less, the page warns that it says little
 SHOWN_RELATIONS = 40  # before the reader has to unfold the rest
 PRIOR = 5  # labels of average trust that each relation is thought to have besides its own
 
@@ -130,6 +131,7 @@ def write_report(
         "trust": trust,
         "score_name": score_name,
         "epochs": _learned(order),
+        "hardly_learned": float((order.first_epoch >= 0).mean()) < HARDLY,
         "never": float((order.first_epoch < 0).mean()),
         "noise": _overall(noise),
         "clean": None if is_clean is None else float(is_clean.mean()),

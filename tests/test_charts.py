@@ -26,7 +26,7 @@ def test_bars():
     heights = [float(bar.get("height")) for bar in bars]
     assert heights[1] == 0 and heights[2] > 100 * heights[0] > 0
     words = [text.text for text in root.findall("text")]
-    assert {"0", "1", "never", "epoch", "labels", "100%", "1,000"} <= set(words)
+    assert {"0", "1", "never", "epoch", "labels", "100%", "1k"} <= set(words)
 
 
 def test_stacked_bars_touch():

@@ -257,6 +257,15 @@ def test_mistakes(small, change, words, monkeypatch):
     assert "\n" not in str(caught.value) and not list(path.parent.iterdir())
 
 
+def test_a_model_that_hardly_learned_is_no_judge(tmp_path):
+    documents = corpus(["r"] * 10)
+    for learned, warned in ((2, True), (3, False)):
+        values = np.where(np.arange(10) < learned, 0.9, 0.1)[:, None]
+        write_report(order_of(documents, values), values[:, 0], documents, tmp_path / "r.html")
+        assert ("learned only 20%" in Page(tmp_path / "r.html").html) == warned
+        assert ("learned only 20%" in (tmp_path / "r.md").read_text()) == warned
+
+
 def test_an_order_without_dynamics(tmp_path, ada, curie):
     ids = LearningOrder.for_documents([ada, curie]).instance_id.to_pylist()
     order = LearningOrder.from_json_dict({name: i % 3 for i, name in enumerate(ids)})

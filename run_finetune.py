@@ -40,12 +40,12 @@ def main(argv=None):
         load_evaluation_set,
         load_features,
         load_training_corpus,
-        read_relation_names,
         start_run,
         training_data,
     )
     from finecl_hf.lora import add_adapters
     from finecl_hf.publishing import finish_run, record_scores, relation_card, write_predictions
+    from finecl_hf.readers import read_relation_names
     from finecl_hf.resuming import last_checkpoint
 
     # Documents and label set

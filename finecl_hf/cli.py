@@ -83,6 +83,21 @@ def make_parser() -> ArgumentParser:
         "--on_conflict", choices=["raise", "min"], default="raise", help="an id in two: error, or the earlier epoch"
     )
 
+    sub = command(report, "report", "Show which labels stage 1 trusts, and the least trusted ones with their text.")
+    _add_order_and_documents(sub)
+    sub.add_argument("--output", default="report.html", help="ends in .html; the same as .md is written beside it")
+    sub.add_argument("--rel_info", help="JSON of relation id -> readable name")
+    sub.add_argument("--worst", type=int, default=50, help="how many of the least trusted labels to show")
+
+    sub = command(clean, "clean", "Write a corpus without its untrusted labels, in the format it came in.")
+    _add_order_and_documents(sub)
+    sub.add_argument("output", help="where to write what is left")
+    amount = sub.add_mutually_exclusive_group(required=True)
+    amount.add_argument("--threshold", type=float, help="keep labels of this trust (0 to 1) or more")
+    amount.add_argument("--share", type=float, help="keep this share (0 to 1) of the labels, the most trusted")
+    sub.add_argument("--drop_unknown", action="store_true", help="drop labels that the learning order does not know")
+    sub.add_argument("--skip_invalid", action="store_true", help="leave invalid documents out")
+
     sub = command(synthesize, "synthesize", "Generate an example corpus whose label noise is known.")
     sub.add_argument("folder", help="where to write it")
     sub.add_argument("--num_documents", type=int, default=600, help="silver documents")
@@ -93,6 +108,16 @@ def make_parser() -> ArgumentParser:
     sub.add_argument("gold", help="labelled documents")
     sub.add_argument("--train_file", help="training documents, whose facts Ign F1 ignores")
     return parser
+
+
+def _add_order_and_documents(sub: ArgumentParser) -> None:
+    sub.add_argument("order", help="learning order of stage 1, parquet or JSON")
+    sub.add_argument("documents", help="the documents it was made from: any supported file, or a Hub dataset id")
+    sub.add_argument(
+        "--score", default="probability", help="what to trust: first_epoch, or a score of finecl_hf.scores"
+    )
+    sub.add_argument("--format", help="format of the documents, where their content does not tell")
+    sub.add_argument("--split", help="split of a Hub dataset")
 
 
 def validate(args: Namespace) -> int:
@@ -185,6 +210,26 @@ def merge_orders(args: Namespace) -> None:
     merged.write(args.output)
     print(merged.summary())
     print(f"Wrote {args.output}")
+
+
+def report(args: Namespace) -> None:
+    from finecl_hf.report import report_files
+
+    coverage = report_files(
+        args.order, args.documents, args.output, args.score, args.rel_info, args.worst, args.format, args.split
+    )
+    print(f"Wrote {args.output} and {Path(args.output).with_suffix('.md')}; {coverage}.")
+    if coverage.share < 0.5:
+        print("warning: was the learning order made from these documents?", file=sys.stderr)
+
+
+def clean(args: Namespace) -> None:
+    from finecl_hf.cleaning import clean_files
+
+    names = ("threshold", "share", "format", "split", "drop_unknown", "skip_invalid")
+    options = {name: getattr(args, name) for name in names}
+    counts = clean_files(args.order, args.documents, args.output, args.score, **options)
+    print(f"Wrote {args.output}: {counts}")
 
 
 def synthesize(args: Namespace) -> None:

@@ -96,7 +96,7 @@ class JsonStream:
     """
 
     def __init__(self, chunks: Iterable[str]):
-        self._chunks, self._text, self._at = iter(chunks), "", 0
+        self._chunks, self._text, self._at, self._start = iter(chunks), "", 0, 0
 
     def peek(self) -> str:
         """The next character that is not white space, or "" at the end of the text."""
@@ -143,8 +143,12 @@ class JsonStream:
                 # a number at the end of the buffer may go on in the next piece
                 closed = isinstance(value, (dict, list, str)) or len(self._text) - end > _LONGEST_TOKEN
                 if closed or not self._fill():
-                    self._at = end
+                    self._start, self._at = self._at, end
                     return value
+
+    def last(self) -> str:
+        """The text of the value read last, as it stands; to be asked for before the cursor moves on."""
+        return self._text[self._start : self._at]
 
     def elements(self) -> Iterator[Any]:
         """Reads an array and yields its elements one by one."""

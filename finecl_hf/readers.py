@@ -7,28 +7,34 @@ rest. docs/data_formats.md shows each format.
 from __future__ import annotations
 
 import gzip
+import json
 import logging
 import os
 import re
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
-from finecl_hf.documents import Document
-from finecl_hf.errors import DocumentError
+from finecl_hf.documents import NA, Document
+from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.hub_files import hub_files, looks_like_dataset_id
-from finecl_hf.json_stream import JsonStream, parse_json, text_chunks, text_lines
-from finecl_hf.sentence_formats import CONVERTERS, parse_semeval
+from finecl_hf.records import RawRecord, raw_records, write_rows
+from finecl_hf.sentence_formats import CONVERTERS
 
 
 logger = logging.getLogger(__name__)
 
 FORMATS = ("docred", *CONVERTERS)
 EXTENSIONS = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".parquet")  # what `write_documents` writes
-_OPEN_LINE = re.compile(r"[{\[]$|(?<!\}),$")  # how a line ends within an object printed over several lines
-_ROWS = 256  # parquet rows in memory at a time
+
+
+class Record(NamedTuple):
+    """One record: the document that it is, or what is wrong with it, and how its file writes it."""
+
+    item: Document | DocumentError
+    raw: RawRecord
 
 
 def iter_documents(
@@ -48,6 +54,13 @@ def iter_documents(
         DocumentError: for what concerns the whole file: missing, empty, neither JSON nor parquet, cut off. What stands
             before the place of the error is yielded first.
     """
+    return (record.item for record in iter_records(source, format=format, split=split))
+
+
+def iter_records(
+    source: str | os.PathLike, *, format: str | None = None, split: str | None = None
+) -> Iterator[Record]:
+    """Yields what [`iter_documents`] yields, each with the raw record; same arguments, same errors."""
     if format is not None and format not in FORMATS:
         raise DocumentError(
             f'the format "{format}" is unknown; choose one of {", ".join(FORMATS)}.', source=str(source)
@@ -102,6 +115,28 @@ def read_documents(
             "%s: skipped %d of %d documents as invalid; the first: %s", source, len(problems), total, problems[0]
         )
     return documents
+
+
+def read_relation_names(path: str | None) -> dict[str, str]:
+    """Readable name of each relation id, from a `rel_info`-style JSON object; empty without a file.
+
+    Raises:
+        FineCLError: the file is not such an object, or names no relation.
+    """
+    if path is None:
+        return {}
+    try:
+        with open(path, encoding="utf-8") as file:
+            names = json.load(file)
+    except FileNotFoundError as error:
+        raise FineCLError(f"--rel_info {path}: there is no such file; check the path.") from error
+    except (OSError, ValueError) as error:
+        raise FineCLError(f"--rel_info {path}: cannot be read as JSON ({error}).") from error
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        raise FineCLError(f'--rel_info {path}: expected an object such as {{"P19": "place of birth"}}.')
+    if not set(names) - {NA}:
+        raise FineCLError(f"--rel_info {path}: the label set is empty; name at least one relation.")
+    return {relation: name for relation, name in names.items() if relation != NA}
 
 
 def summarise_problems(problems: list[DocumentError], total: int, source: str | os.PathLike) -> str:
@@ -173,13 +208,13 @@ def _files(source: str | os.PathLike, split: str | None) -> list[tuple[str, Path
 
 def _iter_file(
     path: Path, name: str, format: str | None, first_with_title: dict[str, str]
-) -> Generator[Document | DocumentError, None, int]:
+) -> Generator[Record, None, int]:
     count = 0
     repeats: Counter[str] = Counter()
-    records = _records(path, format)
+    records = raw_records(path, format)
     while True:
         try:
-            format, raw = next(records)
+            raw = next(records)
         except StopIteration:
             return count
         except DocumentError as error:
@@ -187,7 +222,7 @@ def _iter_file(
         except OSError as error:
             raise DocumentError(f"the file cannot be read ({error.strerror or error}).", source=name) from None
         try:
-            document = _document(raw, format, repeats)
+            document = _document(raw.value, raw.format, repeats)
             if document.title in first_with_title:
                 first = first_with_title[document.title]
                 raise DocumentError(
@@ -196,8 +231,8 @@ def _iter_file(
             first_with_title[document.title] = f"document {count} of {name}"
             item = document
         except DocumentError as error:
-            item = DocumentError(error.message, error.field, name, count, _title_of(raw))
-        yield item
+            item = DocumentError(error.message, error.field, name, count, _title_of(raw.value))
+        yield Record(item, raw)
         count += 1
 
 
@@ -219,128 +254,6 @@ def _title_of(raw: Any) -> str | None:
     return str(title) if isinstance(title, (str, int)) else None
 
 
-def _records(path: Path, format: str | None) -> Iterator[tuple[str, Any]]:
-    """Yields (format, raw record); the format is settled by the first record that is an object."""
-    found, records = _open(path, format)
-    for raw in records:
-        if found is None and isinstance(raw, dict):
-            found = _format_of(raw)
-        yield found or "docred", raw
-
-
-def _open(path: Path, format: str | None) -> tuple[str | None, Iterator[Any]]:
-    """The format, where the file as a whole tells it, and the file's records."""
-    with open(path, "rb") as file:
-        if path.suffix.lower() == ".parquet" or file.read(4) == b"PAR1":
-            return format, _parquet_rows(path)
-    stream = JsonStream(text_chunks(path))
-    head, extensions = stream.excerpt(100), [extension.lower() for extension in path.suffixes]
-    if not head:
-        raise DocumentError("the file is empty; check that it was written or downloaded to the end.")
-    if format == "semeval" and head[0] not in "[{":
-        return format, parse_semeval(text_lines(text_chunks(path)))
-    if format is None and (re.match(r"\d+\t", head) or ".txt" in extensions and head[0] not in "[{"):
-        return "semeval", parse_semeval(text_lines(text_chunks(path)))
-    if head[0] == "[":
-        return format, _array(stream)
-    if head[0] != "{":
-        hint = "a Git LFS pointer: run `git lfs pull`" if head.startswith("version https://git-lfs") else "not JSON"
-        raise DocumentError(f"the file is {hint}; it begins with `{head.splitlines()[0][:40]}`.")
-    if format == "fewrel" or format is None and _is_fewrel(path):
-        return "fewrel", _fewrel_instances(stream)
-    _refuse_single_object(path)
-    return format, _json_lines(path)
-
-
-def _format_of(raw: dict[str, Any]) -> str:
-    if raw.keys() & {"subj_start", "subj_end", "obj_start", "obj_end"}:
-        return "tacred"
-    if "sents" not in raw and any(isinstance(raw.get(key), dict) for key in "ht"):
-        return "opennre"
-    if "tokens" in raw and any(isinstance(raw.get(key), list) for key in "ht"):
-        return "fewrel"
-    return "docred"
-
-
-def _array(stream: JsonStream) -> Iterator[Any]:
-    yield from stream.elements()
-    stream.end()
-
-
-def _json_lines(path: Path) -> Iterator[Any]:
-    for number, line in enumerate(text_lines(text_chunks(path)), 1):
-        if not line.strip():
-            continue
-        try:
-            yield parse_json(line)
-        except DocumentError as error:
-            yield DocumentError(f"line {number} {error.message}; write one object a line.")
-
-
-def _fewrel_instances(stream: JsonStream) -> Iterator[Any]:
-    """Instances of `{relation: [instance, ...], ...}`, each with its relation."""
-    stream.expect("{")
-    while not stream.take("}"):
-        relation = stream.value()
-        stream.expect(":")
-        if stream.peek() != "[":
-            raise DocumentError(f"the value of the relation `{relation}` is no list of instances; correct it.")
-        for raw in stream.elements():
-            yield {**raw, "relation": relation} if isinstance(raw, dict) else raw
-        if stream.peek() != "}":
-            stream.expect(",")
-    stream.end()
-
-
-def _first_value(path: Path) -> tuple[str, Any]:
-    """The first key of the object in a file, and the first element of its value where that is a list of objects."""
-    stream = JsonStream(text_chunks(path))
-    stream.expect("{")
-    if stream.peek() != '"':
-        return "", None
-    key = stream.value()
-    if stream.take(":") and stream.take("[") and stream.peek() == "{":
-        return key, stream.value()
-    return key, None
-
-
-def _is_fewrel(path: Path) -> bool:
-    first = None
-    with suppress(DocumentError):  # a bad first line of JSON Lines: for the reader to report
-        first = _first_value(path)[1]
-    return isinstance(first, dict) and ("tokens" in first or any(isinstance(first.get(key), list) for key in "ht"))
-
-
-def _refuse_single_object(path: Path) -> None:
-    """An object is no corpus: neither one that wraps the list, nor a document printed over several lines."""
-    key, first = "", None
-    with suppress(DocumentError):  # a bad first line of JSON Lines: for the reader to report
-        key, first = _first_value(path)
-    wraps_a_list = isinstance(first, dict) and first.keys() & {"sents", "vertexSet", "token", "text"}
-    if wraps_a_list or _OPEN_LINE.search(_first_line(path)):
-        raise DocumentError(
-            f'expected a list of documents or one document a line, found one object (its first key is "{key}"); '
-            "write its list of documents to a file of its own."
-        )
-
-
-def _first_line(path: Path) -> str:
-    return next(line.strip() for line in text_lines(text_chunks(path)) if line.strip())
-
-
-def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_ROWS):
-                yield from batch.to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0][:100]
-        raise DocumentError(f"the file cannot be read as parquet ({reason}); download or write it again.") from None
-
-
 def _write_json(documents: Iterable[Document], file: BinaryIO, lines: bool, compress: bool) -> None:
     # no name and no time in the gzip header: equal documents give equal files
     with gzip.GzipFile("", "wb", fileobj=file, mtime=0) if compress else nullcontext(file) as out:
@@ -357,7 +270,6 @@ def _write_json(documents: Iterable[Document], file: BinaryIO, lines: bool, comp
 
 def _write_parquet(documents: Iterable[Document], file: BinaryIO) -> None:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     text, number = pa.string(), pa.int32()
     mention = {"name": text, "sent_id": number, "pos": pa.list_(number), "type": text, "kb_id": text}
@@ -369,16 +281,7 @@ def _write_parquet(documents: Iterable[Document], file: BinaryIO) -> None:
         "labels": pa.list_(pa.struct(label)),  # null: unlabelled
         "pairs": pa.list_(pa.list_(number)),  # null: every pair
     }
-    schema = pa.schema(columns)
-    with pq.ParquetWriter(file, schema) as writer:
-        rows: list[dict[str, Any]] = []
-        for document in documents:
-            rows.append(document.to_dict())
-            if len(rows) == _ROWS:
-                writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-                rows = []
-        if rows:
-            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+    write_rows((document.to_dict() for document in documents), pa.schema(columns), file)
 
 
 def kind_of_problem(problem: DocumentError) -> str:

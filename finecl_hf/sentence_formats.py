@@ -51,16 +51,16 @@ def parse_semeval(lines: Iterable[str]) -> Iterator[dict[str, Any] | DocumentErr
     belongs nowhere becomes a `DocumentError`, and reading goes on.
 
     Yields:
-        `{"id", "sentence", "relation"}`, relation None where the file has none.
+        `{"id", "sentence", "relation", "lines"}`: relation None where the file has none, the lines as they stand.
     """
     record, commented = None, False
-    for number, line in enumerate(lines, 1):
-        line = line.strip()
+    for number, whole in enumerate(lines, 1):
+        line = whole.strip()
         start = _SEMEVAL_START.fullmatch(line)
         if start:
             if record:
                 yield record
-            record, commented = {"id": start[1], "sentence": start[2], "relation": None}, False
+            record, commented = {"id": start[1], "sentence": start[2], "relation": None, "lines": []}, False
         elif line.lower().startswith("comment"):
             commented = True
         elif line and not commented:
@@ -71,6 +71,9 @@ def parse_semeval(lines: Iterable[str]) -> Iterator[dict[str, Any] | DocumentErr
                     f"line {number} (`{line[:40]}`) is neither `id<TAB>sentence` nor the one relation below it; "
                     "remove or correct the line."
                 )
+                continue
+        if record:
+            record["lines"].append(whole)
     if record:
         yield record
 

@@ -37,7 +37,7 @@ def test_help_needs_no_torch():
         "heavy = {'torch', 'transformers', 'datasets', 'pyarrow', 'numpy'} & set(sys.modules)\nassert not heavy, heavy"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    names = ("validate", "convert", "project", "flip", "merge-orders", "synthesize", "score")
+    names = ("validate", "convert", "project", "flip", "merge-orders", "report", "clean", "synthesize", "score")
     assert all(f"\n    {name}" in shown for name in names)
 
 
@@ -220,3 +220,60 @@ def test_a_closed_pipe_is_no_traceback(broken, unbuffered, monkeypatch):
     command = f"{sys.executable} -m finecl_hf.cli validate {broken} | true"
     run = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert "Traceback" not in run.stderr and "BrokenPipe" not in run.stderr
+
+
+@pytest.fixture
+def judged(tmp_path, ada, curie):
+    """A learning order of the gold documents in which `died in` was never learned."""
+    order = LearningOrder.for_documents([ada, curie])
+    for _ in range(2):
+        order.record_epoch([0.9, 0.8, 0.7, 0.9, 0.1], [0.5, 0.5, 0.5, 0.5, -0.5], [True] * 4 + [False])
+    order.write(tmp_path / "judged.parquet")
+    return str(tmp_path / "judged.parquet")
+
+
+def test_report_writes_a_page(judged, gold, tmp_path, capsys):
+    (tmp_path / "names.json").write_text('{"died in": "place of death"}')
+    argv = ["report", judged, gold, "--output", str(tmp_path / "out.html"), "--worst", "1", "--score", "first_epoch"]
+    assert main([*argv, "--rel_info", str(tmp_path / "names.json")]) == 0
+    page = (tmp_path / "out.html").read_text()
+    assert page.count('<li class="card">') == 1 and "place of death" in page and "mean trust (<bdi>first_epoch" in page
+    said = capsys.readouterr()
+    assert "out.html and " in said.out and "out.md; the learning order knows 5 of 5 instances" in said.out
+    assert not said.err
+
+
+def test_report_warns_where_it_knows_few_labels(judged, tmp_path, ada, curie, capsys):
+    write_documents([curie, *(replace(ada, title=f"{i}") for i in range(2))], tmp_path / "other.json")
+    assert main(["report", judged, str(tmp_path / "other.json"), "--output", str(tmp_path / "out.html")]) == 0
+    assert capsys.readouterr().err == "warning: was the learning order made from these documents?\n"
+
+
+def test_clean_writes_what_is_left(judged, gold, tmp_path, ada, curie, capsys):
+    out = tmp_path / "out.json"
+    assert main(["clean", judged, gold, str(out), "--threshold", "0.5"]) == 0
+    assert read_documents(out) == [ada, replace(curie, relations=curie.relations[:1])]
+    assert capsys.readouterr().out == f"Wrote {out}: kept 4 of 5 labels in 2 documents.\n"
+    assert main(["clean", judged, gold, str(out), "--share", "0.4", "--score", "margin"]) == 0
+    assert "kept 2 of 5 labels" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (["report", "{judged}", "{gold}", "--output", "{tmp}/out.pdf"], "end in .html"),
+        (["report", "{judged}", "{gold}", "--output", "{tmp}/out.html", "--score", "x"], 'no score "x"'),
+        (["report", "{judged}", "{broken}", "--output", "{tmp}/out.html"], 'document 1 ("b")'),
+        (["report", "{gold}", "{gold}", "--output", "{tmp}/out.html"], "expected a JSON object"),
+        (["report", "{judged}", "missing.json", "--output", "{tmp}/out.html"], "missing.json: there is no such file"),
+        (["clean", "{judged}", "{gold}", "{tmp}/out.json", "--share", "2"], "the share 2.0 is out of range"),
+        (["clean", "{judged}", "{gold}", "{tmp}/out.json", "--threshold", "1"], "not one of 5 labels would be left"),
+        (["clean", "{judged}", "{broken}", "{tmp}/out.json", "--share", "1"], 'document 1 ("b")'),
+    ],
+)
+def test_mistakes_with_orders(argv, message, judged, gold, broken, tmp_path, capsys):
+    places = {"gold": gold, "broken": broken, "judged": judged, "tmp": tmp_path}
+    assert main([word.format(**places) for word in argv]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and message in err and err.count("\n") == 1
+    assert not list(tmp_path.glob("out.*"))

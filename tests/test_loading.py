@@ -22,12 +22,11 @@ from finecl_hf.loading import (
     load_evaluation_set,
     load_features,
     load_training_corpus,
-    read_relation_names,
     training_data,
     usable_facts,
     with_fact_column,
 )
-from finecl_hf.readers import write_documents
+from finecl_hf.readers import read_relation_names, write_documents
 
 
 LABELS = {"NA": 0, "born in": 1, "capital of": 2, "died in": 3, "located in": 4}

@@ -7,7 +7,15 @@ from setuptools import find_packages, setup
 
 EXTRAS = {
     "plots": ["matplotlib>=3.8"],
-    "test": ["pytest>=8.0", "pytest-xdist>=3.5", "hypothesis>=6.100", "sentencepiece>=0.2", "matplotlib>=3.8"],
+    "distant": ["duckdb>=1.2"],  # triple tables larger than memory
+    "test": [
+        "pytest>=8.0",
+        "pytest-xdist>=3.5",
+        "hypothesis>=6.100",
+        "sentencepiece>=0.2",
+        "matplotlib>=3.8",
+        "duckdb>=1.2",
+    ],
     "quality": ["ruff>=0.9"],
 }
 EXTRAS["dev"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})

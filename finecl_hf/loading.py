@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -24,8 +23,8 @@ from finecl_hf.arguments import (
     ModelArguments,
     PretrainArguments,
 )
-from finecl_hf.corpus import check_corpus, documents_of, load_corpus, relation_counts
-from finecl_hf.distant import exclude_entity_pairs
+from finecl_hf.corpus import check_corpus, documents_of, iter_corpus, load_corpus, relation_counts
+from finecl_hf.distant import HeldOutPairs, exclude_entity_pairs
 from finecl_hf.documents import NA, Document
 from finecl_hf.errors import FineCLError, loading_from
 from finecl_hf.features import (
@@ -38,6 +37,7 @@ from finecl_hf.features import (
 )
 from finecl_hf.learning_order import Coverage, LearningOrder
 from finecl_hf.model_card import TrainingData
+from finecl_hf.relation_names import read_relation_names
 from finecl_hf.scores import check_weight_by
 
 
@@ -62,28 +62,6 @@ def start_run(args: FineCLTrainingArguments) -> None:
         raise FineCLError(f"--output_dir {args.output_dir}: cannot be made ({error.strerror}).") from error
     if not os.access(args.output_dir, os.W_OK):
         raise FineCLError(f"--output_dir {args.output_dir}: may not be written to; name another folder.")
-
-
-def read_relation_names(path: str | None) -> dict[str, str]:
-    """Readable name of each relation id, from a `rel_info`-style JSON object; empty without a file.
-
-    Raises:
-        FineCLError: the file is not such an object, or names no relation.
-    """
-    if path is None:
-        return {}
-    try:
-        with open(path, encoding="utf-8") as file:
-            names = json.load(file)
-    except FileNotFoundError as error:
-        raise FineCLError(f"--rel_info {path}: there is no such file; check the path.") from error
-    except (OSError, ValueError) as error:
-        raise FineCLError(f"--rel_info {path}: cannot be read as JSON ({error}).") from error
-    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
-        raise FineCLError(f'--rel_info {path}: expected an object such as {{"P19": "place of birth"}}.')
-    if not set(names) - {NA}:
-        raise FineCLError(f"--rel_info {path}: the label set is empty; name at least one relation.")
-    return {relation: name for relation, name in names.items() if relation != NA}
 
 
 def load_training_corpus(data: DataArguments, args: FineCLTrainingArguments) -> Dataset:
@@ -299,7 +277,8 @@ def training_data(data: DataArguments, corpus: Dataset, counts: dict[str, int]) 
 
 
 def _without_held_out(corpus: Dataset, data: DataArguments) -> Dataset:
-    held_out = documents_of(load_corpus(data.exclude_file, skip_invalid=data.skip_invalid, cache_dir=data.cache_dir))
+    test = load_corpus(data.exclude_file, skip_invalid=data.skip_invalid, cache_dir=data.cache_dir)
+    held_out = HeldOutPairs(iter_corpus(test))
     before = sum(relation_counts(corpus).values())
 
     def keep_rest(texts: list[str], keys: list[int], indices: list[int]) -> dict[str, list]:

@@ -20,8 +20,10 @@ LAYERS = [
         "errors markdown",
         "hashing columns json_stream training_log scores",
         "documents",
-        "hub_files sentence_formats",
-        "readers learning_order metrics synthetic_templates synthetic_world distant synthetic plots",
+        "hub_files sentence_formats relation_names label_noise triples",
+        "distant table_join",
+        "readers learning_order metrics synthetic_templates synthetic_world synthetic plots",
+        "projection",
         "pooling losses contrast configuration small_encoder",
         "features collators corpus",
         "pretrain_collator sampling",
@@ -78,7 +80,9 @@ def test_nothing_imports_the_scripts():
     assert not [path.name for path in files if any(name.startswith("run_") for name in _imports(path))]
 
 
-@pytest.mark.parametrize("module", ["documents", "readers", "learning_order", "metrics", "distant", "synthetic"])
+@pytest.mark.parametrize(
+    "module", ["documents", "readers", "learning_order", "metrics", "distant", "projection", "synthetic"]
+)
 def test_data_modules_import_no_torch(module):
     code = f"import sys, finecl_hf.{module}; assert not {{'torch', 'transformers'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

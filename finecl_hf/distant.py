@@ -66,7 +66,16 @@ class KnowledgeBase:
         for head in heads & self._facts.keys():
             by_tail = self._facts[head]
             for tail in tails & by_tail.keys():
-                yield head, tail, by_tail[tail]
+                if by_tail[tail]:
+                    yield head, tail, by_tail[tail]
+
+    def restricted_to(self, relations: Iterable[str]) -> KnowledgeBase:
+        """A knowledge base of the facts of these relations only; it keeps all names."""
+        wanted, restricted = set(relations), KnowledgeBase()
+        restricted._facts = {
+            head: {tail: found & wanted for tail, found in by_tail.items()} for head, by_tail in self._facts.items()
+        }
+        return restricted
 
     def names(self) -> set[str]:
         """The [`name_key`] of every head and tail."""

@@ -177,10 +177,11 @@ def _labels_of_documents(
     )
     if not knowledge_base:
         raise FineCLError(f"{paths[0]}: the documents have no labels to project; name a labelled file.")
-    chosen = None if options.relations is None else set(options.relations)
-    known, names = knowledge_base.names(), set()
-    used: dict[tuple[str, str], tuple[set[str], int]] = {}
     report.join.rows = len(knowledge_base)
+    if options.relations is not None:
+        knowledge_base = knowledge_base.restricted_to(options.relations)
+    names: set[str] = set()
+    labelling: dict[tuple[str, str], tuple[set[str], int]] = {}  # pair of names -> relations, entity pairs they label
 
     def labelled() -> Labelled:
         for document in _valid(source, options.skip_invalid):
@@ -189,25 +190,26 @@ def _labels_of_documents(
             for head, tail in sorted(document.judged_pairs):
                 relations: set[str] = set()
                 for head_name, tail_name, found in knowledge_base.matches(keys[head], keys[tail]):
-                    found = found if chosen is None else found & chosen
-                    if found:
-                        _, count = used.get((head_name, tail_name), (found, 0))
-                        used[head_name, tail_name] = found, count + 1
+                    _, count = labelling.get((head_name, tail_name), (found, 0))
+                    labelling[head_name, tail_name] = found, count + 1
                     relations |= found
                 facts += [Relation(head, tail, relation) for relation in sorted(relations)]
             yield document, facts
-        _sum_up(report.join, used, names, known)
+        _sum_up(report.join, knowledge_base, names, labelling)
 
     yield labelled()
 
 
 def _sum_up(
-    join: JoinStatistics, used: dict[tuple[str, str], tuple[set[str], int]], names: set[str], known: set[str]
+    join: JoinStatistics,
+    knowledge_base: KnowledgeBase,
+    names: set[str],
+    labelling: dict[tuple[str, str], tuple[set[str], int]],
 ) -> None:
-    """Statistics of a knowledge base in memory, from the pairs of names that gave a label, and how often."""
-    join.names, join.names_found = len(names), len(names & known)
-    join.rows_used = join.facts = sum(len(relations) for relations, _ in used.values())
-    ambiguous = [(-count, *pair, sorted(found)) for pair, (found, count) in used.items() if len(found) > 1]
+    """What [`TableJoin.match`] counts, for a knowledge base in memory; `names` are those of the documents."""
+    join.names, join.names_found = len(names), len(names & knowledge_base.names())
+    join.rows_used = join.facts = sum(len(found) for *_, found in knowledge_base.matches(names, names))
+    ambiguous = [(-count, *pair, sorted(found)) for pair, (found, count) in labelling.items() if len(found) > 1]
     join.ambiguous_pairs = len(ambiguous)
     join.top_pairs = [
         {"head": head, "tail": tail, "relations": relations, "entity_pairs": -count}
@@ -297,8 +299,8 @@ def _nothing_matched(join: JoinStatistics, options: ProjectionOptions, source: s
     if options.relations is not None:
         hint += ", and --relations"
     return (
-        f"{knowledge_base}: labels no entity pair of {source}; of its {join.names:,} {what}, {join.names_found:,} stand "
-        f"in the knowledge base; {hint}."
+        f"{knowledge_base}: labels no entity pair of {source}; of its {join.names:,} {what}, {join.names_found:,} "
+        f"stand in the knowledge base; {hint}."
     )
 
 

@@ -157,7 +157,7 @@ def scanning(name: str, paths: Sequence[Path] = (), format: str = "") -> Iterato
 
 
 def text_source(paths: Sequence[Path], width: int, delimiter: str = "\t", skip: int = 0) -> tuple[str, str]:
-    """The table function that reads lines of `width` cells `c0`, `c1`, ... without quoting: name, further arguments."""
+    """The table function that reads lines of `width` unquoted cells `c0`, `c1`, ...: name, further arguments."""
     cells = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(width))
     compression = "gzip" if is_gzip(paths[0]) else "none"
     return "read_csv", (
@@ -300,8 +300,8 @@ def _explain(message: str) -> str:
         return f"{line}: the text is not UTF-8; save the file with UTF-8 encoding."
     if cells := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message):
         return (
-            f"{line}: there are {cells[2]} tab-separated cells, but {cells[1]} in the first line; give every line the "
-            "same number of cells."
+            f"{line}: the number of tab-separated cells is {cells[2]}, but {cells[1]} in the first line; give every "
+            "line the same number."
         )
     if "No space left" in message:
         return ": the disk is full; put --temp_dir on a larger one."

@@ -20,15 +20,15 @@ import time
 from pathlib import Path
 
 
-HEADS, TAILS, RELATIONS = 2_500_009, 5_000_011, 900  # so many entities and relations, however many rows
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import duckdb
 
 from finecl_hf.documents import Document, Mention
 from finecl_hf.readers import write_documents
 
+
+HEADS, TAILS, RELATIONS = 2_500_009, 5_000_011, 900  # so many entities and relations, however many rows
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -64,7 +64,9 @@ def documents(count, num_rows, seed):
         ids = dict.fromkeys(id for row in rows for id in (f"Q{row * 7919 % HEADS}", f"Q{row * 104_729 % TAILS}"))
         ids = [*ids, *(f"X{number}-{i}" for i in range(20 - len(ids)))]
         words = [f"Name {id}" for id in ids]
-        entities = [[Mention(word, 0, i, i + 1, "MISC", id)] for i, (word, id) in enumerate(zip(words, ids, strict=True))]
+        entities = [
+            [Mention(word, 0, i, i + 1, "MISC", id)] for i, (word, id) in enumerate(zip(words, ids, strict=True))
+        ]
         yield Document(f"document {number}", [words], entities, labelled=False)
 
 
@@ -103,7 +105,7 @@ def write_table(path, rows, args):
 
 def peak_memory(command):
     """Runs a command and returns the peak of its resident memory in MB."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     errors = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)

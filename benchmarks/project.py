@@ -30,6 +30,7 @@ from finecl_hf.readers import write_documents
 
 HEADS, TAILS, RELATIONS = 2_500_009, 5_000_011, 900  # so many entities and relations, however many rows
 
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 20_000_000])
@@ -60,7 +61,7 @@ def documents(count, num_rows, seed):
     """Documents of 20 entities: five heads of the table with their tails, and ten that are unknown to it."""
     rng = random.Random(seed)
     for number in range(count):
-        rows = [rng.randrange(num_rows) for _ in range(5)] if number else [0]
+        rows = [1 + rng.randrange(num_rows) for _ in range(5)] if number else [1]
         ids = dict.fromkeys(id for row in rows for id in (f"Q{row * 7919 % HEADS}", f"Q{row * 104_729 % TAILS}"))
         ids = [*ids, *(f"X{number}-{i}" for i in range(20 - len(ids)))]
         words = [f"Name {id}" for id in ids]
@@ -96,7 +97,7 @@ def run(folder, rows, args):
 def write_table(path, rows, args):
     prefix = "Name " if args.match == "name" else ""
     triples = f"""SELECT '{prefix}Q' || (i * 7919 % {HEADS}) AS head, 'P' || (i % {RELATIONS}) AS relation,
-        '{prefix}Q' || (i * 104729 % {TAILS}) AS tail FROM range({rows}) AS t(i)"""
+        '{prefix}Q' || (i * 104729 % {TAILS}) AS tail FROM range(1, {rows} + 1) AS t(i)"""
     options = {"tsv": "FORMAT csv, DELIMITER '\t', HEADER false", "parquet": "FORMAT parquet", "jsonl": "FORMAT json"}
     with duckdb.connect() as connection:
         connection.execute("SET memory_limit = '2GB'; SET preserve_insertion_order = false")

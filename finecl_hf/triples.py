@@ -30,13 +30,13 @@ def table_format(path: Path) -> str | None:
     """The format of a triple table, by its content and, for TSV, its extension.
 
     Returns:
-        One of `TABLE_FORMATS`; None for whatever is no triple table: documents, a dataset on the Hub, a missing file.
+        One of `TABLE_FORMATS`; None for whatever is no triple table: documents, or a dataset on the Hub.
 
     Raises:
         FineCLError: the file cannot be read.
     """
     if not path.is_file():
-        return None
+        return "tsv" if _is_named_tsv(path) else None  # a missing file, not a dataset on the Hub
     if _is_parquet(path):
         return None if _DOCUMENT_KEYS & set(_parquet_columns(path)) else "parquet"
     is_tsv = _is_named_tsv(path)
@@ -212,7 +212,7 @@ def _json_layout(path: Path, columns: Sequence[str] | None) -> tuple[str, str, d
         raise _no_columns(path, list(record), columns)
     keys = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in found)
     layout = "array" if is_list else "newline_delimited"
-    compression = "gzip" if is_gzip(path) else "none"
+    compression = "gzip" if is_gzip(path) else "uncompressed"
     arguments = f", format = '{layout}', compression = '{compression}', columns = {{{keys}}}"
     return "read_json", arguments, {role: _identifier(name) for role, name in zip(COLUMN_NAMES, found, strict=True)}
 

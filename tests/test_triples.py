@@ -3,6 +3,7 @@
 import gzip
 import json
 import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -105,7 +106,8 @@ def test_documents_are_no_table(tmp_path, ada):
     for name in ("d.json", "d.jsonl.gz", "d.parquet"):
         write_documents([ada], tmp_path / name)
         assert table_format(tmp_path / name) is None, name
-    assert table_format(tmp_path / "missing") is None and table_format(tmp_path) is None
+    assert table_format(Path("user/name")) is None and table_format(tmp_path) is None
+    assert table_format(Path("folder/missing.tsv")) == "tsv"  # rather than the name of a dataset on the Hub
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def read_relation_choice(values: Sequence[str] | None) -> list[str] | None:
 
     Args:
         values: relation ids; or one file that holds a JSON list, a `rel_info`-style JSON object, whose keys count, or
-            one relation a line. None chooses all relations.
+            one relation a line. None chooses all relations. NA may be a key of the object, as in `rel_info` files.
 
     Raises:
         FineCLError: the file cannot be read, or names no relation, or NA is among them.
@@ -62,4 +62,4 @@ def _relations_of(path: Path) -> list[str]:
         raise FineCLError(f"--relations {path}: cannot be read ({error}).") from error
     if not all(isinstance(value, str) for value in values):
         raise FineCLError(f'--relations {path}: expected a list of relation ids, such as ["P19", "P20"].')
-    return list(values)
+    return [value for value in values if value != NA] if isinstance(values, dict) else list(values)

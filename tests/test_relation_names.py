@@ -10,7 +10,7 @@ def test_a_list_of_relations(values):
 
 
 @pytest.mark.parametrize(
-    "text", ["P20\nP19\n\n", '["P19", "P20"]', '{"P19": "place of birth", "P20": "..."}', "P19,x"]
+    "text", ["P20\nP19\n\n", '["P19", "P20"]', '{"P19": "born in", "P20": "...", "NA": "no"}', "P19,x"]
 )
 def test_a_file_of_relations(text, tmp_path):
     (tmp_path / "relations").write_text(text)

@@ -45,7 +45,7 @@ def main(argv=None):
     )
     from finecl_hf.lora import add_adapters
     from finecl_hf.publishing import finish_run, record_scores, relation_card, write_predictions
-    from finecl_hf.readers import read_relation_names
+    from finecl_hf.relation_names import read_relation_names
     from finecl_hf.resuming import last_checkpoint
 
     # Documents and label set

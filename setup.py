@@ -5,9 +5,19 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 
+# For triple tables larger than memory. Before 2.0, a gzipped table that is cut off may pass for a whole one.
+DUCKDB = ["duckdb>=2.0; python_version >= '3.11'", "duckdb>=1.4; python_version < '3.11'"]
 EXTRAS = {
     "plots": ["matplotlib>=3.8"],
-    "test": ["pytest>=8.0", "pytest-xdist>=3.5", "hypothesis>=6.100", "sentencepiece>=0.2", "matplotlib>=3.8"],
+    "distant": DUCKDB,
+    "test": [
+        "pytest>=8.0",
+        "pytest-xdist>=3.5",
+        "hypothesis>=6.100",
+        "sentencepiece>=0.2",
+        "matplotlib>=3.8",
+        *DUCKDB,
+    ],
     "quality": ["ruff>=0.9"],
 }
 EXTRAS["dev"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})

@@ -22,13 +22,8 @@ write_documents(documents[400:], f"{sys.argv[2]}/validation.json")
 PY
 TEST=$DATA/redocred/test_revised_first250.json
 "$PYTHON" -m finecl_hf.cli project --documents "$DATA/docred/test_unlabelled.json" \
-    --knowledge_base "$DATA/redocred/dev_revised.json" --output "$OUT/silver.json"
-# Documents without any silver label cost time and teach little
-"$PYTHON" - "$OUT/silver.json" <<'PY'
-import sys
-from finecl_hf import read_documents, write_documents
-write_documents([d for d in read_documents(sys.argv[1]) if d.relations], sys.argv[1])
-PY
+    --knowledge_base "$DATA/redocred/dev_revised.json" --output "$OUT/silver.json" \
+    --drop_unlabelled  # documents without any silver label cost time and teach little
 COMMON=(--model_name_or_path "$MODEL" --rel_info "$DATA/docred/rel_info.json" --seed "$SEED" --disable_tqdm true
         --max_seq_length 256)
 SILVER=(--train_file "$OUT/silver.json" --exclude_file "$TEST" "${COMMON[@]}")

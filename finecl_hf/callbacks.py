@@ -136,7 +136,9 @@ class LearningOrderCallback(TrainerCallback):
         self.order = order
         with np.load(Path(folder) / RUNNING_EPOCH) as arrays:
             if "judgement" not in arrays:
-                raise FineCLError(f"{folder} was written by another version of finecl_hf; choose another --output_dir.")
+                raise FineCLError(
+                    f"{folder} was written by another version of finecl_hf; choose another --output_dir."
+                )
             # Every process takes all of it: merging counts each label once.
             self._pending = [(torch.from_numpy(arrays["instance"]), torch.from_numpy(arrays["judgement"]))]
 

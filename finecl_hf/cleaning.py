@@ -22,10 +22,10 @@ from finecl_hf.columns import replacing
 from finecl_hf.documents import Document
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.hashing import text_key
-from finecl_hf.learning_order import LearningOrder, order_weights
+from finecl_hf.learning_order import LearningOrder
 from finecl_hf.readers import Record, iter_records, write_documents
 from finecl_hf.records import RawRecord, write_rows
-from finecl_hf.scores import SCORES, unit_score
+from finecl_hf.scores import unit_score
 
 
 # How a file of each layout may be named, besides with the input's own extension.
@@ -68,27 +68,6 @@ class CleanCounts:
             fate = "dropped" if self.drop_unknown else "kept"
             text += f"; {self.unknown:,} labels that the learning order does not know were {fate}"
         return text + (f"; {self.skipped:,} invalid documents were left out." if self.skipped else ".")
-
-
-def trust_of(order: LearningOrder, score: str = "probability") -> np.ndarray:
-    """How far each label can be trusted, by a name in `scores.SCORES` or by `first_epoch`.
-
-    Returns:
-        (N,) float in [0, 1], higher for a more trustworthy label. Under `first_epoch` it falls evenly from the epoch
-        in which the first labels were learned to the last; never-learned labels have 0.
-
-    Raises:
-        FineCLError: for another name, or where the table lacks what the score reads.
-    """
-    if score in SCORES:
-        return unit_score(score, order)
-    if score != "first_epoch":
-        raise FineCLError(f'there is no score "{score}"; choose one of first_epoch, {", ".join(SCORES)}.')
-    learned = order.first_epoch[order.first_epoch >= 0]
-    last = int(learned.max(initial=0)) + 1
-    return np.where(
-        order.first_epoch < 0, 0.0, order_weights(order.first_epoch, cutoff=None) * (last - 1) / last + 1 / last
-    )
 
 
 def choose_labels(
@@ -152,9 +131,9 @@ def clean_files(
     score: str = "probability",
     **options: Any,
 ) -> CleanCounts:
-    """[`clean_corpus`] by a learning order on disk and a score as in [`trust_of`]."""
+    """[`clean_corpus`] by a learning order on disk and a score of `scores.SCORES`."""
     order = LearningOrder.read(order_file)
-    return clean_corpus(source, output, order, trust_of(order, score), **options)
+    return clean_corpus(source, output, order, unit_score(score, order), **options)
 
 
 def write_clean(

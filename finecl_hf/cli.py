@@ -63,10 +63,7 @@ def make_parser() -> ArgumentParser:
     sub.add_argument("--split", help="split of a Hub dataset")
     sub.add_argument("--skip_invalid", action="store_true", help="leave invalid documents out")
 
-    sub = command(project, "project", "Label documents by the facts of other documents (distant supervision).")
-    sub.add_argument("--documents", required=True, help="documents to label; labels in them are ignored")
-    sub.add_argument("--knowledge_base", required=True, help="documents whose facts are projected, by entity name")
-    sub.add_argument("--output", required=True, help="where to write the silver documents")
+    _add_project_options(command(project, "project", "Label documents by a knowledge base (distant supervision)."))
 
     sub = command(flip, "flip", "Replace a share of the labels: noise of known truth, for measurements.")
     sub.add_argument("input", help="correctly labelled documents")
@@ -120,6 +117,36 @@ def _add_order_and_documents(sub: ArgumentParser) -> None:
     sub.add_argument("--split", help="split of a Hub dataset")
 
 
+def _add_project_options(sub: ArgumentParser) -> None:
+    sub.add_argument("--documents", required=True, help="documents to label; labels in them are ignored")
+    sub.add_argument("--knowledge_base", required=True, nargs="+", help="labelled documents, or a table of triples: "
+                     "TSV, parquet or JSON Lines, in one or several files")  # fmt: skip
+    sub.add_argument("--output", required=True, help="where to write the silver documents")
+    sub.add_argument("--report", help="where to write coverage, counts and ambiguous names as JSON")
+    sub.add_argument("--rel_info", help="JSON object of readable relation names, for the report")
+    sub.add_argument("--relations", nargs="+", help="project only these: ids, or one file of them")
+    sub.add_argument("--exclude_file", nargs="+", action="extend", default=[], help="test documents, whose entity "
+                     "pairs get no label; may be given several times")  # fmt: skip
+    sub.add_argument("--drop_unlabelled", action="store_true", help="leave out documents without any label")
+    sub.add_argument("--skip_invalid", action="store_true", help="go on without invalid documents and rows")
+    table = sub.add_argument_group("triple tables (need DuckDB)")
+    table.add_argument("--knowledge_base_format", choices=["documents", "tsv", "parquet", "jsonl"],
+                       help="where the content does not tell")  # fmt: skip
+    table.add_argument("--columns", nargs=3, metavar=("HEAD", "RELATION", "TAIL"), help="names of the columns")
+    table.add_argument("--match", choices=["name", "id", "auto"], default="auto", help="entities by name or by kb_id")
+    table.add_argument("--aliases", help="lines of id<TAB>alias: ids for entities that have only names")
+    table.add_argument("--ambiguous", choices=["keep", "drop"], default="keep", help="aliases of several ids")
+    table.add_argument("--memory_gb", type=_positive, default=4.0, help="memory that the join may take (default 4)")
+    table.add_argument("--temp_dir", help="folder for what does not fit into it (default: the output's)")
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError
+    return value
+
+
 def validate(args: Namespace) -> int:
     from finecl_hf.readers import iter_documents, kind_of_problem
 
@@ -170,22 +197,26 @@ def convert(args: Namespace) -> None:
 
 
 def project(args: Namespace) -> None:
-    from finecl_hf import distant
-    from finecl_hf.readers import read_documents, write_documents
+    from finecl_hf.projection import ProjectionOptions, check_writable, project_files
+    from finecl_hf.relation_names import read_relation_choice, read_relation_names
 
-    knowledge_base = distant.KnowledgeBase.from_documents(read_documents(args.knowledge_base))
-    if not knowledge_base:
-        raise FineCLError(f"{args.knowledge_base}: the documents have no labels to project; name a labelled file.")
-    silver = distant.project(read_documents(args.documents), knowledge_base)
-    write_documents(silver, args.output)
-    relations = Counter(fact.relation for document in silver for fact in document.relations)
-    labelled = sum(bool(document.relations) for document in silver)
+    names = read_relation_names(args.rel_info)
+    if args.report:
+        check_writable(Path(args.report), "--report")
+    options = ProjectionOptions(
+        args.knowledge_base_format, args.columns, args.match, args.aliases, args.ambiguous,
+        read_relation_choice(args.relations), args.exclude_file, args.drop_unlabelled, args.skip_invalid,
+        args.memory_gb, args.temp_dir,
+    )  # fmt: skip
+    report = project_files(args.documents, args.knowledge_base, args.output, options)
     print(
-        f"Wrote {len(silver):,} documents, {labelled:,} of them with labels, to {args.output}: "
-        f"{relations.total():,} labels of {len(relations):,} relations."
+        f"Wrote {report.written_documents:,} documents, {report.labelled_documents:,} of them with labels, to "
+        f"{args.output}: {report.labels.total():,} labels of {len(report.labels):,} relations."
     )
-    for relation, count in relations.most_common():
-        print(f"{count:>8,} {relation}")
+    print(report.to_text(names))
+    if args.report:
+        report.write(Path(args.report), names)
+        print(f"Wrote {args.report}")
 
 
 def flip(args: Namespace) -> None:

@@ -1,22 +1,37 @@
-"""Distant supervision: a knowledge base projected on documents, leakage filtering, and label noise of a known kind.
+"""Distant supervision: a knowledge base projected on documents, and the filter against leaks into test sets.
 
-Names are compared lower-cased and exactly. Every function returns new documents and leaves its arguments alone.
+Names are compared by [`name_key`]. Every function returns new documents and leaves its arguments alone. A knowledge
+base that is larger than memory is the matter of `finecl_hf.triples` and `finecl_hf.table_join`.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from hashlib import blake2b
 from itertools import product
+from unicodedata import normalize
 
 from finecl_hf.documents import Document, Relation
-from finecl_hf.errors import FineCLError
+from finecl_hf.label_noise import flip_labels
+
+
+__all__ = ["HeldOutPairs", "KnowledgeBase", "exclude_entity_pairs", "flip_labels", "name_key", "project"]
+
+
+def name_key(name: str) -> str:
+    """What two names have in common where they count as equal, in every step that matches by name.
+
+    Lower-cased, composed (Unicode NFC: an accent may be part of its letter or follow it), any run of white space one
+    space and none at the ends, a final sigma a sigma, and the dotted capital I an i. Nothing else is changed:
+    punctuation, accents and articles count. `finecl_hf.table_join` computes the same in SQL.
+    """
+    if not name.isascii():
+        name = normalize("NFC", name).replace("\u0130", "I")
+    return " ".join(name.lower().replace("\u03c2", "\u03c3").split())
 
 
 class KnowledgeBase:
-    """Facts between names: (head name, tail name) -> relations. Names are lower-cased, directions kept.
+    """Facts between names: (head name, tail name) -> relations, by [`name_key`], directions kept. In memory.
 
     `len` counts distinct (head name, relation, tail name) triples.
     """
@@ -36,23 +51,35 @@ class KnowledgeBase:
 
     def add(self, head_names: Iterable[str], relation: str, tail_names: Iterable[str]) -> None:
         """Adds one fact under every combination of a head name and a tail name."""
-        tails = _lowered(tail_names)
-        for head in _lowered(head_names):
+        tails = _keys(tail_names)
+        for head in _keys(head_names):
             by_tail = self._facts.setdefault(head, {})
             for tail in tails:
                 by_tail.setdefault(tail, set()).add(relation)
 
     def relations(self, head_names: Iterable[str], tail_names: Iterable[str]) -> set[str]:
         """All relations known from any of the head names to any of the tail names."""
-        return self._lookup(_lowered(head_names), _lowered(tail_names))
+        return {relation for *_, found in self.matches(_keys(head_names), _keys(tail_names)) for relation in found}
 
-    def _lookup(self, heads: set[str], tails: set[str]) -> set[str]:
-        found: set[str] = set()
+    def matches(self, heads: set[str], tails: set[str]) -> Iterator[tuple[str, str, set[str]]]:
+        """(head, tail, relations) of every known pair of a head and a tail, both given by their [`name_key`]."""
         for head in heads & self._facts.keys():
             by_tail = self._facts[head]
             for tail in tails & by_tail.keys():
-                found |= by_tail[tail]
-        return found
+                if by_tail[tail]:
+                    yield head, tail, by_tail[tail]
+
+    def restricted_to(self, relations: Iterable[str]) -> KnowledgeBase:
+        """A knowledge base of the facts of these relations only; it keeps all names."""
+        wanted, restricted = set(relations), KnowledgeBase()
+        restricted._facts = {
+            head: {tail: found & wanted for tail, found in by_tail.items()} for head, by_tail in self._facts.items()
+        }
+        return restricted
+
+    def names(self) -> set[str]:
+        """The [`name_key`] of every head and tail."""
+        return set(self._facts).union(*self._facts.values())
 
     def __len__(self) -> int:
         return sum(len(relations) for by_tail in self._facts.values() for relations in by_tail.values())
@@ -71,141 +98,94 @@ def project(documents: Iterable[Document], knowledge_base: KnowledgeBase) -> lis
 
 
 def _project_one(document: Document, knowledge_base: KnowledgeBase) -> Document:
-    names = [_lowered(document.entity_names(entity)) for entity in range(len(document.entities))]
+    names = entity_keys(document)
     facts = [
         Relation(head, tail, relation)
         for head, tail in sorted(document.judged_pairs)
-        for relation in sorted(knowledge_base._lookup(names[head], names[tail]))
+        for relation in sorted({r for *_, found in knowledge_base.matches(names[head], names[tail]) for r in found})
     ]
     return replace(document, relations=facts, labelled=True)
 
 
-def exclude_entity_pairs(
-    documents: Iterable[Document], held_out_documents: Iterable[Document]
-) -> tuple[list[Document], int]:
-    """Drops the facts that a model must not see before it is tested on `held_out_documents` (ERICA's filter).
+def entity_keys(document: Document) -> list[set[str]]:
+    """The [`name_key`]s of each entity's mentions."""
+    return [_keys(document.entity_names(entity)) for entity in range(len(document.entities))]
 
-    A fact goes when one of its (head name, tail name) pairs is also a pair of a held-out document: of any of its
-    facts, or, where the held-out document is unlabelled, of any of its judged pairs. The direction counts, the
-    relation does not.
 
-    A document with explicit `pairs` loses the judged pair too, so that it does not come back as a false NA, and is
-    left out once no judged pair remains (a sentence whose only pair is held out). Elsewhere the pair is NA from then
-    on.
+class HeldOutPairs:
+    """The entity pairs, by name, that a model must not see before it is tested (ERICA's filter).
 
-    Returns:
-        The documents without those facts, and how many facts were dropped.
+    A pair (head name, tail name) is held out when it is a pair of a held-out document: of any of its facts, or, where
+    the document is unlabelled, of any of its judged pairs. The direction counts, the relation does not.
+
+    Args:
+        documents: the held-out documents; read once, one at a time.
     """
-    held_out = _held_out_name_pairs(held_out_documents)
-    kept, num_removed = [], 0
-    for document in documents:
+
+    def __init__(self, documents: Iterable[Document] = ()):
+        self._pairs: set[tuple[str, str]] = set()
+        for document in documents:
+            self.add(document)
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def add(self, document: Document) -> None:
+        """Holds out the pairs of one more document."""
+        names = entity_keys(document)
+        facts = [(fact.head, fact.tail) for fact in document.relations]
+        for head, tail in facts if document.labelled else document.judged_pairs:
+            self._pairs.update(product(names[head], names[tail]))
+
+    def strip(self, document: Document) -> tuple[Document | None, int]:
+        """Drops the held-out facts of a document.
+
+        A document with explicit `pairs` loses the judged pair too, so that it does not come back as a false NA, and is
+        left out (None) once no judged pair remains (a sentence whose only pair is held out). Elsewhere the pair is NA
+        from then on.
+
+        Returns:
+            The document without those facts, or None, and how many facts were dropped.
+        """
+        if not self._pairs or not document.relations:
+            return document, 0
+        names = entity_keys(document)
         excluded = {
-            (fact.head, fact.tail)
-            for fact in document.relations
-            if not held_out.isdisjoint(_name_pairs(document, fact))
+            (head, tail)
+            for head, tail in {(fact.head, fact.tail) for fact in document.relations}
+            if not self._pairs.isdisjoint(product(names[head], names[tail]))
         }
         facts = [fact for fact in document.relations if (fact.head, fact.tail) not in excluded]
-        num_removed += len(document.relations) - len(facts)
+        num_removed = len(document.relations) - len(facts)
         pairs = document.pairs
         if excluded and pairs is not None:
             pairs = [pair for pair in pairs if pair not in excluded]
             if not pairs:
-                continue
-        kept.append(replace(document, relations=facts, pairs=pairs))
+                return None, num_removed
+        return replace(document, relations=facts, pairs=pairs), num_removed
+
+
+def exclude_entity_pairs(
+    documents: Iterable[Document], held_out: Iterable[Document] | HeldOutPairs
+) -> tuple[list[Document], int]:
+    """Drops the facts whose entity pairs are held out; [`HeldOutPairs`] says which, and what becomes of the rest.
+
+    Args:
+        documents: what a model is to learn from.
+        held_out: the documents it is to be tested on, or their pairs, where several calls share them.
+
+    Returns:
+        The documents without those facts, and how many facts were dropped.
+    """
+    held_out = held_out if isinstance(held_out, HeldOutPairs) else HeldOutPairs(held_out)
+    kept, num_removed = [], 0
+    for document in documents:
+        rest, removed = held_out.strip(document)
+        num_removed += removed
+        if rest is not None:
+            kept.append(rest)
     return kept, num_removed
 
 
-def _held_out_name_pairs(documents: Iterable[Document]) -> set[tuple[str, str]]:
-    names: set[tuple[str, str]] = set()
-    for document in documents:
-        facts = document.relations if document.labelled else [Relation(h, t, "") for h, t in document.judged_pairs]
-        for fact in facts:
-            names.update(_name_pairs(document, fact))
-    return names
-
-
-def _name_pairs(document: Document, fact: Relation) -> set[tuple[str, str]]:
-    heads, tails = document.entity_names(fact.head), document.entity_names(fact.tail)
-    return set(product(_lowered(heads), _lowered(tails)))
-
-
-def flip_labels(
-    documents: Sequence[Document], rate: float, kind: str = "uniform", seed: int = 0
-) -> tuple[list[Document], dict[str, bool]]:
-    """Injects label noise whose truth is known: replaces the relation of exactly `round(rate * n)` of the n facts.
-
-    Which facts, and by what, depends on `seed` and the fact's instance id alone, through a hash: the order of the
-    documents changes nothing. A new relation never equals a gold label of the same pair, nor another new one.
-
-    Args:
-        documents: correctly labelled documents with unique titles.
-        rate: share of the facts to flip, 0 to 1.
-        kind: `"uniform"`: to any other relation of the corpus, all equally likely (symmetric noise);
-            `"pair"`: to the next relation in sorted order, the last one to the first (asymmetric noise).
-        seed: another seed flips other facts.
-
-    Returns:
-        The noisy documents, their facts sorted and all without evidence (its presence would tell flipped facts from
-        the rest), and for the instance id of each noisy fact whether it is still the original one.
-
-    Raises:
-        FineCLError: an impossible rate or kind, or fewer facts than asked for have another relation to go to.
-    """
-    if not 0 <= rate <= 1:
-        raise FineCLError(f"rate is the share of labels to flip, from 0 to 1; found {rate}.")
-    if kind not in ("uniform", "pair"):
-        raise FineCLError(f'kind is "uniform" or "pair"; found "{kind}".')
-    flipped = _choose_flips(documents, rate, kind, seed)
-    noisy, is_clean = [], {}
-    for document in documents:
-        facts = []
-        for fact in document.relations:
-            relation = flipped.get(document.instance_id(fact), fact.relation)
-            facts.append(Relation(fact.head, fact.tail, relation))
-            is_clean[document.instance_id(facts[-1])] = relation == fact.relation
-        noisy.append(replace(document, relations=sorted(facts, key=_fact_order)))
-    return noisy, is_clean
-
-
-def _choose_flips(documents: Sequence[Document], rate: float, kind: str, seed: int) -> dict[str, str]:
-    """Instance id of each fact to flip -> its new relation."""
-    facts = {document.instance_id(fact): (document, fact) for document in documents for fact in document.relations}
-    relations = sorted({fact.relation for _, fact in facts.values()})
-    taken: dict[tuple[str, int, int], set[str]] = defaultdict(set)  # labels of a pair, gold or already chosen
-    for document, fact in facts.values():
-        taken[document.title, fact.head, fact.tail].add(fact.relation)
-    flipped: dict[str, str] = {}
-    count = round(rate * len(facts))
-    for instance in sorted(facts, key=lambda instance: (_hash(seed, "which", instance), instance)):
-        if len(flipped) == count:
-            break
-        document, fact = facts[instance]
-        labels = taken[document.title, fact.head, fact.tail]
-        if candidates := _candidates(relations, fact.relation, labels):
-            choice = _hash(seed, "to", instance) % len(candidates) if kind == "uniform" else 0
-            flipped[instance] = candidates[choice]
-            labels.add(candidates[choice])
-    if len(flipped) < count:
-        raise FineCLError(
-            f"only {len(flipped)} of {count} labels can be flipped: the corpus has {len(relations)} relations, and a "
-            "label needs one that its pair does not hold already. Lower the rate or add documents of other relations."
-        )
-    return flipped
-
-
-def _candidates(relations: list[str], relation: str, taken: set[str]) -> list[str]:
-    """Relations that may replace `relation`, starting with the one that follows it in sorted order."""
-    start = relations.index(relation) + 1
-    return [candidate for candidate in relations[start:] + relations[:start] if candidate not in taken]
-
-
-def _hash(*parts: object) -> int:
-    return int.from_bytes(blake2b("\0".join(map(str, parts)).encode(), digest_size=8).digest(), "big")
-
-
-def _fact_order(fact: Relation) -> tuple[int, int, str]:
-    return fact.head, fact.tail, fact.relation
-
-
-def _lowered(names: Iterable[str]) -> set[str]:
-    return {name.lower() for name in names}
+def _keys(names: Iterable[str]) -> set[str]:
+    return {name_key(name) for name in names}

@@ -23,8 +23,8 @@ from finecl_hf.arguments import (
     ModelArguments,
     PretrainArguments,
 )
-from finecl_hf.corpus import check_corpus, documents_of, load_corpus, relation_counts
-from finecl_hf.distant import exclude_entity_pairs
+from finecl_hf.corpus import check_corpus, documents_of, iter_corpus, load_corpus, relation_counts
+from finecl_hf.distant import HeldOutPairs, exclude_entity_pairs
 from finecl_hf.documents import NA, Document
 from finecl_hf.errors import FineCLError, loading_from
 from finecl_hf.features import (
@@ -37,7 +37,7 @@ from finecl_hf.features import (
 )
 from finecl_hf.learning_order import Coverage, LearningOrder
 from finecl_hf.model_card import TrainingData
-from finecl_hf.readers import read_relation_names
+from finecl_hf.relation_names import read_relation_names
 from finecl_hf.scores import check_weight_by
 
 
@@ -277,7 +277,8 @@ def training_data(data: DataArguments, corpus: Dataset, counts: dict[str, int]) 
 
 
 def _without_held_out(corpus: Dataset, data: DataArguments) -> Dataset:
-    held_out = documents_of(load_corpus(data.exclude_file, skip_invalid=data.skip_invalid, cache_dir=data.cache_dir))
+    test = load_corpus(data.exclude_file, skip_invalid=data.skip_invalid, cache_dir=data.cache_dir)
+    held_out = HeldOutPairs(iter_corpus(test))
     before = sum(relation_counts(corpus).values())
 
     def keep_rest(texts: list[str], keys: list[int], indices: list[int]) -> dict[str, list]:

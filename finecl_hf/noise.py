@@ -143,7 +143,9 @@ class _Mixture:
         share = np.clip(self.wrong, 1e-6, 1 - 1e-6)[:, None]
         odds = np.log(share) - np.log1p(-share) + log_density[0] - log_density[1]
         # Far in the tails the wider distribution would win on both sides; beyond its mean each keeps what it has
-        odds = np.where(middle < self.means[0], np.maximum(odds, 0), np.where(middle > self.means[1], np.minimum(odds, 0), odds))
+        odds = np.where(
+            middle < self.means[0], np.maximum(odds, 0), np.where(middle > self.means[1], np.minimum(odds, 0), odds)
+        )
         return 1 / (1 + np.exp(-odds))
 
     @property

@@ -7,7 +7,6 @@ rest. docs/data_formats.md shows each format.
 from __future__ import annotations
 
 import gzip
-import json
 import logging
 import os
 import re
@@ -17,8 +16,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from finecl_hf.documents import NA, Document
-from finecl_hf.errors import DocumentError, FineCLError
+from finecl_hf.documents import Document
+from finecl_hf.errors import DocumentError
 from finecl_hf.hub_files import hub_files, looks_like_dataset_id
 from finecl_hf.records import RawRecord, raw_records, write_rows
 from finecl_hf.sentence_formats import CONVERTERS
@@ -115,28 +114,6 @@ def read_documents(
             "%s: skipped %d of %d documents as invalid; the first: %s", source, len(problems), total, problems[0]
         )
     return documents
-
-
-def read_relation_names(path: str | None) -> dict[str, str]:
-    """Readable name of each relation id, from a `rel_info`-style JSON object; empty without a file.
-
-    Raises:
-        FineCLError: the file is not such an object, or names no relation.
-    """
-    if path is None:
-        return {}
-    try:
-        with open(path, encoding="utf-8") as file:
-            names = json.load(file)
-    except FileNotFoundError as error:
-        raise FineCLError(f"--rel_info {path}: there is no such file; check the path.") from error
-    except (OSError, ValueError) as error:
-        raise FineCLError(f"--rel_info {path}: cannot be read as JSON ({error}).") from error
-    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
-        raise FineCLError(f'--rel_info {path}: expected an object such as {{"P19": "place of birth"}}.')
-    if not set(names) - {NA}:
-        raise FineCLError(f"--rel_info {path}: the label set is empty; name at least one relation.")
-    return {relation: name for relation, name in names.items() if relation != NA}
 
 
 def summarise_problems(problems: list[DocumentError], total: int, source: str | os.PathLike) -> str:

@@ -21,7 +21,6 @@ from markupsafe import Markup
 
 from finecl_hf import __version__
 from finecl_hf.charts import bar_chart, data_map, histogram, sparkline, split_counts
-from finecl_hf.cleaning import trust_of
 from finecl_hf.columns import replacing
 from finecl_hf.documents import Document, Relation
 from finecl_hf.errors import DocumentError, FineCLError
@@ -29,7 +28,9 @@ from finecl_hf.excerpts import Piece, excerpt, marked_stretches
 from finecl_hf.hashing import text_key
 from finecl_hf.learning_order import Coverage, LearningOrder
 from finecl_hf.markdown import FILTERS, text
-from finecl_hf.readers import iter_documents, read_relation_names
+from finecl_hf.readers import iter_documents
+from finecl_hf.relation_names import read_relation_names
+from finecl_hf.scores import unit_score
 
 
 PER_RELATION = 5  # of the least trusted labels, so that one bad relation does not fill the list
@@ -161,11 +162,11 @@ def report_files(
     format: str | None = None,
     split: str | None = None,
 ) -> Coverage:
-    """[`write_report`] of a learning order and a corpus on disk; `score` as in [`cleaning.trust_of`]."""
+    """[`write_report`] of a learning order and a corpus on disk; `score` as in `scores.SCORES`."""
     order = LearningOrder.read(order_file)
     documents = _valid(iter_documents(source, format=format, split=split))
     names = read_relation_names(rel_info)
-    return write_report(order, trust_of(order, score), documents, output, names, score_name=score, worst=worst)
+    return write_report(order, unit_score(score, order), documents, output, names, score_name=score, worst=worst)
 
 
 def _valid(items: Iterable[Document | DocumentError]) -> Iterator[Document]:

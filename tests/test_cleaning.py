@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from finecl_hf.cleaning import CleanCounts, choose_labels, clean_corpus, trust_of, write_clean
+from finecl_hf.cleaning import CleanCounts, choose_labels, clean_corpus, write_clean
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.learning_order import LearningOrder
 from finecl_hf.readers import read_documents, write_documents
@@ -93,16 +93,6 @@ def test_choices_that_make_no_sense(options, words):
 def test_each_label_needs_one_trust(trust):
     with pytest.raises(FineCLError, match="each of the 2 labels needs one trust"):
         choose_labels(np.array(trust), ["a", "b"], share=0.5)
-
-
-def test_trust_by_name():
-    order = LearningOrder(["a", "b", "c", "d"], first_epoch=[-1, 1, 2, 3])
-    np.testing.assert_allclose(trust_of(order, "first_epoch"), [0, 1, 0.625, 0.25])
-    np.testing.assert_array_equal(trust_of(LearningOrder(["a", "b"], first_epoch=[0, -1]), "first_epoch"), [1, 0])
-    with pytest.raises(FineCLError, match='no score "x"; choose one of first_epoch, '):
-        trust_of(order, "x")
-    order.record_epoch([0.1, 0.2, 0.3, 0.4], [0, 0, 0, 0], [False] * 4)
-    np.testing.assert_allclose(trust_of(order), [0.1, 0.2, 0.3, 0.4], atol=1e-3)
 
 
 # Every format

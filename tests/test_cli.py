@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -155,6 +156,59 @@ def test_project_labels_by_the_facts_of_other_documents(gold, tmp_path, ada, cap
     shown = capsys.readouterr().out
     assert "Wrote 2 documents, 1 of them with labels" in shown and "3 labels of 3 relations" in shown
     assert "       1 born in" in shown
+
+
+def test_project_by_a_table_of_triples_with_every_option(gold, tmp_path, ada, curie, capsys):
+    (tmp_path / "kb.tsv").write_text("to\tby\tfrom\nLondon\tP19\tADA LOVELACE\nWarsaw\tP19\tMarie Curie\nx\tP20\t\n")
+    (tmp_path / "rel_info.json").write_text('{"P19": "place of birth"}')
+    write_documents([replace(curie, title="test")], tmp_path / "test.json")
+    out, report = tmp_path / "silver.json", tmp_path / "report.json"
+    argv = ["project", "--documents", gold, "--knowledge_base", tmp_path / "kb.tsv", "--output", out,
+            "--columns", "from", "by", "to", "--knowledge_base_format", "tsv", "--match", "name", "--relations", "P19",
+            "P20",
+            "--exclude_file", tmp_path / "test.json", "--drop_unlabelled", "--skip_invalid", "--report", report,
+            "--rel_info", tmp_path / "rel_info.json", "--memory_gb", "0.5", "--temp_dir", tmp_path]  # fmt: skip
+    assert main([str(word) for word in argv]) == 0
+    (silver,) = read_documents(out)
+    assert silver.title == "Ada" and [(f.head, f.tail, f.relation) for f in silver.relations] == [(0, 1, "P19")]
+    shown = capsys.readouterr().out
+    assert "Wrote 1 documents, 1 of them with labels" in shown and "       1 P19 (place of birth)" in shown
+    assert "Leakage filter: 1 labels dropped." in shown and "1 invalid rows left out" in shown
+    counts = json.loads(report.read_text())
+    assert counts["documents"] == 2 and counts["excluded_labels"] == 1 and counts["knowledge_base"]["rows"] == 3
+
+
+def test_project_by_ids_and_aliases(gold, tmp_path):
+    (tmp_path / "kb.tsv").write_text("Q7259\tP19\tQ84\n")
+    (tmp_path / "aliases.tsv").write_text("Q7259\tAda Lovelace\nQ84\tLondon\nQ92561\tLondon\n")
+    argv = ["project", "--documents", gold, "--knowledge_base", str(tmp_path / "kb.tsv")]
+    argv += ["--output", str(tmp_path / "silver.json"), "--aliases", str(tmp_path / "aliases.tsv")]
+    assert main(argv) == 0
+    assert [len(document.relations) for document in read_documents(tmp_path / "silver.json")] == [1, 0]
+    assert main([*argv, "--ambiguous", "drop"]) == 2  # London was the only way
+
+
+@pytest.mark.parametrize(
+    "option, message",
+    [
+        (["--knowledge_base", "{tmp}/none.tsv"], "none.tsv: there is no such file"),
+        (["--relations", "NA"], '--relations NA: "NA" stands for no relation'),
+        (["--rel_info", "{tmp}/none.json"], "--rel_info {tmp}/none.json: there is no such file"),
+        (["--report", "{gold}/report.json"], "--report {gold}/report.json: its folder cannot be made"),
+        (["--exclude_file", "{tmp}/none.json"], "none.json: there is no such file"),
+        (["--memory_gb", "0"], "argument --memory_gb: invalid"),
+        (["--match", "id"], "the triples are between ids, but no mention of the documents carries a kb_id"),
+    ],
+)
+def test_project_tells_mistakes_in_one_line_and_writes_nothing(option, message, gold, tmp_path, capsys):
+    (tmp_path / "kb.tsv").write_text("Ada Lovelace\tP19\tLondon\n")
+    argv = ["project", "--documents", gold, "--knowledge_base", str(tmp_path / "kb.tsv")]
+    argv += ["--output", str(tmp_path / "out.json"), *(word.format(tmp=tmp_path, gold=gold) for word in option)]
+    with suppress(SystemExit):
+        assert main(argv) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and message.format(tmp=tmp_path, gold=gold) in err and err.count("\n") == 1
+    assert not (tmp_path / "out.json").exists()
 
 
 def test_flip_writes_documents_and_truth(gold, tmp_path, ada, curie):

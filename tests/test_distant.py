@@ -1,44 +1,17 @@
 import json
 import os
-from collections import Counter
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from finecl_hf.distant import KnowledgeBase, exclude_entity_pairs, flip_labels, project
-from finecl_hf.documents import Document, Mention, Relation
-from finecl_hf.errors import FineCLError
-
-
-def _document(title, names, facts, **others):
-    """One sentence; an entity for each name, or for each list of names."""
-    words, entities = [], []
-    for entity in names:
-        mentions = []
-        for name in [entity] if isinstance(entity, str) else entity:
-            mentions.append(Mention(name, 0, len(words), len(words) + 1, "MISC"))
-            words.append(name)
-        entities.append(mentions)
-    return Document(title, [words], entities, [Relation(*fact) for fact in facts], **others)
-
-
-def _triples(document):
-    return [(fact.head, fact.tail, fact.relation) for fact in document.relations]
-
-
-@pytest.fixture
-def many():
-    """40 documents of 4 facts over 5 relations; one pair holds two of them."""
-    return [
-        _document(
-            f"d{i}",
-            [f"a{i}", f"b{i}", f"c{i}"],
-            [(0, 1, f"r{i % 5}"), (0, 1, f"r{(i + 1) % 5}"), (1, 2, f"r{(i + 2) % 5}"), (2, 0, f"r{(i + 3) % 5}")],
-        )
-        for i in range(40)
-    ]
+from finecl_hf.distant import HeldOutPairs, KnowledgeBase, exclude_entity_pairs, name_key, project
+from finecl_hf.documents import Document
+from finecl_hf.projection import project_files
+from finecl_hf.readers import read_documents
+from tests.small_documents import small_document as _document
+from tests.small_documents import triples as _triples
 
 
 def test_knowledge_base_knows_every_combination_of_names_in_one_direction():
@@ -50,6 +23,23 @@ def test_knowledge_base_knows_every_combination_of_names_in_one_direction():
     kb.add(["Ada"], "lived", ["UK"])
     assert len(kb) == 5
     assert kb.relations(["ada"], ["uk"]) == {"born", "lived"}
+
+
+def test_names_are_compared_without_case_white_space_and_composition():
+    assert name_key("  Ada\u00a0 LOVELACE\n") == "ada lovelace"
+    assert name_key("Ame\u0301lie") == name_key("AM\u00c9LIE") == "am\u00e9lie"
+    assert name_key("\u039f\u0394\u039f\u03a3") == name_key("\u03bf\u03b4\u03bf\u03c2")  # a final sigma
+    assert name_key("\u0130zmir") == name_key("izmir")
+    assert len({name_key(name) for name in ("St. Ives", "St Ives", "the St. Ives", "St. Iv\u00e8s")}) == 4
+
+
+def test_a_restricted_knowledge_base_keeps_its_names():
+    kb = KnowledgeBase.from_documents([_document("d", ["a", "b", "c"], [(0, 1, "r"), (0, 1, "q"), (1, 2, "q")])])
+    restricted = kb.restricted_to(["r"])
+    assert restricted.relations(["a"], ["b"]) == {"r"} and len(restricted) == 1
+    assert list(restricted.matches({"b"}, {"c"})) == []
+    assert restricted.names() == kb.names() == {"a", "b", "c"}
+    assert kb.relations(["a"], ["b"]) == {"r", "q"}
 
 
 def test_project_labels_all_relations_of_any_names_sorted(ada):
@@ -103,50 +93,15 @@ def test_exclude_leaves_no_false_na_where_pairs_are_explicit():
     assert [(document.title, document.pairs) for document in kept] == [("o", [(1, 2)]), ("n", [(0, 1)])]
 
 
-@pytest.mark.parametrize("kind", ["uniform", "pair"])
-@pytest.mark.parametrize("rate", [0.0, 0.13, 0.4, 1.0])
-def test_flip_count_is_exact_and_truth_is_right(many, kind, rate):
-    before = deepcopy(many)
-    noisy, is_clean = flip_labels(many, rate, kind)
-    assert many == before
-    assert list(is_clean.values()).count(False) == round(rate * 160)
-    assert set(is_clean) == {document.instance_id(fact) for document in noisy for fact in document.relations}
-    for original, document in zip(many, noisy, strict=True):
-        gold = set(_triples(original))
-        assert len(set(_triples(document))) == len(document.relations) == len(original.relations)
-        for fact, triple in zip(document.relations, _triples(document), strict=True):
-            assert is_clean[document.instance_id(fact)] == (triple in gold)  # a flip never lands on a gold label
-
-
-@pytest.mark.parametrize("kind", ["uniform", "pair"])
-def test_flip_does_not_depend_on_the_order_of_documents(many, kind):
-    noisy, is_clean = flip_labels(many, 0.4, kind, seed=3)
-    again, is_clean_again = flip_labels(many[::-1], 0.4, kind, seed=3)
-    assert again[::-1] == noisy and is_clean_again == is_clean
-    assert flip_labels(many, 0.4, kind, seed=4)[1] != is_clean
-
-
-def test_pair_flip_goes_to_the_next_relation_that_its_pair_does_not_hold():
-    others = _document("others", ["a", "b"], [(0, 1, "r2"), (1, 0, "r3")])
-    noisy, _ = flip_labels([others, _document("d", ["a", "b"], [(0, 1, "r0"), (0, 1, "r1")])], 1.0, "pair")
-    assert _triples(noisy[0]) == [(0, 1, "r3"), (1, 0, "r0")]
-    assert _triples(noisy[1]) == [(0, 1, "r2"), (0, 1, "r3")]  # r0 cannot become r1, a gold label of the pair
-
-
-def test_uniform_flip_reaches_every_other_relation():
-    documents = [_document(f"d{i}", ["a", "b"], [(0, 1, f"r{i % 4}")]) for i in range(800)]
-    noisy, _ = flip_labels(documents, 1.0)
-    moves = Counter((before.label, after.label) for before, after in zip(documents, noisy, strict=True))
-    assert len(moves) == 12 and min(moves.values()) > 40  # 800 / 12 = 67 expected
-
-
-def test_flip_explains_what_it_cannot_do(many):
-    with pytest.raises(FineCLError, match="rate"):
-        flip_labels(many, 1.5)
-    with pytest.raises(FineCLError, match="kind"):
-        flip_labels(many, 0.5, "circular")
-    with pytest.raises(FineCLError, match="only 0 of 1"):
-        flip_labels([_document("d", ["a", "b"], [(0, 1, "r")])], 1.0)
+def test_held_out_pairs_are_shared_by_several_calls():
+    documents = [_document("d", ["Ada", "London", "Paris"], [(0, 1, "r"), (0, 2, "r")])]
+    held_out = HeldOutPairs([_document("h", ["ADA", "london"], [(0, 1, "x")])])
+    held_out.add(_document("i", ["b", "c"], labelled=False))
+    assert len(held_out) == 3  # a pair of a fact; both directions of an unlabelled document
+    assert exclude_entity_pairs(documents, held_out) == exclude_entity_pairs(documents, held_out)
+    (kept,), removed = exclude_entity_pairs(documents, held_out)
+    assert removed == 1 and _triples(kept) == [(0, 2, "r")]
+    assert HeldOutPairs().strip(documents[0]) == (documents[0], 0)
 
 
 @pytest.mark.real
@@ -168,3 +123,23 @@ def test_projection_of_redocred_has_the_measured_noise():
     more = project(read("docred/test_unlabelled.json"), kb)
     assert sum(len(document.relations) for document in more) == 2947
     assert sum(bool(document.relations) for document in more) == 563
+
+
+@pytest.mark.real
+def test_a_table_of_the_facts_of_redocred_gives_the_same_as_its_documents(tmp_path):
+    if "FINECL_REAL_DATA" not in os.environ:
+        pytest.skip("FINECL_REAL_DATA does not name the folder of the real corpora")
+    folder = Path(os.environ["FINECL_REAL_DATA"])
+    knowledge, unlabelled = folder / "redocred/dev_revised.json", folder / "docred/test_unlabelled.json"
+    with open(tmp_path / "facts.tsv", "w", encoding="utf-8") as file:
+        for document in read_documents(knowledge):
+            for fact in document.relations:
+                for head in document.entity_names(fact.head):
+                    for tail in document.entity_names(fact.tail):  # some names hold line ends
+                        file.write("\t".join(" ".join(x.split()) for x in (head, fact.relation, tail)) + "\n")
+    by_documents = project_files(str(unlabelled), str(knowledge), str(tmp_path / "a.json"))
+    by_table = project_files(str(unlabelled), str(tmp_path / "facts.tsv"), str(tmp_path / "b.json"))
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    assert by_table.labels == by_documents.labels and by_table.labels.total() == 2947
+    assert by_table.join.top_pairs == by_documents.join.top_pairs
+    assert by_table.join.facts == by_documents.join.facts == 2665

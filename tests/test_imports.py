@@ -20,10 +20,10 @@ LAYERS = [
         "errors markdown",
         "hashing columns json_stream training_log scores",
         "documents",
-        "hub_files sentence_formats order_files order_merging excerpts",
-        "records",
-        "readers learning_order metrics synthetic_templates synthetic_world distant synthetic plots",
-        "cleaning charts",
+        "hub_files sentence_formats order_files order_merging excerpts relation_names label_noise triples",
+        "records distant table_join",
+        "readers learning_order metrics synthetic_templates synthetic_world synthetic plots noise",
+        "cleaning charts projection",
         "report",
         "pooling losses contrast configuration small_encoder",
         "features collators corpus",
@@ -83,7 +83,7 @@ def test_nothing_imports_the_scripts():
 
 @pytest.mark.parametrize(
     "module",
-    ["documents", "readers", "learning_order", "metrics", "distant", "synthetic", "cleaning", "report"],
+    ["documents", "readers", "learning_order", "metrics", "distant", "synthetic", "cleaning", "report", "projection"],
 )
 def test_data_modules_import_no_torch(module):
     code = f"import sys, finecl_hf.{module}; assert not {{'torch', 'transformers'}} & set(sys.modules)"

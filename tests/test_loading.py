@@ -26,7 +26,8 @@ from finecl_hf.loading import (
     usable_facts,
     with_fact_column,
 )
-from finecl_hf.readers import read_relation_names, write_documents
+from finecl_hf.readers import write_documents
+from finecl_hf.relation_names import read_relation_names
 
 
 LABELS = {"NA": 0, "born in": 1, "capital of": 2, "died in": 3, "located in": 4}

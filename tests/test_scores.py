@@ -55,8 +55,9 @@ SLOW = {
     "probability": lambda row: sum(p for p, *_ in row) / len(row),
     "variability": lambda row: 1 - 2 * np.std([p for p, *_ in row]),
     "loss": lambda row: math.exp(-sum(loss for *_, loss in row) / len(row)),
-    "el2n": lambda row: 1
-    - sum(math.hypot(1 - p, min(p * math.exp(-m), 1 - p)) for p, m, *_ in row) / len(row) / math.sqrt(2),
+    "el2n": lambda row: (
+        1 - sum(math.hypot(1 - p, min(p * math.exp(-m), 1 - p)) for p, m, *_ in row) / len(row) / math.sqrt(2)
+    ),
 }
 
 

@@ -51,6 +51,7 @@ def main(argv=None):
         loss=args.loss,
         max_seq_length=silver.max_length,
         entity_markers=model_args.entity_markers,
+        hide_names=model_args.hide_names,
     )
     model = FineCLForRelationExtraction.from_encoder(
         model_args.model_name_or_path, config, model_args.torch_dtype, revision=model_args.model_revision

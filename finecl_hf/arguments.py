@@ -46,6 +46,9 @@ class ModelArguments:
     )
     max_seq_length: int | None = option(None, "Cut documents after so many tokens; the encoder's maximum by default.")
     entity_markers: Literal["none", "asterisk"] = option("none", "Put markers around mentions.")
+    hide_names: Literal["none", "type", "mask"] = option(
+        "none", "Put a word for its type, or the mask token, in place of each mention: names cannot be memorised then."
+    )
 
     def __post_init__(self):
         if not self.model_name_or_path:
@@ -147,12 +150,14 @@ class DenoiseArguments(FineCLTrainingArguments):
     na_ratio: float = option(3.0, "NA pairs drawn for each labelled pair (paper: 3).")
     num_train_epochs: float = option(5.0, "Epochs.")
     learning_rate: float = option(1e-4, "Peak learning rate.")
+    head_learning_rate: float | None = option(None, "Peak learning rate of the classifier; the same by default.")
     per_device_train_batch_size: int = option(16, "Documents a batch and device.")
     save_strategy: str = option("epoch", "When to write checkpoints.")
 
     def __post_init__(self):
         check_range(self, "num_train_epochs", 0.001)
         check_range(self, "na_ratio", 0, 1e6)
+        check_range(self, "head_learning_rate", 0)
         super().__post_init__()
 
 
@@ -218,9 +223,10 @@ class FinetuneArguments(FineCLTrainingArguments):
     lora_dropout: float = option(0.05, "Dropout of the adapters.")
     num_train_epochs: float = option(30.0, "Epochs.")
     learning_rate: float = option(5e-5, "Peak learning rate.")
+    head_learning_rate: float | None = option(None, "Peak learning rate of the classifier; the same by default.")
 
     def __post_init__(self):
-        check_range(self, "na_ratio", 0, 1e6)
+        check_range(self, "na_ratio head_learning_rate", 0, 1e6)
         check_range(self, "lora_r", 1)
         check_range(self, "lora_alpha", 0)
         check_range(self, "lora_dropout", 0, 0.999)

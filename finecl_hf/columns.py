@@ -45,7 +45,7 @@ def read_column(table: pa.Table, field: pa.Field) -> Any:
         raise FineCLError(f"the column {field.name} is no {field.type}; repeat stage 1 ({error}).") from error
     if column.null_count:
         raise FineCLError(f"the column {field.name} lacks {column.null_count:,} values; repeat stage 1.")
-    return column.to_numpy() if pa.types.is_integer(field.type) else column
+    return column.to_numpy() if pa.types.is_primitive(field.type) else column
 
 
 def matrix(column: pa.ListArray, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -22,6 +22,7 @@ class FineCLConfig(PreTrainedConfig):
         threshold: a relation is predicted where its score exceeds this; fitted on validation data.
         max_seq_length: length in tokens the model was trained with.
         entity_markers: `none` or `asterisk`.
+        hide_names: `none`, or what stands in place of each mention: `type` or `mask`.
     """
 
     model_type = "finecl"
@@ -37,6 +38,7 @@ class FineCLConfig(PreTrainedConfig):
     threshold: float = 0.0
     max_seq_length: int = 512
     entity_markers: str = "none"
+    hide_names: str = "none"
 
     @classmethod
     def for_labels(cls, label2id: dict[str, int], **settings) -> FineCLConfig:

@@ -18,6 +18,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from finecl_hf.documents import Document
 from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import text_key
+from finecl_hf.layout import lay_out
 
 
 # Encoders whose position ids start behind the padding id, so that not all of their positions can be used.
@@ -118,6 +119,7 @@ def encode_corpus(
     label2id: dict[str, int],
     max_length: int,
     entity_markers: str = "none",
+    hide_names: str = "none",
     num_proc: int | None = None,
 ) -> Dataset:
     """Token features of a corpus whose column `document` holds JSON (see `corpus.load_corpus`).
@@ -130,6 +132,7 @@ def encode_corpus(
         label2id=label2id,
         max_length=max_length,
         entity_markers=entity_markers,
+        hide_names=hide_names,
     )
     num_proc = num_proc if num_proc and num_proc > 1 and len(corpus) > num_proc else None
     return corpus.map(
@@ -154,9 +157,10 @@ def encode_documents(
     label2id: dict[str, int],
     max_length: int,
     entity_markers: str = "none",
+    hide_names: str = "none",
 ) -> dict[str, list]:
     """Features of a batch of documents, as a dict of [`COLUMNS`]."""
-    laid_out = [lay_out(document, entity_markers) for document in documents]
+    laid_out = [lay_out(document, entity_markers, hide_names, tokenizer.mask_token) for document in documents]
     # A document may have no words at all; the tokenizer needs one to see that the input is pre-split.
     encoded = tokenizer(
         [words or [""] for words, _ in laid_out],
@@ -170,37 +174,6 @@ def encode_documents(
         for i, (document, (_, spans)) in enumerate(zip(documents, laid_out, strict=True))
     ]
     return {name: [row[name] for row in rows] for name in COLUMNS}
-
-
-def lay_out(document: Document, entity_markers: str = "none") -> tuple[list[str], np.ndarray]:
-    """The document as one list of words, and each mention's word span in it.
-
-    With `asterisk`, each mention stands between two `*`, which belong to its span (ATLOP, Zhou et al., AAAI 2021):
-    words that every vocabulary has, so no embedding is added.
-
-    Returns:
-        words, and spans (M, 2) of the mentions, entity by entity.
-    """
-    mentions = [mention for entity in document.entities for mention in entity]
-    sentence_start = np.cumsum([0] + [len(sentence) for sentence in document.sentences])
-    spans = np.array([(m.start, m.end) for m in mentions], dtype=np.int64).reshape(-1, 2)
-    spans += sentence_start[[m.sent_id for m in mentions]].reshape(-1, 1)
-    words = [word for sentence in document.sentences for word in sentence]
-    if entity_markers == "none":
-        return words, spans
-    opening = np.bincount(spans[:, 0], minlength=len(words) + 1)
-    closing = np.bincount(spans[:, 1], minlength=len(words) + 1)
-    opening, closing = np.minimum(opening, 1), np.minimum(closing, 1)  # nested mentions share a marker
-    marked = []
-    for position, word in enumerate([*words, None]):
-        marked += ["*"] * (closing[position] + opening[position])
-        if word is not None:
-            marked.append(word)
-    # Behind position p stand all markers of the positions up to p: first those that close, then those that open.
-    before = np.cumsum(opening + closing)
-    start = spans[:, 0] + before[spans[:, 0]] - 1
-    end = spans[:, 1] + before[spans[:, 1]] - opening[spans[:, 1]]
-    return marked, np.stack([start, end], axis=1)
 
 
 def mention_token_spans(word_ids: list[int | None], spans: np.ndarray) -> np.ndarray:

@@ -32,6 +32,7 @@ from finecl_hf.order_files import (
     write_columns,
 )
 from finecl_hf.order_merging import merge_columns
+from finecl_hf.plausibility import PlausibilityCounts
 from finecl_hf.scores import check_weight_by, unit_score
 
 
@@ -117,6 +118,7 @@ class LearningOrder:
         loss: (N, E) float16, -log(probability), which tells small probabilities apart that float16 cannot.
         correct: (N, E) bool.
         observed: (N, E) bool. Where it is False, the four arrays above mean nothing.
+        plausibility: (N,) float32, see [`~finecl_hf.plausibility.plausibility`]; 0 where unknown.
         first_epoch: (N,) int32, the first epoch with a correct prediction, -1 for never. Derived from `correct` in
             rows that were observed in any epoch, and carried as given in the others.
     """
@@ -131,6 +133,7 @@ class LearningOrder:
     loss: np.ndarray = None
     correct: np.ndarray = None
     observed: np.ndarray = None
+    plausibility: np.ndarray = None
     first_epoch: np.ndarray = None
 
     def __post_init__(self):
@@ -144,6 +147,7 @@ class LearningOrder:
         for name, dtype in {"head": np.int32, "tail": np.int32, **_DYNAMICS}.items():
             missing = np.zeros((rows, 0)) if name in _DYNAMICS else np.full(rows, -1)
             setattr(self, name, np.asarray(missing if getattr(self, name) is None else getattr(self, name), dtype))
+        self.plausibility = np.asarray(np.zeros(rows) if self.plausibility is None else self.plausibility, np.float32)
         self.first_epoch = _epochs([-1] * rows if self.first_epoch is None else self.first_epoch).astype(np.int32)
         lengths = {name: len(getattr(self, name)) for name in _COLUMNS}
         shapes = {name: getattr(self, name).shape for name in _DYNAMICS}
@@ -159,8 +163,10 @@ class LearningOrder:
     @classmethod
     def for_documents(cls, documents: Iterable[Document]) -> LearningOrder:
         """A table without epochs: one row for each fact, in the order of the documents."""
-        parts = []
+        parts, counts = [], PlausibilityCounts()
         for chunk in _chunks(documents):  # a corpus of millions never lies in memory as Python objects
+            for document in chunk:
+                counts.add(document)
             facts = [(document, fact) for document in chunk for fact in document.relations]
             columns = {
                 "instance_id": [document.instance_id(fact) for document, fact in facts],
@@ -174,7 +180,8 @@ class LearningOrder:
         if not parts:
             return cls([])
         table = pa.concat_tables(parts)
-        return cls(**{name: table[name].combine_chunks() for name in table.column_names})
+        columns = {name: table[name].combine_chunks() for name in table.column_names}
+        return cls(**columns, plausibility=counts.log_odds())
 
     def __len__(self) -> int:
         return len(self.instance_id)

@@ -172,7 +172,13 @@ def load_features(
     """Token features of a corpus; says what truncation cost."""
     with args.main_process_first(desc=f"tokenising the {what} documents"):
         features = encode_corpus(
-            corpus, tokenizer, label2id, max_length, model.entity_markers, data.preprocessing_num_workers
+            corpus,
+            tokenizer,
+            label2id,
+            max_length,
+            model.entity_markers,
+            model.hide_names,
+            data.preprocessing_num_workers,
         )
     truncation = Truncation.of(features, max_length)
     logger.info("%s documents: %s. %s", what.capitalize(), f"{len(features):,}", truncation)

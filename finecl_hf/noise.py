@@ -1,9 +1,9 @@
 """How many labels of each relation are wrong, estimated from training dynamics alone: no gold label is needed.
 
-The labels' trust is taken for a mixture of two normal distributions, one of right and one of wrong labels, as DivideMix
-does with losses (Li, Socher and Hoi, ICLR 2020). All relations share the two distributions, each has its own share of
-wrong labels, drawn towards the overall share where it has few labels. Expectation-maximisation runs on histograms, so
-that its cost does not depend on the number of labels. Shapes: N labels, R relations, B bins.
+The evidence for the labels is taken for a mixture of two normal distributions, one of right and one of wrong labels, as
+DivideMix does with losses (Li, Socher and Hoi, ICLR 2020). All relations share the two distributions, each has its
+own share of wrong labels, drawn towards the overall share where it has few labels. Expectation-maximisation runs on
+histograms, so that its cost does not depend on the number of labels. Shapes: N labels, R relations, B bins.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class NoiseEstimate:
         if self.separation >= CLEAR:
             return f"{found}; right and wrong ones are well apart (separation {self.separation:.2f})."
         return (
-            f"{found}, but right and wrong ones overlap (separation {self.separation:.2f}, 1 is perfect): take this for "
-            "a rough guide and look at the labels in the report."
+            f"{found}, but right and wrong ones overlap (separation {self.separation:.2f}, 1 is perfect): take this "
+            "for a rough guide and look at the labels in the report."
         )
 
     def table(self, most: int = 20) -> str:

@@ -18,7 +18,8 @@ from finecl_hf.columns import matrix, read_column, replacing
 from finecl_hf.errors import FineCLError
 
 
-VERSION = 2  # of the parquet schema; a reader refuses what a later version wrote. 1 had no losses
+VERSION = 2  # of the parquet schema; a reader refuses what a later version wrote
+_LATER = {"plausibility", "loss"}  # columns that version 1 had not
 _ROW_GROUP = 1 << 17
 _DYNAMICS = {"probability": pa.float16(), "margin": pa.float16(), "loss": pa.float16(), "correct": pa.bool_()}
 _SCHEMA = pa.schema(
@@ -29,6 +30,7 @@ _SCHEMA = pa.schema(
         "tail": pa.int32(),
         "relation": pa.large_string(),
         "first_epoch": pa.int32(),
+        "plausibility": pa.float32(),
         **{name: pa.list_(dtype) for name, dtype in _DYNAMICS.items()},
     }
 )
@@ -95,18 +97,18 @@ def to_arrow(columns: dict[str, Any]) -> pa.Table:
 
 
 def from_arrow(table: pa.Table) -> dict[str, Any]:
-    """Inverse of [`to_arrow`]; also of tables without losses, which the first version wrote.
+    """Inverse of [`to_arrow`]; also of tables without the columns that the first version had not.
 
     Raises:
         FineCLError: a column is missing or of another type, or a value is impossible.
     """
     if int((table.schema.metadata or {}).get(b"finecl_hf.version", VERSION)) > VERSION:
         raise FineCLError("a later version of finecl_hf wrote this file; upgrade finecl_hf.")
-    missing = [name for name in _SCHEMA.names if name not in table.column_names]
-    if missing not in ([], ["loss"]):
-        raise FineCLError(f"the column {missing[0]} is missing, so this is no learning order; repeat stage 1.")
+    missing = {name for name in _SCHEMA.names if name not in table.column_names}
+    if lost := sorted(missing - _LATER):
+        raise FineCLError(f"the column {lost[0]} is missing, so this is no learning order; repeat stage 1.")
     columns = {field.name: read_column(table, field) for field in _SCHEMA if field.name not in missing}
-    for name in set(_DYNAMICS) - set(missing) - {"probability"}:
+    for name in set(_DYNAMICS) - missing - {"probability"}:
         columns[name], _ = matrix(columns[name], name)
     columns["probability"], columns["observed"] = matrix(columns["probability"], "probability")
     return columns

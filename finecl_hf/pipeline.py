@@ -99,7 +99,12 @@ class RelationExtractionPipeline(Pipeline):
             for document in documents
         ]
         columns = encode_documents(
-            unlabelled, self.tokenizer, config.label2id, config.max_seq_length, config.entity_markers
+            unlabelled,
+            self.tokenizer,
+            config.label2id,
+            config.max_seq_length,
+            config.entity_markers,
+            config.hide_names,
         )
         rows = [{name: values[i] for name, values in columns.items()} for i in range(len(documents))]
         return {**self.collator(rows), "documents": documents}

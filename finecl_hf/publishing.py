@@ -154,6 +154,7 @@ def _card(
             "warmup_steps": args.warmup_steps,
             "max_seq_length": truncation.max_length,
             "entity_markers": model_args.entity_markers,
+            "hide_names": model_args.hide_names,
             **resolved,
         },
         non_default_hyperparameters=changed,

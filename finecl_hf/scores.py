@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from finecl_hf.errors import FineCLError
+from finecl_hf.plausibility import PRIOR
 
 
+_WITHOUT_DYNAMICS = ("first_epoch", "plausibility")
 WITHIN_RELATION = "_within_relation"  # behind a score's name: its rank among the labels of the same relation
 
 
@@ -28,7 +30,7 @@ def unit_score(name: str, order: Any) -> np.ndarray:
     check_weight_by(name)
     base = name.removesuffix(WITHIN_RELATION) if name not in SCORES else name
     scores = np.asarray(SCORES[base](order))
-    if base != "first_epoch" and len(order.observed):
+    if base not in _WITHOUT_DYNAMICS and len(order.observed):
         judged = order.observed.any(axis=1)
         scores = np.where(judged | ~judged.any(), scores, scores.min(initial=1.0, where=judged))
     if not ((scores >= 0) & (scores <= 1)).all():
@@ -174,6 +176,18 @@ def _second_look(order: Any) -> np.ndarray:
     return second_look(_first_epoch(order), *last)
 
 
+def log_evidence(order: Any) -> np.ndarray:
+    """(N,) log-odds that a label is right, up to a constant: what the text says, and how plausible it is without text.
+
+        mean log-probability  -  PRIOR * log(labels of the relation)  +  plausibility
+
+    The first two terms are the training dynamics, adjusted for the frequency of relations (Menon et al., ICLR 2021),
+    which a model learns before it reads. The third is `plausibility`'s; in a corpus without NA pairs it is 0.
+    """
+    frequency = np.bincount(_codes(order.relation))[_codes(order.relation)]
+    return order.plausibility - mean_over_epochs(order.loss, order.observed) - PRIOR * np.log(frequency)
+
+
 def _forgetting(order: Any) -> np.ndarray:
     _refuse_unobserved(order.observed)
     return 1.0 - forgetting_events(order.correct) / order.correct.shape[1]
@@ -201,4 +215,7 @@ SCORES: dict[str, Callable[[Any], np.ndarray]] = {
         mean_over_epochs(error_norm(order.probability, order.margin), order.observed) / np.sqrt(2.0), 0.0, 1.0
     ),
     "second_look": _second_look,
+    # both as ranks, because their scale is that of the corpus
+    "plausibility": lambda order: unit_ranks(order.plausibility),
+    "evidence": lambda order: unit_ranks(log_evidence(order)),
 }  # fmt: skip

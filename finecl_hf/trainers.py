@@ -119,7 +119,28 @@ def classify(model: nn.Module, batch: dict[str, Any]) -> RelationExtractionOutpu
     return model(**{name: value for name, value in batch.items() if name not in _BOOKKEEPING})
 
 
-class DenoiseTrainer(FineCLTrainer):
+class RelationTrainer(FineCLTrainer):
+    """What stages 1 and 3 share: a relation model, whose head may learn faster than its encoder (as ATLOP's does)."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        outputs = classify(model, inputs)
+        return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def create_optimizer(self, *args, **kwargs) -> torch.optim.Optimizer:
+        is_new = self.optimizer is None
+        optimizer = super().create_optimizer(*args, **kwargs)
+        if is_new and self.args.head_learning_rate is not None:
+            head = {id(weight) for name, weight in self.model.named_parameters() if "relation_head" in name}
+            groups = optimizer.param_groups
+            for group in list(groups):
+                faster = [weight for weight in group["params"] if id(weight) in head]
+                group["params"] = [weight for weight in group["params"] if id(weight) not in head]
+                groups.append({**group, "params": faster, "lr": self.args.head_learning_rate})
+            optimizer.param_groups[:] = [group for group in groups if group["params"]]
+        return optimizer
+
+
+class DenoiseTrainer(RelationTrainer):
     """Stage 1: trains a relation classifier on silver labels and records the order in which it learns them.
 
     Args:
@@ -133,10 +154,10 @@ class DenoiseTrainer(FineCLTrainer):
         self.add_callback(learning_order)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        outputs = classify(model, inputs)
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
         if model.training and self.learning_order.mode == "batch":
             self._observe(inputs, outputs.logits)
-        return (outputs.loss, outputs) if return_outputs else outputs.loss
+        return (loss, outputs) if return_outputs else loss
 
     def judge_corpus(self) -> None:
         """One evaluation pass over the training corpus, dropout off (the paper's epoch-based order)."""
@@ -241,7 +262,7 @@ def masked_token_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tenso
     return nn.functional.cross_entropy(logits.float(), labels) if len(labels) else logits.sum() * 0.0
 
 
-class FinetuneTrainer(FineCLTrainer):
+class FinetuneTrainer(RelationTrainer):
     """Stage 3: trains and evaluates a relation model, full or LoRA, on documents or sentences.
 
     Evaluation sets are [`LabelledFeatures`]. [`evaluate`] fits the decision threshold and writes it to the model's
@@ -263,10 +284,6 @@ class FinetuneTrainer(FineCLTrainer):
         """The relation model inside wrappers and adapters."""
         model = self.accelerator.unwrap_model(self.model)
         return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        outputs = classify(model, inputs)
-        return (outputs.loss, outputs) if return_outputs else outputs.loss
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         super().save_model(output_dir, _internal_call=_internal_call)

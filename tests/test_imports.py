@@ -18,10 +18,12 @@ LAYERS = [
     layer.split()
     for layer in (
         "errors markdown",
-        "hashing columns json_stream training_log scores",
+        "hashing columns json_stream training_log",
         "documents",
+        "plausibility",
+        "scores",
         "hub_files sentence_formats order_files order_merging excerpts relation_names label_noise triples",
-        "records distant table_join",
+        "records distant table_join layout",
         "readers learning_order metrics synthetic_templates synthetic_world synthetic plots noise",
         "cleaning charts projection",
         "report",

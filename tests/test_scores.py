@@ -16,6 +16,7 @@ from finecl_hf.scores import (
     consistent_epoch,
     error_norm,
     forgetting_events,
+    log_evidence,
     mean_over_epochs,
     ranks_within,
     rival_probability,
@@ -30,7 +31,7 @@ def random_order(rows=60, epochs=4, hidden=0.2, seed=0):
     """A table in which some epochs did not observe some labels, and no epoch the last one."""
     rng = np.random.default_rng(seed)
     ids = [f"d{i}#0#1#r{i % 3}" for i in range(rows)]
-    order = LearningOrder(ids, relation=[f"r{i % 3}" for i in range(rows)])
+    order = LearningOrder(ids, relation=[f"r{i % 3}" for i in range(rows)], plausibility=rng.normal(size=rows))
     for _ in range(epochs):
         loss = rng.exponential(1.5, rows)
         margin = rng.normal(0, 2, rows)
@@ -83,7 +84,8 @@ def test_range_and_order_of_rows(name):
 
 @pytest.mark.parametrize("name", SCORES)
 def test_a_label_that_is_always_predicted_is_trusted_more_than_one_that_never_is(name):
-    order = LearningOrder(["right#0#1#r", "wrong#0#1#r", "never seen#0#1#r"], relation=["r", "r", "r"])
+    ids = ["right#0#1#r", "wrong#0#1#r", "never seen#0#1#r"]
+    order = LearningOrder(ids, relation=["r", "r", "r"], plausibility=[1.0, -1.0, -2.0])
     for epoch in range(3):
         p = np.array([0.9, 0.1 + 0.2 * (epoch == 1), 0.5])
         order.record_epoch(p, [2.0, -2.0, 0.0], [True, False, False], [True, True, False], -np.log(p))
@@ -113,6 +115,15 @@ def test_error_norm_of_two_classes_is_exact():
 def test_rivals_of_impossible_margins():
     rivals = rival_probability(np.array([0.0, 0.0, 1.0, 0.5]), np.array([-60000.0, 60000.0, -60000.0, 0.0]))
     np.testing.assert_allclose(rivals, [1.0, 0.0, 0.0, 0.5], atol=1e-6)
+
+
+def test_evidence_is_text_and_plausibility_without_the_frequency():
+    order = LearningOrder(list("abc"), relation=["often", "often", "once"], plausibility=[0.5, 1.0, -1.0])
+    for loss in ([1.0, 2.0, 3.0], [3.0, 2.0, 1.0]):
+        order.record_epoch(np.exp(-np.array(loss)), np.zeros(3), [False] * 3, loss=loss)
+    slow = [0.5 - 2 - 0.5 * math.log(2), 1.0 - 2 - 0.5 * math.log(2), -1.0 - 2]
+    np.testing.assert_allclose(log_evidence(order), slow, atol=2e-3)
+    np.testing.assert_allclose(unit_score("evidence", order), [0.5, 1.0, 0.0])
 
 
 def test_second_look_takes_trust_back_where_a_rival_is_sure():
@@ -148,7 +159,7 @@ def test_ranks_within(pairs):
         assert rank == pytest.approx((below + ties / 2) / len(rivals))
 
 
-@pytest.mark.parametrize("name", [name for name in SCORES if name != "first_epoch"])
+@pytest.mark.parametrize("name", [name for name in SCORES if name not in ("first_epoch", "plausibility")])
 def test_no_dynamics(name):
     with pytest.raises(FineCLError, match="no training dynamics"):
         unit_score(name, LearningOrder(["a#0#1#r"], first_epoch=[0]))

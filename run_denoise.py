@@ -3,12 +3,11 @@
     python run_denoise.py --model_name_or_path bert-base-uncased --train_file silver.json --rel_info rel_info.json \\
         --output_dir outputs/denoise
 
-Writes `learning_order.parquet` (one row a label, with the epoch it was learned in and the dynamics of each epoch) and
-the classifier to the output folder. Run it under `accelerate launch` for several processes; started again after an
-interruption, it resumes from the last checkpoint. `--preset paper` is the published recipe.
+Writes `learning_order.parquet` (one row a label, with the epoch it was learned in and the dynamics of each epoch),
+`report.html` with the least trusted labels, and the classifier to the output folder; with `--write_clean FILE` also
+the corpus without the labels that look wrong. Run it under `accelerate launch` for several processes; started again
+after an interruption, it resumes from the last checkpoint. `--preset paper` is the published recipe.
 """
-
-import os
 
 from finecl_hf.arguments import DataArguments, DenoiseArguments, ModelArguments, parse_arguments, run_script
 
@@ -23,7 +22,6 @@ def main(argv=None):
         LearningOrder,
         LearningOrderCallback,
     )
-    from finecl_hf.callbacks import TABLE
     from finecl_hf.collators import RelationCollator
     from finecl_hf.corpus import iter_corpus
     from finecl_hf.loading import (
@@ -34,7 +32,7 @@ def main(argv=None):
         training_data,
         with_fact_column,
     )
-    from finecl_hf.publishing import finish_run, relation_card
+    from finecl_hf.publishing import finish_run, relation_card, write_denoising
     from finecl_hf.resuming import last_checkpoint
 
     start_run(args)
@@ -72,8 +70,7 @@ def main(argv=None):
     result = trainer.train(resume_from_checkpoint=last_checkpoint(args.output_dir))
     order = trainer.learning_order.order
     if trainer.is_world_process_zero():
-        print(order.summary())
-        print(f"Wrote {os.path.join(args.output_dir, TABLE)}")
+        write_denoising(order, silver.corpus, silver.names, data_args, args)
     finish_run(trainer, result.metrics, "run_denoise.py", argv)
     return order
 

@@ -14,6 +14,7 @@ import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
 from finecl_hf.errors import FineCLError
+from finecl_hf.scores import RECOMMENDED, check_weight_by
 
 
 def option(default: Any, help: str) -> Any:
@@ -153,9 +154,21 @@ class DenoiseArguments(FineCLTrainingArguments):
     head_learning_rate: float | None = option(None, "Peak learning rate of the classifier; the same by default.")
     per_device_train_batch_size: int = option(16, "Documents a batch and device.")
     save_strategy: str = option("epoch", "When to write checkpoints.")
+    score: str = option(RECOMMENDED, "What the report and --write_clean trust labels by; docs/denoising.md lists all.")
+    write_clean: str | None = option(None, "Write the corpus without its least trusted labels, in its own format.")
+    clean_share: float | None = option(
+        None, "Share of the labels that --write_clean keeps; by default as many as the noise estimate calls right."
+    )
+    clean_threshold: float | None = option(None, "Keep the labels whose score is as high; instead of a share.")
 
     def __post_init__(self):
         check_range(self, "num_train_epochs", 0.001)
+        check_range(self, "clean_share clean_threshold", 0, 1)
+        check_weight_by(self.score)
+        if self.clean_share is not None and self.clean_threshold is not None:
+            raise FineCLError("--clean_share and --clean_threshold exclude each other; give one of them.")
+        if self.write_clean is None and (self.clean_share, self.clean_threshold) != (None, None):
+            raise FineCLError("--clean_share and --clean_threshold need --write_clean; name the file to write.")
         check_range(self, "na_ratio", 0, 1e6)
         check_range(self, "head_learning_rate", 0)
         super().__post_init__()

@@ -25,7 +25,7 @@ from finecl_hf.hashing import text_key
 from finecl_hf.learning_order import LearningOrder
 from finecl_hf.readers import Record, iter_records, write_documents
 from finecl_hf.records import RawRecord, write_rows
-from finecl_hf.scores import unit_score
+from finecl_hf.scores import RECOMMENDED, unit_score
 
 
 # How a file of each layout may be named, besides with the input's own extension.
@@ -128,7 +128,7 @@ def clean_files(
     order_file: str | os.PathLike,
     source: str | os.PathLike,
     output: str | os.PathLike,
-    score: str = "probability",
+    score: str = RECOMMENDED,
     **options: Any,
 ) -> CleanCounts:
     """[`clean_corpus`] by a learning order on disk and a score of `scores.SCORES`."""

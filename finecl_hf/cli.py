@@ -111,7 +111,9 @@ def _add_order_and_documents(sub: ArgumentParser) -> None:
     sub.add_argument("order", help="learning order of stage 1, parquet or JSON")
     sub.add_argument("documents", help="the documents it was made from: any supported file, or a Hub dataset id")
     sub.add_argument(
-        "--score", default="probability", help="what to trust: first_epoch, or a score of finecl_hf.scores"
+        "--score",
+        default="evidence",
+        help="score to trust labels by: first_epoch, ... (docs/denoising.md lists all)",
     )
     sub.add_argument("--format", help="format of the documents, where their content does not tell")
     sub.add_argument("--split", help="split of a Hub dataset")

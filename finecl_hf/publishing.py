@@ -8,13 +8,27 @@ import os
 import sys
 from typing import Any
 
-from finecl_hf.arguments import DenoiseArguments, FineCLTrainingArguments, FinetuneArguments, ModelArguments
+from datasets import Dataset
+
+from finecl_hf.arguments import (
+    DataArguments,
+    DenoiseArguments,
+    FineCLTrainingArguments,
+    FinetuneArguments,
+    ModelArguments,
+)
+from finecl_hf.callbacks import TABLE
+from finecl_hf.cleaning import clean_corpus
 from finecl_hf.configuration import FineCLConfig
+from finecl_hf.corpus import iter_corpus
 from finecl_hf.documents import NA, Document
 from finecl_hf.features import Truncation
-from finecl_hf.learning_order import Coverage
+from finecl_hf.learning_order import Coverage, LearningOrder
 from finecl_hf.model_card import FineCLCardData, TrainingData, changed_arguments, evaluation_results
+from finecl_hf.noise import noise_of
 from finecl_hf.predictions import official_predictions
+from finecl_hf.report import write_report
+from finecl_hf.scores import unit_score
 from finecl_hf.sentence_formats import semeval_answer_lines
 from finecl_hf.trainers import FineCLTrainer, FinetuneTrainer
 
@@ -22,6 +36,7 @@ from finecl_hf.trainers import FineCLTrainer, FinetuneTrainer
 logger = logging.getLogger(__name__)
 
 # Arguments that fill themselves in where the user says nothing; afterwards nobody can tell whether they did.
+REPORT = "report.html"
 RESOLVED = ("loss", "na_weight", "metric_for_best_model")
 
 
@@ -100,6 +115,32 @@ def write_predictions(trainer: FinetuneTrainer, documents: list[Document], predi
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
     logger.info("Wrote %s.", path)
+
+
+def write_denoising(order: LearningOrder, corpus: Dataset, names: dict[str, str], data: DataArguments,
+                    args: DenoiseArguments) -> None:  # fmt: skip
+    """Writes `report.html` beside stage 1's table, says how many labels look wrong, and writes the cleaned corpus.
+
+    Args:
+        corpus: the documents that the order was made from; names: readable names of their relations.
+    """
+    print(order.summary())
+    noise = noise_of(order)
+    if noise is not None:
+        print(f"{noise}\n{noise.table()}")
+    trust = unit_score(args.score, order)
+    path = os.path.join(args.output_dir, REPORT)
+    write_report(order, trust, iter_corpus(corpus), path, names, noise and noise.relations, args.score)
+    print(f"Wrote {os.path.join(args.output_dir, TABLE)} and {path}")
+    if args.write_clean:
+        share, threshold = args.clean_share, args.clean_threshold
+        if share is None and threshold is None:
+            share = 1.0 - noise.overall.rate if noise is not None else 1.0
+        counts = clean_corpus(
+            data.train_source, args.write_clean, order, trust, threshold=threshold, share=share,
+            split=data.train_split, skip_invalid=data.skip_invalid,
+        )  # fmt: skip
+        print(f"Wrote {args.write_clean}: {counts}")
 
 
 def finish_run(trainer: FineCLTrainer, metrics: dict[str, float], script: str, argv: list[str] | None) -> None:

@@ -28,9 +28,10 @@ from finecl_hf.excerpts import Piece, excerpt, marked_stretches
 from finecl_hf.hashing import text_key
 from finecl_hf.learning_order import Coverage, LearningOrder
 from finecl_hf.markdown import FILTERS, text
+from finecl_hf.noise import noise_of
 from finecl_hf.readers import iter_documents
 from finecl_hf.relation_names import read_relation_names
-from finecl_hf.scores import unit_score
+from finecl_hf.scores import RECOMMENDED, unit_score
 
 
 PER_RELATION = 5  # of the least trusted labels, so that one bad relation does not fill the list
@@ -156,7 +157,7 @@ def report_files(
     order_file: str | os.PathLike,
     source: str | os.PathLike,
     output: str | os.PathLike,
-    score: str = "probability",
+    score: str = RECOMMENDED,
     rel_info: str | None = None,
     worst: int = 50,
     format: str | None = None,
@@ -166,7 +167,9 @@ def report_files(
     order = LearningOrder.read(order_file)
     documents = _valid(iter_documents(source, format=format, split=split))
     names = read_relation_names(rel_info)
-    return write_report(order, unit_score(score, order), documents, output, names, score_name=score, worst=worst)
+    trust = unit_score(score, order)
+    noise = noise_of(order)
+    return write_report(order, trust, documents, output, names, noise and noise.relations, score, worst)
 
 
 def _valid(items: Iterable[Document | DocumentError]) -> Iterator[Document]:

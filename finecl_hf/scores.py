@@ -18,6 +18,7 @@ from finecl_hf.plausibility import PRIOR
 
 
 _WITHOUT_DYNAMICS = ("first_epoch", "plausibility")
+RECOMMENDED = "evidence"  # the best on the benchmarks of docs/denoising.md
 WITHIN_RELATION = "_within_relation"  # behind a score's name: its rank among the labels of the same relation
 
 

@@ -305,7 +305,7 @@ def test_report_warns_where_it_knows_few_labels(judged, tmp_path, ada, curie, ca
 
 def test_clean_writes_what_is_left(judged, gold, tmp_path, ada, curie, capsys):
     out = tmp_path / "out.json"
-    assert main(["clean", judged, gold, str(out), "--threshold", "0.5"]) == 0
+    assert main(["clean", judged, gold, str(out), "--threshold", "0.5", "--score", "probability"]) == 0
     assert read_documents(out) == [ada, replace(curie, relations=curie.relations[:1])]
     assert capsys.readouterr().out == f"Wrote {out}: kept 4 of 5 labels in 2 documents.\n"
     assert main(["clean", judged, gold, str(out), "--share", "0.4", "--score", "margin"]) == 0

@@ -128,24 +128,6 @@ def fit_threshold(scores: Sequence[float], correct: Sequence[bool], num_gold: in
     return float(threshold), float(f1[best])
 
 
-def auroc(scores: Sequence[float], positive: Sequence[bool]) -> float:
-    """Chance that a random positive scores higher than a random negative, ties counting half (Mann-Whitney's U).
-
-    Args:
-        scores, positive: (N,).
-
-    Raises:
-        FineCLError: there are no positives, or no negatives.
-    """
-    scores, positive = np.asarray(scores), np.asarray(positive, dtype=bool)
-    if positive.all() or not positive.any():
-        raise FineCLError("AUROC needs positives and negatives.")
-    negatives = np.sort(scores[~positive])
-    below = np.searchsorted(negatives, scores[positive], "left")
-    not_above = np.searchsorted(negatives, scores[positive], "right")
-    return float((below + not_above).mean() / 2 / len(negatives))
-
-
 def semeval_scores(predictions: Sequence[str], references: Sequence[str], other: str = "Other") -> dict[str, float]:
     """Scores directed labels as the official scorer of SemEval-2010 Task 8 does (Hendrickx et al. 2010; version 1.2).
 

@@ -332,7 +332,7 @@ def corpus(many, tmp_path):
 def test_two_processes_give_the_same_features(many, tmp_path, bert_tokenizer):
     one, two, ninety = (
         encode_corpus(
-            load_corpus(many, cache_dir=str(tmp_path / str(count))), bert_tokenizer, LABELS, 20, "asterisk", count
+            load_corpus(many, cache_dir=str(tmp_path / str(count))), bert_tokenizer, LABELS, 20, num_proc=count
         )
         for count in (1, 2, 90)
     )

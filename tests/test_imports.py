@@ -24,7 +24,7 @@ LAYERS = [
         "scores",
         "hub_files sentence_formats order_files order_merging excerpts relation_names label_noise triples",
         "records distant table_join layout",
-        "readers learning_order metrics synthetic_templates synthetic_world synthetic plots",
+        "readers learning_order metrics ranking synthetic_templates synthetic_world synthetic plots",
         "cleaning charts projection noise",
         "report",
         "pooling losses contrast configuration small_encoder",

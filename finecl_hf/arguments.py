@@ -141,7 +141,11 @@ class DenoiseArguments(FineCLTrainingArguments):
     The default recipe also learns from a few thousand labels; `--preset paper` is the published one.
     """
 
-    preset: Literal["default", "paper"] = option("default", "`paper`: the published recipe, for about 1M documents.")
+    preset: Literal["default", "paper", "projected"] = option(
+        "default",
+        "`projected`: for distantly supervised documents; hides names, so that the text has to tell. "
+        "`paper`: the published recipe, for about 1M documents.",
+    )
     order_mode: Literal["batch", "epoch"] = option(
         "batch", "Judge labels in the training pass (paper), or in one evaluation pass after each epoch."
     )
@@ -259,7 +263,17 @@ PRESETS: dict[str, dict[str, Any]] = {
         "per_device_train_batch_size": 32,
         "warmup_steps": 0.1,
         "order_mode": "batch",
-    }
+    },
+    # Documents labelled by projection, a few thousand labels or more: see docs/denoising.md
+    "projected": {
+        "hide_names": "type",
+        "loss": "softmax",
+        "na_ratio": 3.0,
+        "num_train_epochs": 5,
+        "learning_rate": 1e-4,
+        "head_learning_rate": 1e-3,
+        "per_device_train_batch_size": 8,
+    },
 }
 
 

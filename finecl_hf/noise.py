@@ -1,9 +1,9 @@
 """How many labels of each relation are wrong, estimated from training dynamics alone: no gold label is needed.
 
-The evidence is taken for a mixture of two normal distributions, one of right and one of wrong labels, as DivideMix
-does with losses (Li, Socher and Hoi, ICLR 2020). All relations share the two distributions, each has its own share of
-wrong labels, drawn towards the overall share where it has few labels. Expectation-maximisation runs on histograms, so
-that its cost does not depend on the number of labels. Shapes: N labels, R relations, B bins.
+The evidence is taken for a mixture of two normal distributions of one width, of right and of wrong labels, much as
+DivideMix does with losses (Li, Socher and Hoi, ICLR 2020). All relations share the two distributions, each has its own
+share of wrong labels, drawn towards the overall share where it has few labels. Expectation-maximisation runs on
+histograms, so that its cost does not depend on the number of labels. Shapes: N labels, R relations, B bins.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order import LearningOrder
-from finecl_hf.scores import log_evidence
+from finecl_hf.scores import calibrated_margin
 
 
 FEWEST = 10  # labels
@@ -24,7 +24,8 @@ BINS = 200
 PRIOR_LABELS = 4.0  # how many labels the overall share is worth beside a relation's own
 RESAMPLES = 100  # bootstrap samples for the intervals
 ROUNDS = 100  # of expectation-maximisation; a bootstrap sample starts from the result and takes a tenth
-CLEAR = 0.9  # two normal distributions whose samples are told apart with this AUROC are fairly separate
+CLEAR = 0.97  # AUROC with which the samples of two distributions that are well apart are told from each other
+EXTREME = 0.05  # of the plausible and of the implausible labels count no more than this quantile
 
 
 @dataclass
@@ -76,11 +77,17 @@ class NoiseEstimate:
 
 
 def noise_of(order: LearningOrder) -> NoiseEstimate | None:
-    """The estimate for a learning order, from its log-evidence; None where it judged too few labels to tell."""
+    """The estimate for a learning order; None where it judged too few labels to tell.
+
+    The evidence is the calibrated margin plus the plausibility, whose long tails are cut off: the mixture would take
+    them for a kind of their own.
+    """
     judged = order.observed.any(axis=1)
     if judged.sum() < FEWEST:
         return None
-    evidence = log_evidence(order)[judged]
+    plausible = order.plausibility[judged]
+    plausible = np.clip(plausible, *np.quantile(plausible, [EXTREME, 1 - EXTREME]))
+    evidence = calibrated_margin(order)[judged] + plausible
     return estimate_noise(evidence, np.asarray(order.relation)[judged]) if np.ptp(evidence) > 0 else None
 
 
@@ -116,53 +123,49 @@ def estimate_noise(evidence: np.ndarray, relation: Sequence[str], seed: int = 0)
 
 @dataclass
 class _Mixture:
-    """Two normal distributions, of wrong and of right labels, and each relation's share of wrong ones."""
+    """Two normal distributions of one width, of wrong and of right labels, and each relation's share of wrong ones."""
 
     means: np.ndarray  # (2,), wrong first
-    deviations: np.ndarray  # (2,)
+    width: float
     wrong: np.ndarray  # (R,)
     overall: float
 
     @classmethod
     def fit(cls, histogram: np.ndarray, middle: np.ndarray, start: _Mixture | None = None) -> _Mixture:
         """Expectation-maximisation on counts (R, B) of bins with the given middles (B,)."""
-        total = histogram.sum(axis=0)
-        mean = np.average(middle, weights=total)
-        smallest = (middle[1] - middle[0]) / 2 if len(middle) > 1 else 1.0
-        mixture = start
-        if mixture is None:
-            upper = middle > mean
-            means = np.array([np.average(middle, weights=total * ~upper), np.average(middle, weights=total * upper)])
-            spread = np.sqrt(np.average((middle - mean) ** 2, weights=total))
-            mixture = cls(means, np.full(2, max(spread / 2, smallest)), np.full(len(histogram), 0.5), 0.5)
+        mixture = start or cls._halves(histogram, middle)
         for _ in range(ROUNDS if start is None else ROUNDS // 10):
-            mixture = mixture._step(histogram, middle, smallest)
+            mixture = mixture._step(histogram, middle)
         return mixture
 
-    def _step(self, histogram: np.ndarray, middle: np.ndarray, smallest: float) -> _Mixture:
+    @classmethod
+    def _halves(cls, histogram: np.ndarray, middle: np.ndarray) -> _Mixture:
+        """To start from: what lies below the mean is wrong, what lies above is right."""
+        total = histogram.sum(axis=0)
+        mean = np.average(middle, weights=total)
+        sides = [np.average(middle, weights=total * side) for side in (middle <= mean, middle > mean)]
+        width = np.sqrt(np.average((middle - mean) ** 2, weights=total)) / 2
+        return cls(np.array(sides), width, np.full(len(histogram), 0.5), 0.5)
+
+    def _step(self, histogram: np.ndarray, middle: np.ndarray) -> _Mixture:
         wrong = histogram * self.posterior(middle)  # (R, B)
         counts = np.stack([wrong.sum(axis=0), (histogram - wrong).sum(axis=0)]) + 1e-9  # (2, B)
         means = counts @ middle / counts.sum(axis=1)
-        squares = (counts * (middle - means[:, None]) ** 2).sum(axis=1)
+        variance = (counts * (middle - means[:, None]) ** 2).sum() / counts.sum()
         overall = wrong.sum() / histogram.sum()
         share = (wrong.sum(axis=1) + PRIOR_LABELS * overall) / (histogram.sum(axis=1) + PRIOR_LABELS)
-        return _Mixture(means, np.maximum(np.sqrt(squares / counts.sum(axis=1)), smallest), share, overall)
+        return _Mixture(means, max(np.sqrt(variance), (middle[1] - middle[0]) / 2), share, overall)
 
     def posterior(self, middle: np.ndarray) -> np.ndarray:
         """(R, B) probability that a label of a relation in a bin is wrong."""
-        z = (middle - self.means[:, None]) / self.deviations[:, None]
-        log_density = -0.5 * z**2 - np.log(self.deviations[:, None])  # (2, B)
+        wrong, right = self.means
         share = np.clip(self.wrong, 1e-6, 1 - 1e-6)[:, None]
-        odds = np.log(share) - np.log1p(-share) + log_density[0] - log_density[1]
-        # Far in the tails the wider distribution would win on both sides; beyond its mean each keeps what it has
-        odds = np.where(
-            middle < self.means[0], np.maximum(odds, 0), np.where(middle > self.means[1], np.minimum(odds, 0), odds)
-        )
-        return 1 / (1 + np.exp(-odds))
+        odds = np.log(share) - np.log1p(-share) + (wrong - right) * (middle - (wrong + right) / 2) / self.width**2
+        return 1 / (1 + np.exp(-np.clip(odds, -500, 500)))
 
     @property
     def separation(self) -> float:
-        return NormalDist().cdf(float((self.means[1] - self.means[0]) / np.sqrt((self.deviations**2).sum())))
+        return NormalDist().cdf(float((self.means[1] - self.means[0]) / (np.sqrt(2) * self.width)))
 
 
 def _rates_with_intervals(histogram: np.ndarray, middle: np.ndarray, fitted: _Mixture, seed: int) -> np.ndarray:

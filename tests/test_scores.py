@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order import LearningOrder
 from finecl_hf.scores import (
+    CALIBRATION,
+    FEW_LABELS,
     SCORES,
+    TEXT_WEIGHT,
     WITHIN_RELATION,
     check_weight_by,
     consistent_epoch,
@@ -117,13 +120,24 @@ def test_rivals_of_impossible_margins():
     np.testing.assert_allclose(rivals, [1.0, 0.0, 0.0, 0.5], atol=1e-6)
 
 
-def test_evidence_is_text_and_plausibility_without_the_frequency():
-    order = LearningOrder(list("abc"), relation=["often", "often", "once"], plausibility=[0.5, 1.0, -1.0])
-    for loss in ([1.0, 2.0, 3.0], [3.0, 2.0, 1.0]):
-        order.record_epoch(np.exp(-np.array(loss)), np.zeros(3), [False] * 3, loss=loss)
-    slow = [0.5 - 2 - 0.5 * math.log(2), 1.0 - 2 - 0.5 * math.log(2), -1.0 - 2]
-    np.testing.assert_allclose(log_evidence(order), slow, atol=2e-3)
-    np.testing.assert_allclose(unit_score("evidence", order), [0.5, 1.0, 0.0])
+def test_evidence_against_loops():
+    order = random_order()
+    means = [sum(m for _, m, *_ in row) / len(row) if row else None for row in rows_of(order)]
+    relations = order.relation.to_pylist()
+    overall = np.median([mean for mean in means if mean is not None])
+    for i, (mean, relation) in enumerate(zip(means, relations, strict=True)):
+        if mean is None:
+            continue
+        own = [other for other, name in zip(means, relations, strict=True) if name == relation and other is not None]
+        usual = (len(own) * np.median(own) + FEW_LABELS * overall) / (len(own) + FEW_LABELS)
+        slow = order.plausibility[i] + TEXT_WEIGHT * (mean - CALIBRATION * usual)
+        assert log_evidence(order)[i] == pytest.approx(slow, abs=2e-3)
+
+
+def test_evidence_of_a_relation_that_was_never_judged():
+    order = LearningOrder(list("abc"), relation=["r", "r", "lost"], plausibility=[0.0, 1.0, 5.0])
+    order.record_epoch([0.5] * 3, [1.0, 1.0, 0.0], [True] * 3, [True, True, False])
+    assert unit_score("evidence", order).tolist() == [0.0, 0.5, 0.0]
 
 
 def test_second_look_takes_trust_back_where_a_rival_is_sure():

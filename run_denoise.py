@@ -22,6 +22,7 @@ def main(argv=None):
         LearningOrder,
         LearningOrderCallback,
     )
+    from finecl_hf.cleaning import check_clean_output
     from finecl_hf.collators import RelationCollator
     from finecl_hf.corpus import iter_corpus
     from finecl_hf.loading import (
@@ -36,6 +37,8 @@ def main(argv=None):
     from finecl_hf.resuming import last_checkpoint
 
     start_run(args)
+    if args.write_clean:
+        check_clean_output(data_args.train_source, args.write_clean, data_args.train_split)
     silver = load_silver(model_args, data_args, args)
 
     # Features, each label with its row in the learning order

@@ -23,7 +23,7 @@ from finecl_hf.documents import Document
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.hashing import text_key
 from finecl_hf.learning_order import LearningOrder
-from finecl_hf.readers import Record, iter_records, write_documents
+from finecl_hf.readers import EXTENSIONS, Record, iter_records, write_documents
 from finecl_hf.records import RawRecord, write_rows
 from finecl_hf.scores import RECOMMENDED, unit_score
 
@@ -181,6 +181,25 @@ def write_clean(
     with replacing(output) as file, _compressed(file, output) as out:
         _WRITERS[layout](kept, out, Path(source))
     return counts
+
+
+def check_clean_output(source: str | os.PathLike, output: str | os.PathLike, split: str | None = None) -> None:
+    """Finds out before hours of training what would keep [`write_clean`] from writing after them.
+
+    Raises:
+        FineCLError: the output is the source, is named as another format, or its folder may not be written to.
+    """
+    output = Path(output)
+    if output.exists() and os.path.exists(source) and output.samefile(source):
+        raise FineCLError(f"{output}: this is the corpus itself; name another file for the cleaned one.")
+    folder = next(parent for parent in output.absolute().parents if parent.exists())
+    if output.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise FineCLError(f"{output}: cannot be written; name a file in a folder of yours.")
+    if os.path.exists(source):
+        first = next(iter_records(source, split=split), None)
+        _check_name(output, Path(source), first.raw.layout if first else "lines")
+    elif not output.name.lower().endswith(EXTENSIONS):
+        raise FineCLError(f"{output}: the name must end in one of {', '.join(EXTENSIONS)}.")
 
 
 class _Kept(NamedTuple):

@@ -41,7 +41,7 @@ def test_intervals_hold_the_true_rate_about_as_often_as_they_say():
 
 def test_few_labels_follow_the_rest_and_are_less_sure():
     evidence, relation, _ = mixture([0.2], count=3000)
-    evidence, relation = np.r_[evidence, 0.0], np.r_[relation, "rare"]  # one label that looks wrong
+    evidence, relation = np.append(evidence, 0.0), np.append(relation, "rare")  # one label that looks wrong
     common, rare = estimate_noise(evidence, relation).relations
     assert rare.relation == "rare" and common.rate < rare.rate < 0.6
     assert rare.high - rare.low > 2 * (common.high - common.low)

@@ -14,6 +14,7 @@ from finecl_hf.errors import DocumentError
 from finecl_hf.features import load_tokenizer
 from finecl_hf.lora import add_adapters
 from finecl_hf.modeling import FineCLForRelationExtraction
+from tests.script_runs import run
 
 
 RELATIONS = ["NA", "born in", "capital of", "died in", "located in"]
@@ -171,3 +172,14 @@ def test_a_sentence_has_one_label_at_most(bert_folder, tmp_path, ada):
         every = loaded(sentence, threshold=-1e9)
         assert len(every) == 1 and (every[0]["h_idx"], every[0]["t_idx"]) == sentence.pairs[0]
         same(triples, every if every[0]["score"] > 0.5 else [])
+
+
+def test_a_model_that_was_trained_without_names_sees_none(bert_folder, corpus, tmp_path, ada):
+    run("finetune", bert_folder, corpus, tmp_path, "--hide_names", "type", num_train_epochs=1)
+    extract = RelationExtractionPipeline.from_pretrained(str(tmp_path))
+    assert extract.model.config.hide_names == "type"
+    other = Document.from_json(ada.to_json().replace("Ada Lovelace", "Marie Curie"))
+    words = {"Ada": "Grace", "Lovelace": "Hopper", "London": "York", "England": "Maine", "Babbage": "Jones"}
+    other.sentences = [[words.get(word, word) for word in sentence] for sentence in other.sentences]
+    scores = [[triple["score"] for triple in extract(document, threshold=-1e9)] for document in (ada, other)]
+    assert scores[0] == scores[1] and len(scores[0]) > 10

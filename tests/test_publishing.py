@@ -9,10 +9,13 @@ import sys
 import pytest
 import yaml
 
-from finecl_hf import LearningOrder
+from finecl_hf import LearningOrder, read_documents
+from finecl_hf.errors import FineCLError
+from finecl_hf.noise import noise_of
 from finecl_hf.publishing import _command, write_predictions
+from finecl_hf.scores import unit_score
 from tests.fake_hub import FakeHub, hub_environment
-from tests.script_runs import ROOT, arguments
+from tests.script_runs import ROOT, arguments, run
 
 
 RUNS = """
@@ -190,3 +193,47 @@ def test_other_processes_write_no_predictions():
             return False
 
     write_predictions(OtherProcess(), [], [])
+
+
+# What stage 1 leaves beside its table
+
+
+def test_report_noise_and_cleaned_corpus(bert_folder, corpus, tmp_path, capsys):
+    clean = tmp_path / "clean.json"
+    order = run("denoise", bert_folder, corpus, tmp_path / "out", write_clean=clean, clean_share=0.5)
+    said = capsys.readouterr().out
+    assert "of the" in said and "labels look wrong" in said and f"Wrote {clean}: kept " in said
+    report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "evidence" in report and (tmp_path / "out" / "report.md").exists()
+    kept = {document.instance_id(fact) for document in read_documents(clean) for fact in document.relations}
+    trust = dict(zip(order.instance_id.to_pylist(), unit_score("evidence", order), strict=True))
+    assert len(kept) == round(len(order) / 2)
+    assert min(trust[instance] for instance in kept) >= max(trust[i] for i in trust if i not in kept)
+
+
+def test_by_default_as_many_labels_are_kept_as_look_right(bert_folder, corpus, tmp_path):
+    order = run("denoise", bert_folder, corpus, tmp_path / "out", write_clean=tmp_path / "clean.json")
+    kept = sum(len(document.relations) for document in read_documents(tmp_path / "clean.json"))
+    assert kept == round(len(order) * (1 - noise_of(order).overall.rate))
+
+
+def test_another_score_and_a_threshold(bert_folder, corpus, tmp_path):
+    flags = {"write_clean": tmp_path / "clean.json", "clean_threshold": 0.3, "score": "first_epoch"}
+    order = run("denoise", bert_folder, corpus, tmp_path / "out", **flags)
+    kept = {
+        document.instance_id(f) for document in read_documents(tmp_path / "clean.json") for f in document.relations
+    }
+    trust = unit_score("first_epoch", order)
+    assert kept == {i for i, score in zip(order.instance_id.to_pylist(), trust, strict=True) if score >= 0.3}
+    assert "first_epoch" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "name, message", [("clean.csv.jsonl", "let its name end in .json"), ("", "cannot be written")]
+)
+def test_what_cannot_be_written_is_known_before_training(name, message, bert_folder, corpus, tmp_path, trainers):
+    with pytest.raises(FineCLError, match=message):
+        run("denoise", bert_folder, corpus, tmp_path / "out", write_clean=tmp_path / name)
+    with pytest.raises(FineCLError, match="this is the corpus itself"):
+        run("denoise", bert_folder, corpus, tmp_path / "out", write_clean=corpus / "silver.json")
+    assert not trainers

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -41,6 +42,36 @@ def test_a_reporter_that_is_not_installed(bert_folder, corpus, tmp_path, monkeyp
 def test_arguments_that_a_schedule_does_not_know(kwargs, bert_folder, corpus, tmp_path):
     with pytest.raises(FineCLError, match="--lr_scheduler_type linear does not go with --lr_scheduler_kwargs"):
         run("pretrain", bert_folder, corpus, tmp_path, lr_scheduler_kwargs=kwargs)
+
+
+# The relation model
+
+
+@pytest.mark.parametrize("stage", ["denoise", "finetune"])
+def test_the_head_has_a_learning_rate_of_its_own(stage, still_bert, corpus, tmp_path, trainers):
+    flags = {"num_train_epochs": 1, "learning_rate": 0.0, "weight_decay": 0.1, "head_learning_rate": 1e-3}
+    run(stage, still_bert, corpus, tmp_path / "out", **flags)
+    groups = trainers[0].optimizer.param_groups
+    assert sorted({group["initial_lr"] for group in groups}) == [0.0, 1e-3]
+    named = {id(weight): name for name, weight in trainers[0].model.named_parameters()}
+    for group in groups:
+        assert {"relation_head" in named[id(weight)] for weight in group["params"]} == {group["initial_lr"] > 0}
+    assert sum(len(group["params"]) for group in groups) == len(named)
+    before, after = weights(still_bert), weights(tmp_path / "out")
+    encoder = {name: weight for name, weight in after.items() if name.startswith("encoder.")}
+    assert all(torch.equal(weight, before[name.replace("encoder.", "bert.", 1)]) for name, weight in encoder.items()
+               if name.replace("encoder.", "bert.", 1) in before)  # fmt: skip
+
+
+def test_a_faster_head_resumes_exactly(bert_folder, corpus, tmp_path):
+    flags = {"head_learning_rate": 3e-3, "save_strategy": "epoch", "num_train_epochs": 2}
+    run("finetune", bert_folder, corpus, tmp_path / "whole", **flags)
+    run("finetune", bert_folder, corpus, tmp_path / "halves", **flags)
+    for name in ("model.safetensors", "checkpoint-6"):
+        path = tmp_path / "halves" / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    run("finetune", bert_folder, corpus, tmp_path / "halves", **flags)
+    assert same_weights(weights(tmp_path / "whole"), weights(tmp_path / "halves"))
 
 
 # Stage 2

@@ -75,7 +75,7 @@ def main(argv=None):
         hide_names=model_args.hide_names,
     )
     model = FineCLForRelationExtraction.from_encoder(
-        model_args.model_name_or_path, config, model_args.torch_dtype, revision=model_args.model_revision
+        model_args.model_name_or_path, config, model_args.torch_dtype, **model_args.encoder_options
     )
     if args.use_lora:
         model = add_adapters(model, model_args.model_name_or_path, args.lora_r, args.lora_alpha, args.lora_dropout)

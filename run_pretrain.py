@@ -42,7 +42,7 @@ def main(argv=None):
 
     # Model
     model, has_head = load_masked_lm(
-        model_args.model_name_or_path, model_args.torch_dtype, revision=model_args.model_revision
+        model_args.model_name_or_path, model_args.torch_dtype, **model_args.encoder_options
     )
     if not has_head:
         logger.warning("%s has no MLM head: a new one is started.", model_args.model_name_or_path)

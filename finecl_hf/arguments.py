@@ -51,9 +51,19 @@ class ModelArguments:
         "none", "Put a word for its type, or the mask token, in place of each mention: names cannot be memorised then."
     )
 
+    attention_dropout: float | None = option(
+        None, "Dropout of the attention, in place of the encoder's own; with 0, CPUs are about twice as fast."
+    )
+
     def __post_init__(self):
+        check_range(self, "attention_dropout", 0, 0.999)
         if not self.model_name_or_path:
             raise FineCLError("--model_name_or_path is missing; name an encoder: a folder or a Hub id.")
+
+    @property
+    def encoder_options(self) -> dict[str, Any]:
+        """Keyword arguments of `encoders.loading_options`."""
+        return {"revision": self.model_revision, "attention_dropout": self.attention_dropout}
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -267,6 +277,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # Documents labelled by projection, a few thousand labels or more: see docs/denoising.md
     "projected": {
         "hide_names": "type",
+        "attention_dropout": 0.0,
         "loss": "softmax",
         "na_ratio": 3.0,
         "num_train_epochs": 5,

@@ -7,18 +7,22 @@ from typing import Any
 import torch
 from transformers import AutoModelForMaskedLM, PreTrainedModel
 
+from finecl_hf.encoders import loading_options
 from finecl_hf.errors import loading_from
 
 
 def load_masked_lm(name_or_path: str, dtype: torch.dtype = torch.float32, **kwargs) -> tuple[PreTrainedModel, bool]:
     """Loads an encoder with its MLM head.
 
+    Args:
+        kwargs: see [`~finecl_hf.encoders.loading_options`]; the rest is passed to `from_pretrained`.
+
     Returns:
         the model, and whether the checkpoint had a head; if not, a new one was started.
     """
     with loading_from(name_or_path):
         model, report = AutoModelForMaskedLM.from_pretrained(
-            name_or_path, dtype=dtype, output_loading_info=True, **kwargs
+            name_or_path, dtype=dtype, output_loading_info=True, **loading_options(name_or_path, **kwargs)
         )
     prefix = f"{model.base_model_prefix}."
     new = [name for name in report["missing_keys"] if not name.startswith(prefix)]

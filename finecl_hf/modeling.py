@@ -14,6 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from finecl_hf.collators import NUM_DISTANCES
 from finecl_hf.configuration import FineCLConfig
+from finecl_hf.encoders import loading_options
 from finecl_hf.errors import FineCLError, loading_from
 from finecl_hf.losses import RELATION_LOSSES, relation_targets
 from finecl_hf.pooling import pool_entities
@@ -140,7 +141,11 @@ class FineCLForRelationExtraction(FineCLPreTrainedModel):
 
     @classmethod
     def from_encoder(
-        cls, name_or_path: str, config: FineCLConfig, dtype: torch.dtype = torch.float32, **kwargs
+        cls,
+        name_or_path: str,
+        config: FineCLConfig,
+        dtype: torch.dtype = torch.float32,
+        **kwargs,
     ) -> FineCLForRelationExtraction:
         """A relation model with a new head on a pre-trained encoder (a plain one, or one with an MLM head).
 
@@ -148,7 +153,7 @@ class FineCLForRelationExtraction(FineCLPreTrainedModel):
             name_or_path: folder or Hub id of the encoder.
             config: label set and head; its `text_config` is replaced by the encoder's own.
             dtype: float32 by default, whatever precision the checkpoint is stored in.
-            kwargs: passed to `AutoModel.from_pretrained`.
+            kwargs: see [`~finecl_hf.encoders.loading_options`]; the rest is passed to `AutoModel.from_pretrained`.
         """
         encoder = _load_encoder(name_or_path, dtype, **kwargs)
         if isinstance(encoder, FineCLForRelationExtraction):  # the folder of a relation model, such as stage 1's
@@ -189,7 +194,9 @@ def _load_encoder(name_or_path: str, dtype: torch.dtype, **kwargs) -> PreTrained
     transformers_logging.set_verbosity_error()
     try:
         with loading_from(name_or_path):
-            encoder, report = AutoModel.from_pretrained(name_or_path, dtype=dtype, output_loading_info=True, **kwargs)
+            encoder, report = AutoModel.from_pretrained(
+                name_or_path, dtype=dtype, output_loading_info=True, **loading_options(name_or_path, **kwargs)
+            )
     finally:
         transformers_logging.set_verbosity(verbosity)
     missing = [name for name in report["missing_keys"] if "pooler" not in name]

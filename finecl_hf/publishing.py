@@ -196,6 +196,7 @@ def _card(
             "max_seq_length": truncation.max_length,
             "entity_markers": model_args.entity_markers,
             "hide_names": model_args.hide_names,
+            "attention_dropout": model_args.attention_dropout,
             **resolved,
         },
         non_default_hyperparameters=changed,

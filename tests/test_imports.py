@@ -28,7 +28,7 @@ LAYERS = [
         "cleaning charts projection noise",
         "report",
         "pooling losses contrast configuration small_encoder",
-        "features collators corpus",
+        "features collators corpus encoders",
         "pretrain_collator sampling",
         "modeling masked_lm predictions",
         "arguments callbacks model_card lora resuming",

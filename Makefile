@@ -29,7 +29,7 @@ quality: $(VENV)/.installed  ## check format and lint
 	$(BIN)/ruff check $(SOURCES)
 
 bench: $(VENV)/.installed  ## stage 1 on injected noise; FEWREL and MODEL name the corpus and the encoder
-	$(BIN)/python benchmarks/denoise.py --fewrel $(FEWREL) --model_name_or_path $(MODEL)
+	$(BIN)/python benchmarks/denoise.py --corpus fewrel --documents $(FEWREL) --model $(MODEL)
 
 wheel: $(VENV)/.installed  ## build a wheel into dist/
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .

@@ -198,7 +198,9 @@ class PretrainArguments(FineCLTrainingArguments):
     weight_scheme: str = option(
         "linear", "How weights follow from the order: linear (paper), exponential, uniform (ERICA)."
     )
-    weight_by: str = option("first_epoch", "What weights are made from: first_epoch (paper), probability, margin.")
+    weight_by: str = option(
+        "first_epoch", "What weights are made from: first_epoch (paper), evidence, ...; docs/denoising.md lists all."
+    )
     weight_cutoff: int = option(5, "The paper's K: labels learned in epoch K or later weigh 0.")
     temperature: float = option(0.05, "Of both contrastive losses.")
     na_pairs: int = option(32, "At most so many NA pairs a document.")

@@ -19,7 +19,7 @@ from finecl_hf.errors import FineCLError
 
 
 VERSION = 2  # of the parquet schema; a reader refuses what a later version wrote
-_LATER = {"plausibility", "loss"}  # columns that version 1 had not
+_LATER = {"plausibility", "loss", "confident_learning"}  # columns that older files have not
 _ROW_GROUP = 1 << 17
 _DYNAMICS = {"probability": pa.float16(), "margin": pa.float16(), "loss": pa.float16(), "correct": pa.bool_()}
 _SCHEMA = pa.schema(
@@ -31,6 +31,7 @@ _SCHEMA = pa.schema(
         "relation": pa.large_string(),
         "first_epoch": pa.int32(),
         "plausibility": pa.float32(),
+        "confident_learning": pa.float32(),  # NaN where unknown
         **{name: pa.list_(dtype) for name, dtype in _DYNAMICS.items()},
     }
 )
@@ -97,7 +98,7 @@ def to_arrow(columns: dict[str, Any]) -> pa.Table:
 
 
 def from_arrow(table: pa.Table) -> dict[str, Any]:
-    """Inverse of [`to_arrow`]; also of tables without the columns that the first version had not.
+    """Inverse of [`to_arrow`]; also of tables without the columns that older files have not.
 
     Raises:
         FineCLError: a column is missing or of another type, or a value is impossible.

@@ -17,7 +17,7 @@ from finecl_hf.errors import FineCLError
 from finecl_hf.plausibility import PRIOR
 
 
-_WITHOUT_DYNAMICS = ("first_epoch", "plausibility")
+_WITHOUT_DYNAMICS = ("first_epoch", "plausibility", "confident_learning")
 RECOMMENDED = "evidence"  # the best on the benchmarks of docs/denoising.md
 WITHIN_RELATION = "_within_relation"  # behind a score's name: its rank among the labels of the same relation
 
@@ -194,6 +194,16 @@ def _forgetting(order: Any) -> np.ndarray:
     return 1.0 - forgetting_events(order.correct) / order.correct.shape[1]
 
 
+def _confident_learning(order: Any) -> np.ndarray:
+    """Rank of cleanlab's score of cross-fitted probabilities; see `confident_learning`. Unknown labels come last."""
+    known = ~np.isnan(order.confident_learning)
+    if len(known) and not known.any():
+        raise FineCLError(
+            "this learning order has no scores of confident learning; run stage 1 with --cross_fit_folds 3."
+        )
+    return unit_ranks(np.where(known, order.confident_learning, -1.0))
+
+
 def _codes(strings: Any) -> np.ndarray:
     return strings.dictionary_encode().indices.to_numpy(zero_copy_only=False)
 
@@ -219,4 +229,6 @@ SCORES: dict[str, Callable[[Any], np.ndarray]] = {
     # both as ranks, because their scale is that of the corpus
     "plausibility": lambda order: unit_ranks(order.plausibility),
     "evidence": lambda order: unit_ranks(log_evidence(order)),
+    # Northcutt, Jiang and Chuang (JAIR 2021); a rank, because only the order of cleanlab's scores means something
+    "confident_learning": _confident_learning,
 }  # fmt: skip

@@ -5,8 +5,9 @@
 
 Writes `learning_order.parquet` (one row a label, with the epoch it was learned in and the dynamics of each epoch),
 `report.html` with the least trusted labels, and the classifier to the output folder; with `--write_clean FILE` also
-the corpus without the labels that look wrong. Run it under `accelerate launch` for several processes; started again
-after an interruption, it resumes from the last checkpoint. `--preset paper` is the published recipe.
+the corpus without the labels that look wrong, and with `--cross_fit_folds 3` the score of confident learning, for
+which three more models are trained. Run it under `accelerate launch` for several processes; started again after an
+interruption, it resumes from the last checkpoint. `--preset paper` is the published recipe.
 """
 
 from finecl_hf.arguments import DataArguments, DenoiseArguments, ModelArguments, parse_arguments, run_script
@@ -14,6 +15,8 @@ from finecl_hf.arguments import DataArguments, DenoiseArguments, ModelArguments,
 
 def main(argv=None):
     model_args, data_args, args = parse_arguments((ModelArguments, DataArguments, DenoiseArguments), argv)
+
+    from transformers import set_seed
 
     from finecl_hf import (
         DenoiseTrainer,
@@ -24,6 +27,7 @@ def main(argv=None):
     )
     from finecl_hf.cleaning import check_clean_output
     from finecl_hf.collators import RelationCollator
+    from finecl_hf.confident_learning import cross_fitted_scores, require_cleanlab
     from finecl_hf.corpus import iter_corpus
     from finecl_hf.loading import (
         for_training,
@@ -36,6 +40,8 @@ def main(argv=None):
     from finecl_hf.publishing import finish_run, relation_card, write_denoising
     from finecl_hf.resuming import last_checkpoint
 
+    if args.cross_fit_folds:
+        require_cleanlab()
     start_run(args)
     if args.write_clean:
         check_clean_output(data_args.train_source, args.write_clean, data_args.train_split)
@@ -45,33 +51,47 @@ def main(argv=None):
     order = LearningOrder.for_documents(iter_corpus(silver.corpus))
     features = with_fact_column(silver.features, "instance", order.lookup(instance_ids(silver.features)))
 
-    # Model
-    config = FineCLConfig.for_labels(
-        silver.label2id,
-        relation_names=silver.names,
-        loss=args.loss,
-        max_seq_length=silver.max_length,
-        entity_markers=model_args.entity_markers,
-        hide_names=model_args.hide_names,
-    )
-    model = FineCLForRelationExtraction.from_encoder(
-        model_args.model_name_or_path, config, model_args.torch_dtype, **model_args.encoder_options
-    )
+    # A model and its trainer
+    def make_config():
+        return FineCLConfig.for_labels(
+            silver.label2id,
+            relation_names=silver.names,
+            loss=args.loss,
+            max_seq_length=silver.max_length,
+            entity_markers=model_args.entity_markers,
+            hide_names=model_args.hide_names,
+        )
+
+    def build(trainer_class, features, args, **options):
+        set_seed(args.seed)  # every model starts alike, whatever ran before it
+        model = FineCLForRelationExtraction.from_encoder(
+            model_args.model_name_or_path, make_config(), model_args.torch_dtype, **model_args.encoder_options
+        )
+        return trainer_class(
+            model=model,
+            args=args,
+            train_dataset=for_training(features),
+            data_collator=RelationCollator(silver.tokenizer.pad_token_id, args.na_ratio, args.seed),
+            processing_class=silver.tokenizer,
+            **options,
+        )
+
+    # Confident learning, before the model that is kept: then only one lies in memory at a time
+    scores = cross_fitted_scores(features, build, args, len(order)) if args.cross_fit_folds else None
 
     # Training
-    trainer = DenoiseTrainer(
-        model=model,
-        args=args,
-        train_dataset=for_training(features),
-        data_collator=RelationCollator(silver.tokenizer.pad_token_id, args.na_ratio, args.seed),
-        processing_class=silver.tokenizer,
+    data = training_data(data_args, silver.corpus, silver.counts)
+    trainer = build(
+        DenoiseTrainer,
+        features,
+        args,
         learning_order=LearningOrderCallback(order, args.order_mode),
-        card_data=relation_card(
-            config, model_args, args, training_data(data_args, silver.corpus, silver.counts), silver.truncation
-        ),
+        card_data=relation_card(make_config(), model_args, args, data, silver.truncation),
     )
     result = trainer.train(resume_from_checkpoint=last_checkpoint(args.output_dir))
     order = trainer.learning_order.order
+    if scores is not None:
+        order.confident_learning = scores
     if trainer.is_world_process_zero():
         write_denoising(order, silver.corpus, silver.names, data_args, args)
     finish_run(trainer, result.metrics, "run_denoise.py", argv)

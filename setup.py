@@ -7,9 +7,11 @@ from setuptools import find_packages, setup
 
 # For triple tables larger than memory. Before 2.0, a gzipped table that is cut off may pass for a whole one.
 DUCKDB = ["duckdb>=2.0; python_version >= '3.11'", "duckdb>=1.4; python_version < '3.11'"]
+CLEANLAB = ["cleanlab>=2.8"]  # the first that allows numpy 2
 EXTRAS = {
     "plots": ["matplotlib>=3.8"],
     "distant": DUCKDB,
+    "confident_learning": CLEANLAB,
     "test": [
         "pytest>=8.0",
         "pytest-xdist>=3.5",
@@ -17,6 +19,7 @@ EXTRAS = {
         "sentencepiece>=0.2",
         "matplotlib>=3.8",
         *DUCKDB,
+        *CLEANLAB,
     ],
     "quality": ["ruff>=0.9"],
 }

@@ -95,6 +95,7 @@ def parse(argv):
         "--half", choices=["choose", "report", "both"], default="report", help="docred: judged documents"
     )
     parser.add_argument("--max_instances", type=int, help="train on about so many labels (fewrel: 2,400)")
+    parser.add_argument("--keep", help="folder for the learning order of each seed, to look at it later")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     args, further = parser.parse_known_args(argv)
     if args.documents is None:
@@ -153,6 +154,8 @@ def one_run(corpus: Corpus, seed: int, args, further: list[str]) -> dict:
             **RECIPES[args.corpus],
         }
         order = run_denoise.main([*(f"--{name}={value}" for name, value in flags.items()), *further])
+    if args.keep:
+        order.write(Path(args.keep) / f"{args.corpus}_{seed}.parquet")
     judged = np.array([instance in corpus.truth for instance in order.instance_id.to_pylist()])
     judged &= order.observed.any(axis=1)
     is_right = np.array([corpus.truth.get(instance, True) for instance in order.instance_id.to_pylist()])

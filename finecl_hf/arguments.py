@@ -174,11 +174,21 @@ class DenoiseArguments(FineCLTrainingArguments):
         None, "Share of the labels that --write_clean keeps; by default as many as the noise estimate calls right."
     )
     clean_threshold: float | None = option(None, "Keep the labels whose score is as high; instead of a share.")
+    cross_fit_folds: int = option(
+        0, "Train so many more models, each to judge the documents it did not learn from, for the score "
+        "confident_learning (needs cleanlab); 0 for none."
+    )  # fmt: skip
 
     def __post_init__(self):
         check_range(self, "num_train_epochs", 0.001)
         check_range(self, "clean_share clean_threshold", 0, 1)
         check_weight_by(self.score)
+        if self.cross_fit_folds != 0 and self.cross_fit_folds < 2:
+            raise FineCLError(
+                f"--cross_fit_folds {self.cross_fit_folds} is out of range; give 2 or more, or 0 for none."
+            )
+        if self.score.startswith("confident_learning") and not self.cross_fit_folds:
+            raise FineCLError(f"--score {self.score} needs cross-fitted models; add --cross_fit_folds 3.")
         if self.clean_share is not None and self.clean_threshold is not None:
             raise FineCLError("--clean_share and --clean_threshold exclude each other; give one of them.")
         if self.write_clean is None and (self.clean_share, self.clean_threshold) != (None, None):

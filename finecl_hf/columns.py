@@ -37,12 +37,18 @@ def refuse_duplicates(instance_ids: pa.Array) -> None:
         )
 
 
-def read_column(table: pa.Table, field: pa.Field) -> Any:
-    """A column as numpy if it holds numbers, else as Arrow array."""
+def read_column(table: pa.Table, field: pa.Field, missing: Any = None) -> Any:
+    """A column as numpy if it holds numbers, else as Arrow array.
+
+    Args:
+        missing: what stands for a null; None refuses nulls.
+    """
     try:
         column = table[field.name].cast(field.type).combine_chunks()
     except pa.ArrowException as error:
         raise FineCLError(f"the column {field.name} is no {field.type}; repeat stage 1 ({error}).") from error
+    if missing is not None:
+        column = column.fill_null(missing)
     if column.null_count:
         raise FineCLError(f"the column {field.name} lacks {column.null_count:,} values; repeat stage 1.")
     return column.to_numpy() if pa.types.is_primitive(field.type) else column

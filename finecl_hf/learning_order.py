@@ -119,6 +119,8 @@ class LearningOrder:
         correct: (N, E) bool.
         observed: (N, E) bool. Where it is False, the four arrays above mean nothing.
         plausibility: (N,) float32, see [`~finecl_hf.plausibility.plausibility`]; 0 where unknown.
+        confident_learning: (N,) float32 in [0, 1], see [`~finecl_hf.confident_learning.quality_scores`]; NaN where
+            unknown, such as everywhere after a stage 1 without `--cross_fit_folds`.
         first_epoch: (N,) int32, the first epoch with a correct prediction, -1 for never. Derived from `correct` in
             rows that were observed in any epoch, and carried as given in the others.
     """
@@ -135,6 +137,7 @@ class LearningOrder:
     observed: np.ndarray = None
     plausibility: np.ndarray = None
     first_epoch: np.ndarray = None
+    confident_learning: np.ndarray = None
 
     def __post_init__(self):
         self.instance_id = strings(self.instance_id)
@@ -148,6 +151,8 @@ class LearningOrder:
             missing = np.zeros((rows, 0)) if name in _DYNAMICS else np.full(rows, -1)
             setattr(self, name, np.asarray(missing if getattr(self, name) is None else getattr(self, name), dtype))
         self.plausibility = np.asarray(np.zeros(rows) if self.plausibility is None else self.plausibility, np.float32)
+        unknown = np.full(rows, np.nan) if self.confident_learning is None else self.confident_learning
+        self.confident_learning = np.asarray(unknown, np.float32)
         self.first_epoch = _epochs([-1] * rows if self.first_epoch is None else self.first_epoch).astype(np.int32)
         lengths = {name: len(getattr(self, name)) for name in _COLUMNS}
         shapes = {name: getattr(self, name).shape for name in _DYNAMICS}

@@ -19,7 +19,8 @@ from finecl_hf.errors import FineCLError
 
 
 VERSION = 2  # of the parquet schema; a reader refuses what a later version wrote
-_LATER = {"plausibility", "loss"}  # columns that version 1 had not
+_LATER = {"plausibility", "loss", "confident_learning"}  # columns that older files have not
+_MISSING = {"confident_learning": float("nan")}  # columns that may hold nulls, and what these are in memory
 _ROW_GROUP = 1 << 17
 _DYNAMICS = {"probability": pa.float16(), "margin": pa.float16(), "loss": pa.float16(), "correct": pa.bool_()}
 _SCHEMA = pa.schema(
@@ -31,6 +32,7 @@ _SCHEMA = pa.schema(
         "relation": pa.large_string(),
         "first_epoch": pa.int32(),
         "plausibility": pa.float32(),
+        "confident_learning": pa.float32(),
         **{name: pa.list_(dtype) for name, dtype in _DYNAMICS.items()},
     }
 )
@@ -89,7 +91,7 @@ def to_arrow(columns: dict[str, Any]) -> pa.Table:
     arrays = {
         name: pa.ListArray.from_arrays(offsets, pa.array(columns[name].ravel(), mask=hidden))
         if name in _DYNAMICS
-        else columns[name]
+        else (pa.array(columns[name], from_pandas=True) if name in _MISSING else columns[name])
         for name in _SCHEMA.names
     }
     metadata = {b"finecl_hf.version": str(VERSION), b"finecl_hf.epochs": str(epochs)}
@@ -97,7 +99,7 @@ def to_arrow(columns: dict[str, Any]) -> pa.Table:
 
 
 def from_arrow(table: pa.Table) -> dict[str, Any]:
-    """Inverse of [`to_arrow`]; also of tables without the columns that the first version had not.
+    """Inverse of [`to_arrow`]; also of tables without the columns that older files have not.
 
     Raises:
         FineCLError: a column is missing or of another type, or a value is impossible.
@@ -107,7 +109,11 @@ def from_arrow(table: pa.Table) -> dict[str, Any]:
     missing = {name for name in _SCHEMA.names if name not in table.column_names}
     if lost := sorted(missing - _LATER):
         raise FineCLError(f"the column {lost[0]} is missing, so this is no learning order; repeat stage 1.")
-    columns = {field.name: read_column(table, field) for field in _SCHEMA if field.name not in missing}
+    columns = {
+        field.name: read_column(table, field, _MISSING.get(field.name))
+        for field in _SCHEMA
+        if field.name not in missing
+    }
     for name in set(_DYNAMICS) - missing - {"probability"}:
         columns[name], _ = matrix(columns[name], name)
     columns["probability"], columns["observed"] = matrix(columns["probability"], "probability")

@@ -66,6 +66,11 @@ def calibrated(tables: list[dict[str, Any]]) -> list[dict[str, Any]]:
             table[name] = tables[shard][name].copy()
             for epoch, shards in enumerate(by_epoch):
                 table[name][table["observed"][:, epoch], epoch] = shards[shard]
+    known = [~np.isnan(table["confident_learning"]) for table in tables]
+    scores = on_one_scale([table["confident_learning"][rows] for table, rows in zip(tables, known, strict=True)])
+    for table, rows, shard in zip(scaled, known, scores, strict=True):
+        table["confident_learning"] = np.full(len(rows), np.nan, np.float32)
+        table["confident_learning"][rows] = shard
     for table in scaled:
         table["correct"] = (table["margin"] > 0) & table["observed"]
         del table["first_epoch"]  # follows from `correct`

@@ -119,7 +119,7 @@ def write_predictions(trainer: FinetuneTrainer, documents: list[Document], predi
 
 def write_denoising(order: LearningOrder, corpus: Dataset, names: dict[str, str], data: DataArguments,
                     args: DenoiseArguments) -> None:  # fmt: skip
-    """Writes `report.html` beside stage 1's table, says how many labels look wrong, and writes the cleaned corpus.
+    """Writes stage 1's table and `report.html`, says how many labels look wrong, and writes the cleaned corpus.
 
     Args:
         corpus: the documents that the order was made from; names: readable names of their relations.
@@ -130,6 +130,7 @@ def write_denoising(order: LearningOrder, corpus: Dataset, names: dict[str, str]
         print(f"{noise}\n{noise.table()}")
     trust = unit_score(args.score, order)
     path = os.path.join(args.output_dir, REPORT)
+    order.write(os.path.join(args.output_dir, TABLE))  # with what is known since the last epoch was closed
     write_report(order, trust, iter_corpus(corpus), path, names, noise and noise.relations, args.score)
     print(f"Wrote {os.path.join(args.output_dir, TABLE)} and {path}")
     if args.write_clean:

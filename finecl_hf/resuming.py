@@ -37,12 +37,14 @@ _SAME = (
     "seed",
 )
 _NAMES_ONLY = {"preset", "learning_order"}
+# What follows the training, or has a folder of its own, may be asked of a finished run.
+_AFTERWARDS = {"score", "write_clean", "clean_share", "clean_threshold", "cross_fit_folds"}
 
 
 def describe_run(trainer: Trainer) -> dict[str, str]:
     """What makes a run the one it is, before it begins: arguments, and hashes of data and first weights."""
     inherited = {field.name for field in fields(TrainingArguments)}
-    own = sorted({field.name for field in fields(trainer.args)} - inherited - _NAMES_ONLY)
+    own = sorted({field.name for field in fields(trainer.args)} - inherited - _NAMES_ONLY - _AFTERWARDS)
     run = {f"--{name}": str(getattr(trainer.args, name)) for name in [*_SAME, *own]}
     if isinstance(trainer.train_dataset, Dataset):
         digest = blake2b(digest_size=8)

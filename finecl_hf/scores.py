@@ -16,7 +16,7 @@ import numpy as np
 from finecl_hf.errors import FineCLError
 
 
-_WITHOUT_DYNAMICS = ("first_epoch", "plausibility")
+_WITHOUT_DYNAMICS = ("first_epoch", "plausibility", "confident_learning")
 TEXT_WEIGHT, CALIBRATION = 0.5, 0.5  # of the evidence; chosen on half of the real benchmark (docs/denoising.md)
 FEW_LABELS = 5  # how many labels the median of all is worth beside a relation's own
 RECOMMENDED = "evidence"  # the best on the benchmarks of docs/denoising.md
@@ -215,6 +215,16 @@ def _forgetting(order: Any) -> np.ndarray:
     return 1.0 - forgetting_events(order.correct) / order.correct.shape[1]
 
 
+def _confident_learning(order: Any) -> np.ndarray:
+    """Rank of cleanlab's score of cross-fitted probabilities; see `confident_learning`. Unknown labels come last."""
+    known = ~np.isnan(order.confident_learning)
+    if len(known) and not known.any():
+        raise FineCLError(
+            "this learning order has no scores of confident learning; run stage 1 with --cross_fit_folds 3."
+        )
+    return unit_ranks(np.where(known, order.confident_learning, -1.0))
+
+
 def _codes(strings: Any) -> np.ndarray:
     return strings.dictionary_encode().indices.to_numpy(zero_copy_only=False)
 
@@ -240,4 +250,6 @@ SCORES: dict[str, Callable[[Any], np.ndarray]] = {
     # both as ranks, because their scale is that of the corpus
     "plausibility": lambda order: unit_ranks(order.plausibility),
     "evidence": lambda order: unit_ranks(log_evidence(order)),
+    # Northcutt, Jiang and Chuang (JAIR 2021); a rank, because only the order of cleanlab's scores means something
+    "confident_learning": _confident_learning,
 }  # fmt: skip

@@ -33,7 +33,7 @@ LAYERS = [
         "modeling masked_lm predictions",
         "arguments callbacks model_card lora resuming",
         "trainers",
-        "loading publishing pipeline",
+        "loading publishing pipeline confident_learning",
         "cli",
     )
 ]

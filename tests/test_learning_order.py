@@ -31,7 +31,9 @@ def slow_weight(k, learned, scheme, cutoff):
 def make(ids, epochs=3, seed=0, hidden=0.3):
     """A table whose rows some epochs did not observe."""
     rng = np.random.default_rng(seed)
-    order = LearningOrder(ids, relation=["P17"] * len(ids), head=np.arange(len(ids)))
+    order = LearningOrder(
+        ids, relation=["P17"] * len(ids), head=np.arange(len(ids)), confident_learning=rng.random(len(ids))
+    )
     for _ in range(epochs):
         probability, observed = rng.random(len(ids)), rng.random(len(ids)) > hidden
         order.record_epoch(probability, 2 * probability - 1, probability > 0.6, observed)
@@ -44,6 +46,8 @@ def assert_same(left, right):
     for name in ("head", "tail", "first_epoch", "observed", "correct"):
         np.testing.assert_array_equal(getattr(left, name), getattr(right, name), err_msg=name)
         assert getattr(left, name).dtype == getattr(right, name).dtype
+    np.testing.assert_array_equal(left.confident_learning, right.confident_learning)  # NaN equals NaN
+    assert left.confident_learning.dtype == right.confident_learning.dtype == np.float32
     for name in ("probability", "margin"):
         assert getattr(left, name).dtype == getattr(right, name).dtype == np.float16
         np.testing.assert_array_equal(getattr(left, name)[left.observed], getattr(right, name)[right.observed])
@@ -241,7 +245,7 @@ class TestWeights:
         assert keep.all()  # c was never predicted; what that means is for the score to say
 
     def test_labels_that_were_never_judged_take_no_part(self):
-        order = LearningOrder(list("ab"))
+        order = LearningOrder(list("ab"), confident_learning=[0.5, np.nan])
         order.record_epoch([0.5, 0.5], np.zeros(2), [True, True], [True, False])
         for weight_by in SCORES:
             weights, keep = order.weights(list("ab"), weight_by=weight_by)
@@ -289,6 +293,14 @@ class TestFiles:
         order = make(self.IDS, epochs)
         order.write(tmp_path / "learning_order.parquet")
         assert_same(LearningOrder.read(str(tmp_path / "learning_order.parquet")), order)
+
+    def test_files_without_confident_learning(self, tmp_path):
+        order = make(self.IDS)
+        pq.write_table(order.to_table().drop_columns(["confident_learning"]), tmp_path / "a.parquet")
+        order.confident_learning[:] = np.nan
+        assert_same(LearningOrder.read(tmp_path / "a.parquet"), order)
+        order.write(tmp_path / "b.parquet")
+        assert_same(LearningOrder.read(tmp_path / "b.parquet"), order)
 
     def test_empty_round_trip(self, tmp_path):
         LearningOrder([]).write(tmp_path / "a.parquet")
@@ -453,6 +465,16 @@ class TestMerge:
         assert not merged.observed[:3, 2:].any()
         np.testing.assert_array_equal(merged.first_epoch, [*left.first_epoch, *right.first_epoch])
         np.testing.assert_array_equal(merged.probability[3:], right.probability)
+
+    def test_scores_of_confident_learning_are_put_on_one_scale(self):
+        left, right = make(list("abc"), hidden=0), make(list("def"), seed=1, hidden=0)
+        left.confident_learning = np.array([0.5, np.nan, 0.7], np.float32)
+        right.confident_learning = np.array([0.01, 0.03, 0.02], np.float32)
+        kept = LearningOrder.merge([left, right]).confident_learning
+        np.testing.assert_array_equal(kept, [*left.confident_learning, *right.confident_learning])
+        scaled = LearningOrder.merge([left, right], calibrate=True).confident_learning
+        assert np.isnan(scaled).tolist() == [False, True, False, False, False, False]
+        assert scaled[3] < scaled[5] < scaled[4] and scaled[3] < scaled[0] < scaled[5] < scaled[2] < scaled[4]
 
     def test_shards_with_and_without_dynamics(self):
         shards = [make(list("ab")), LearningOrder.from_json_dict({"c": 9})]

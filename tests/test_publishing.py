@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from finecl_hf import LearningOrder, read_documents
+from finecl_hf.confident_learning import FOLDS
 from finecl_hf.errors import FineCLError
 from finecl_hf.noise import noise_of
 from finecl_hf.publishing import _command, write_predictions
@@ -77,7 +78,15 @@ def pushed(bert_folder, corpus, tmp_path_factory):
     splits = {f"{name}_file": corpus / f"gold_{name}.json" for name in ("validation", "test")}
     with FakeHub(token="hf_secretsecretsecret") as hub:
         runs = [
-            ("denoise", {"hub_model_id": "user/denoised", "hub_strategy": "every_save", "save_strategy": "epoch"}),
+            (
+                "denoise",
+                {
+                    "hub_model_id": "user/denoised",
+                    "hub_strategy": "every_save",
+                    "save_strategy": "epoch",
+                    "cross_fit_folds": 2,
+                },
+            ),
             ("pretrain", {"hub_model_id": "user/encoder", "learning_order": folder / "order.parquet"}),
             ("finetune", {"hub_token": hub.token, **splits}),  # named by its output folder
             ("finetune", {"hub_model_id": "adapter", "use_lora": "true", **splits}),
@@ -119,7 +128,10 @@ MODEL_FILES = {"config.json", "tokenizer.json", "tokenizer_config.json", "README
 def test_what_is_pushed(name, expected, pushed):
     hub, folder = pushed
     assert MODEL_FILES | expected <= files(hub, name).keys()
-    assert not [path for path in files(hub, name) if path.startswith("checkpoint-") or "optimizer" in path]
+    assert not [
+        path for path in files(hub, name) if path.startswith("checkpoint-") or "optimizer" in path or FOLDS in path
+    ]
+    assert name != "denoised" or (folder / name / FOLDS / "2_of_2").is_dir()
     for path, data in files(hub, name).items():
         assert data == (folder / name / path).read_bytes(), path
         assert hub.token.encode() not in data, path

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order import LearningOrder
 from finecl_hf.scores import (
+    _WITHOUT_DYNAMICS,
     CALIBRATION,
     FEW_LABELS,
     SCORES,
@@ -35,6 +36,8 @@ def random_order(rows=60, epochs=4, hidden=0.2, seed=0):
     rng = np.random.default_rng(seed)
     ids = [f"d{i}#0#1#r{i % 3}" for i in range(rows)]
     order = LearningOrder(ids, relation=[f"r{i % 3}" for i in range(rows)], plausibility=rng.normal(size=rows))
+    order.confident_learning = rng.random(rows).astype(np.float32)
+    order.confident_learning[-1] = np.nan
     for _ in range(epochs):
         loss = rng.exponential(1.5, rows)
         margin = rng.normal(0, 2, rows)
@@ -88,7 +91,9 @@ def test_range_and_order_of_rows(name):
 @pytest.mark.parametrize("name", SCORES)
 def test_a_label_that_is_always_predicted_is_trusted_more_than_one_that_never_is(name):
     ids = ["right#0#1#r", "wrong#0#1#r", "never seen#0#1#r"]
-    order = LearningOrder(ids, relation=["r", "r", "r"], plausibility=[1.0, -1.0, -2.0])
+    order = LearningOrder(
+        ids, relation=["r", "r", "r"], plausibility=[1.0, -1.0, -2.0], confident_learning=[0.4, 0.3, np.nan]
+    )
     for epoch in range(3):
         p = np.array([0.9, 0.1 + 0.2 * (epoch == 1), 0.5])
         order.record_epoch(p, [2.0, -2.0, 0.0], [True, False, False], [True, True, False], -np.log(p))
@@ -173,7 +178,7 @@ def test_ranks_within(pairs):
         assert rank == pytest.approx((below + ties / 2) / len(rivals))
 
 
-@pytest.mark.parametrize("name", [name for name in SCORES if name not in ("first_epoch", "plausibility")])
+@pytest.mark.parametrize("name", [name for name in SCORES if name not in _WITHOUT_DYNAMICS])
 def test_no_dynamics(name):
     with pytest.raises(FineCLError, match="no training dynamics"):
         unit_score(name, LearningOrder(["a#0#1#r"], first_epoch=[0]))
@@ -182,6 +187,16 @@ def test_no_dynamics(name):
 def test_first_epoch_needs_no_dynamics():
     order = LearningOrder(list("abc"), first_epoch=[0, 3, -1])
     np.testing.assert_allclose(unit_score("first_epoch", order), [1.0, 0.25, 0.0])
+
+
+def test_confident_learning_is_a_rank_with_unknown_labels_last():
+    order = LearningOrder(list("abcd"), confident_learning=[0.011, np.nan, 0.012, 0.012])
+    np.testing.assert_allclose(unit_score("confident_learning", order), [1 / 3, 0.0, 2.5 / 3, 2.5 / 3])
+
+
+def test_confident_learning_names_the_flag_that_it_needs():
+    with pytest.raises(FineCLError, match="run stage 1 with --cross_fit_folds 3"):
+        unit_score("confident_learning", LearningOrder(["a#0#1#r"], first_epoch=[0]))
 
 
 def test_a_score_out_of_range(monkeypatch):

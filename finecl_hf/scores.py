@@ -56,6 +56,15 @@ def unit_ranks(values: np.ndarray) -> np.ndarray:
     return ranks / max(len(values) - 1, 1)
 
 
+def unit_logistic(values: np.ndarray) -> np.ndarray:
+    """(N,) any numbers -> (N,) in (0, 1): the logistic function of twice their distance from the mean, in standard
+    deviations. Unlike ranks it keeps two humps apart.
+    """
+    values = np.asarray(values, np.float64)
+    spread = values.std()
+    return 1 / (1 + np.exp(-2 * np.clip((values - values.mean()) / spread, -100, 100))) if spread else values * 0 + 0.5
+
+
 def ranks_within(values: np.ndarray, group: np.ndarray) -> np.ndarray:
     """(N,) numbers, (N,) int groups -> (N,) mid-rank of each number among those of its group, in (0, 1).
 
@@ -247,9 +256,9 @@ SCORES: dict[str, Callable[[Any], np.ndarray]] = {
         mean_over_epochs(error_norm(order.probability, order.margin), order.observed) / np.sqrt(2.0), 0.0, 1.0
     ),
     "second_look": _second_look,
-    # both as ranks, because their scale is that of the corpus
+    # a rank, because its scale is that of the corpus
     "plausibility": lambda order: unit_ranks(order.plausibility),
-    "evidence": lambda order: unit_ranks(log_evidence(order)),
+    "evidence": lambda order: unit_logistic(log_evidence(order)),
     # Northcutt, Jiang and Chuang (JAIR 2021); a rank, because only the order of cleanlab's scores means something
     "confident_learning": _confident_learning,
 }  # fmt: skip

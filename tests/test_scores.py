@@ -25,6 +25,7 @@ from finecl_hf.scores import (
     ranks_within,
     rival_probability,
     second_look,
+    unit_logistic,
     unit_ranks,
     unit_score,
     variability,
@@ -142,7 +143,8 @@ def test_evidence_against_loops():
 def test_evidence_of_a_relation_that_was_never_judged():
     order = LearningOrder(list("abc"), relation=["r", "r", "lost"], plausibility=[0.0, 1.0, 5.0])
     order.record_epoch([0.5] * 3, [1.0, 1.0, 0.0], [True] * 3, [True, True, False])
-    assert unit_score("evidence", order).tolist() == [0.0, 0.5, 0.0]
+    low, high, lost = unit_score("evidence", order)
+    assert lost == low < 0.5 < high
 
 
 def test_second_look_takes_trust_back_where_a_rival_is_sure():
@@ -165,6 +167,14 @@ def test_unit_ranks(values):
     assert ((ranks >= 0) & (ranks <= 1)).all()
     for i, j in zip(np.argsort(values), np.argsort(values)[1:], strict=False):
         assert (ranks[i] == ranks[j]) if values[i] == values[j] else (ranks[i] < ranks[j])
+
+
+def test_unit_logistic():
+    values = np.array([-1e9, -1.0, 0.0, 0.0, 1.0, 1e9])
+    scores = unit_logistic(values)
+    assert (np.diff(scores) >= 0).all() and (scores > 0).all() and (scores < 1).all() and scores[2] == scores[3]
+    np.testing.assert_allclose(unit_logistic(np.array([-2.0, 2.0])), [1 / (1 + math.exp(2)), 1 / (1 + math.exp(-2))])
+    assert unit_logistic(np.array([3.0, 3.0])).tolist() == [0.5, 0.5]
 
 
 @settings(max_examples=100, deadline=None)

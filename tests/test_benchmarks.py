@@ -1,0 +1,77 @@
+"""The denoising benchmark in small: its figures are there, and right where they can be checked."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks import denoise
+from finecl_hf.scores import SCORES
+
+
+KEYS = {"corpus", "seeds", "scores", "preset", "recorder_share", "seconds", "noise_rate", "labels", "judged", "wrong"}
+SMALL = ["--use_cpu", "true", "--num_train_epochs", "2", "--max_seq_length", "64", "--learning_rate", "1e-3"]
+
+
+@pytest.fixture
+def fewrel(tmp_path):
+    """FewRel's format: 4 relations, 12 sentences each, which say their relation in a word."""
+    relations = {"P1": "born", "P2": "died", "P3": "author", "P4": "capital"}
+    instances = {
+        relation: [
+            {
+                "tokens": ["Ada", str(i), word, "in", "London", "."],
+                "h": ["ada", f"Q{i}", [[0]]],
+                "t": ["london", "Q84", [[4]]],
+            }
+            for i in range(12)
+        ]
+        for relation, word in relations.items()
+    }
+    path = tmp_path / "fewrel.json"
+    path.write_text(json.dumps(instances), encoding="utf-8")
+    return path
+
+
+def test_injected_noise(fewrel, bert_folder, tmp_path, capsys):
+    flags = ["--corpus", "fewrel", "--documents", str(fewrel), "--model", bert_folder, "--seeds", "0", "1"]
+    result = denoise.main([*flags, "--rate", "0.25", "--keep", str(tmp_path / "kept"), *SMALL])
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == result
+    assert result.keys() == KEYS | {"noise", "rate"} and result["seeds"] == [0, 1]
+    assert result["labels"] == result["judged"] == [48, 48] and result["wrong"] == [12, 12]
+    assert set(SCORES) - set(result["scores"]) == {"confident_learning"}
+    for row in result["scores"].values():
+        assert all(0 <= row[key][0] <= 1 for key in ("auroc", "average_precision", "precision_at_k"))
+        assert len(row["auroc_by_epoch"]) == 2 and row["auroc_by_epoch"][-1] == row["auroc"]
+        assert row["best_epoch"] == int(np.argmax([mean for mean, _ in row["auroc_by_epoch"]]))
+    assert result["scores"]["plausibility"]["auroc"] == [0.5, 0.0]  # no NA pairs, so nothing to compare with
+    assert result["noise_rate"]["true"] == [0.25, 0.0]
+    assert 0 < result["recorder_share"] < 1
+    assert {path.name for path in (tmp_path / "kept").iterdir()} == {"fewrel_0.parquet", "fewrel_1.parquet"}
+
+
+def test_projected_noise(corpus, bert_folder, tmp_path, capsys):
+    folder = tmp_path / "data"
+    documents = denoise.read_documents(corpus / "silver.json")
+    gold = [replace(document, relations=document.relations[::2]) for document in documents[:9]]  # the others are wrong
+    for name, part in (("redocred/dev_revised", documents), ("redocred/test_revised_first250", gold),
+                       ("docred/test_unlabelled", documents[9:])):  # fmt: skip
+        denoise.write_documents(part, folder / f"{name}.json")
+    flags = ["--corpus", "docred", "--documents", str(folder), "--model", bert_folder, "--seeds", "0"]
+    both = denoise.main([*flags, "--half", "both", "--cross_fit_folds", "2", *SMALL])
+    assert both["half"] == "both" and both["preset"] in both["scores"] and "confident_learning" in both["scores"]
+    assert both["judged"][0] <= both["labels"][0] and 0 < both["wrong"][0] < both["judged"][0]
+
+
+def test_halves_share_no_document(corpus):
+    documents = denoise.read_documents(corpus / "silver.json")
+    halves = [denoise.half_of(document) for document in documents]
+    assert set(halves) == {"choose", "report"}
+
+
+def test_no_corpus(bert_folder, monkeypatch, capsys):
+    monkeypatch.delenv("FINECL_REAL_DATA", raising=False)
+    with pytest.raises(SystemExit):
+        denoise.main(["--corpus", "docred", "--model", bert_folder])
+    assert "--documents" in capsys.readouterr().err

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 FOLDS = "_folds"  # in the output folder; the underscore keeps it out of what the Trainer pushes to the Hub
 JUDGEMENTS = "judgements.npz"  # in a fold's folder; written last, so that it marks the fold as finished
-FOLD_DRAW = 4  # keeps this draw apart from others made of the same keys
+FOLD_DRAW = 41  # keeps this draw apart from others made of the same keys
 NA_THRESHOLD = 0.5
 
 
@@ -127,9 +127,10 @@ def quality_scores(probabilities: np.ndarray, relation: np.ndarray) -> np.ndarra
 def error_rates(probabilities: np.ndarray, relation: np.ndarray) -> dict[int, float]:
     """Estimated share of wrong labels of each relation, from the confident joint.
 
-    A label counts as wrong where the model is confident of another relation and not of this one, or more of the other
-    (both above the mean probability that is usual of them); one that it is confident of nothing counts for neither.
-    NA, which no label has, counts as confident above `NA_THRESHOLD`.
+    The models are confident of a relation where its probability reaches the mean over the labels of that relation, and
+    of NA, which no label has, from `NA_THRESHOLD` on. Labels of whose pair they are confident of nothing are left out
+    of the count; of the others those are wrong where the relation they are most confident of is not the label's. Rates
+    of rare relations are too high where the models hardly learned them.
 
     Args:
         probabilities, relation: as for [`quality_scores`].

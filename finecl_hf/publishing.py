@@ -129,10 +129,12 @@ def write_denoising(order: LearningOrder, corpus: Dataset, names: dict[str, str]
     if noise is not None:
         print(f"{noise}\n{noise.table()}")
     trust = unit_score(args.score, order)
-    path = os.path.join(args.output_dir, REPORT)
-    order.write(os.path.join(args.output_dir, TABLE))  # with what is known since the last epoch was closed
-    write_report(order, trust, iter_corpus(corpus), path, names, noise and noise.relations, args.score)
-    print(f"Wrote {os.path.join(args.output_dir, TABLE)} and {path}")
+    table, report = (os.path.join(args.output_dir, name) for name in (TABLE, REPORT))
+    order.write(table)  # with what is known since the last epoch was closed
+    print(f"Wrote {table}")
+    if args.report:
+        write_report(order, trust, iter_corpus(corpus), report, names, noise and noise.relations, args.score)
+        print(f"Wrote {report}")
     if args.write_clean:
         share, threshold = args.clean_share, args.clean_threshold
         if share is None and threshold is None:

@@ -38,7 +38,7 @@ _SAME = (
 )
 _NAMES_ONLY = {"preset", "learning_order"}
 # What follows the training, or has a folder of its own, may be asked of a finished run.
-_AFTERWARDS = {"score", "write_clean", "clean_share", "clean_threshold", "cross_fit_folds"}
+_AFTERWARDS = {"score", "write_clean", "clean_share", "clean_threshold", "report", "cross_fit_folds"}
 
 
 def describe_run(trainer: Trainer) -> dict[str, str]:

@@ -232,6 +232,8 @@ def test_by_default_as_many_labels_are_kept_as_look_right(bert_folder, corpus, t
 def test_another_score_and_a_threshold(bert_folder, corpus, tmp_path):
     flags = {"write_clean": tmp_path / "clean.json", "clean_threshold": 0.3, "score": "first_epoch"}
     order = run("denoise", bert_folder, corpus, tmp_path / "out", **flags)
+    run("denoise", bert_folder, corpus, tmp_path / "quiet", report=False, num_train_epochs=1)
+    assert not (tmp_path / "quiet" / "report.html").exists()
     kept = {
         document.instance_id(f) for document in read_documents(tmp_path / "clean.json") for f in document.relations
     }

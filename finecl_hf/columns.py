@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -51,19 +51,24 @@ def read_column(table: pa.Table, field: pa.Field) -> Any:
 def matrix(column: pa.ListArray, name: str) -> tuple[np.ndarray, np.ndarray]:
     """N lists of E values -> (N, E) values, 0 where null, and (N, E) bool, whether they are not null."""
     lengths = pc.list_value_length(column).unique().to_pylist() or [0]
-    if len(lengths) > 1:
-        raise FineCLError(f"the lists in {name} differ in length ({sorted(lengths)}); repeat stage 1.")
+    refuse_lengths(lengths, name)
     values = column.flatten()
     known = values.is_valid().to_numpy(zero_copy_only=False)
     values = values.fill_null(pa.scalar(0).cast(values.type)).to_numpy(zero_copy_only=False)
     return values.reshape(len(column), lengths[0]), known.reshape(len(column), lengths[0])
 
 
-def concatenate(parts: list, width: int) -> Any:
+def refuse_lengths(lengths: Collection[int], name: str) -> None:
+    """Raises FineCLError unless all lists of a column are of one length."""
+    if len(lengths) > 1:
+        raise FineCLError(f"the lists in {name} differ in length ({sorted(lengths)}); repeat stage 1.")
+
+
+def concatenate(parts: list, width: int | None = None) -> Any:
     """Arrow arrays or numpy arrays, one after the other; matrices are padded with 0 to `width` columns."""
     if isinstance(parts[0], pa.Array):
         return pa.concat_arrays(parts)
-    if parts[0].ndim == 2:
+    if parts[0].ndim == 2 and width is not None:
         parts = [np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts]
     return np.concatenate(parts)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import islice
 from typing import Any
 
@@ -87,11 +87,20 @@ def _epochs(values: Any) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How a table and a corpus fit: instances that it knows and does not know, rows that belong to no instance."""
+    """How a table and a corpus fit.
+
+    Attributes:
+        known, unknown: instances that the table has, and has not.
+        unused: rows that belong to no instance.
+        unjudged: known instances that stage 1 never judged, though it recorded dynamics: those past its length.
+        example: an unknown id, empty where there is none.
+    """
 
     known: int
     unknown: int
     unused: int
+    unjudged: int = 0
+    example: str = field(default="", compare=False)
 
     @property
     def share(self) -> float:
@@ -102,6 +111,7 @@ class Coverage:
         return (
             f"the learning order knows {self.known:,} of {self.known + self.unknown:,} instances "
             f"({100 * self.share:.1f}%); {self.unused:,} of its rows belong to none of them"
+            + (f"; {self.unjudged:,} known ones were never judged" if self.unjudged else "")
         )
 
 
@@ -163,7 +173,8 @@ class LearningOrder:
     @classmethod
     def for_documents(cls, documents: Iterable[Document]) -> LearningOrder:
         """A table without epochs: one row for each fact, in the order of the documents."""
-        parts, counts = [], PlausibilityCounts()
+        parts: dict[str, list[pa.Array]] = {name: [] for name in _FACTS}
+        counts = PlausibilityCounts()
         for chunk in _chunks(documents):  # a corpus of millions never lies in memory as Python objects
             for document in chunk:
                 counts.add(document)
@@ -175,12 +186,11 @@ class LearningOrder:
                 "tail": [fact.tail for _, fact in facts],
                 "relation": [fact.relation for _, fact in facts],
             }
-            types = (pa.large_string(), pa.large_string(), pa.int32(), pa.int32(), pa.large_string())
-            parts.append(pa.table(columns, pa.schema(zip(columns, types, strict=True))))
-        if not parts:
+            for name, values in columns.items():
+                parts[name].append(pa.array(values, _FACTS[name]))
+        if not parts["head"]:
             return cls([])
-        table = pa.concat_tables(parts)
-        columns = {name: table[name].combine_chunks() for name in table.column_names}
+        columns = {name: pa.concat_arrays(parts.pop(name)) for name in _FACTS}
         return cls(**columns, plausibility=counts.log_odds())
 
     def __len__(self) -> int:
@@ -229,6 +239,11 @@ class LearningOrder:
         derived = np.where(self.correct.any(axis=1), self.correct.argmax(axis=1), -1)
         self.first_epoch = np.where(self.observed.any(axis=1), derived, self.first_epoch).astype(np.int32)
 
+    @property
+    def judged(self) -> np.ndarray:
+        """(N,) bool: stage 1 had a look at the row. False for what lay past its length; True without dynamics."""
+        return self.observed.any(axis=1) | (self.first_epoch >= 0) | (self.num_epochs == 0)
+
     def lookup(self, instance_ids: Any) -> np.ndarray:
         """Row of each id: M strings, as a list, numpy or Arrow array -> (M,) int64, -1 for an id that is not here."""
         rows = pc.index_in(strings(instance_ids), value_set=self.instance_id)
@@ -236,9 +251,13 @@ class LearningOrder:
 
     def coverage(self, instance_ids: Any) -> Coverage:
         """How well this table and the M instances of a corpus fit each other."""
-        rows = self.lookup(instance_ids)
-        known = int((rows >= 0).sum())
-        return Coverage(known, len(rows) - known, len(self) - len(np.unique(rows[rows >= 0])))
+        ids = strings(instance_ids)
+        rows = self.lookup(ids)
+        unknown = np.flatnonzero(rows < 0)
+        used = rows[rows >= 0]
+        unused = len(self) - np.count_nonzero(np.bincount(used, minlength=len(self)))
+        example = str(ids[int(unknown[0])]) if len(unknown) else ""
+        return Coverage(len(used), len(unknown), unused, int((~self.judged)[used].sum()), example)
 
     def weights(
         self, instance_ids: Any, scheme: str = "linear", cutoff: int | None = 5, weight_by: str = "first_epoch"
@@ -359,7 +378,14 @@ class LearningOrder:
 _DYNAMICS = {"probability": np.float16, "margin": np.float16, "loss": np.float16, "correct": bool, "observed": bool}
 _COLUMNS = tuple(column.name for column in fields(LearningOrder))
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
-_CHUNK = 10_000  # documents whose facts are Python objects at a time
+_FACTS = {
+    "instance_id": pa.large_string(),
+    "title": pa.large_string(),
+    "head": pa.int32(),
+    "tail": pa.int32(),
+    "relation": pa.large_string(),
+}
+_CHUNK = 1000  # documents whose facts are Python objects at a time
 
 
 def _sound(probability: np.ndarray, margin: np.ndarray, loss: np.ndarray) -> np.ndarray:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from finecl_hf.columns import matrix, read_column, replacing
+from finecl_hf.columns import concatenate, matrix, read_column, refuse_lengths, replacing
 from finecl_hf.errors import FineCLError
 
 
@@ -48,7 +48,7 @@ def read_columns(path: str | os.PathLike) -> dict[str, Any]:
     try:
         if path.suffix == ".json":
             return from_json_dict(json.loads(path.read_bytes()))
-        return from_arrow(pq.read_table(path, partitioning=None))
+        return _read_parquet(path)
     except FineCLError as error:
         raise FineCLError(f"{path}: {error}") from error
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -63,8 +63,35 @@ def write_columns(columns: dict[str, Any], path: str | os.PathLike) -> None:
         if path.suffix == ".json":
             file.write(json.dumps(to_json_dict(columns), ensure_ascii=False).encode())
         else:
-            repeated = ["title", "relation"]
-            pq.write_table(to_arrow(columns), file, _ROW_GROUP, compression="zstd", use_dictionary=repeated)
+            _write_parquet(columns, file)
+
+
+def _write_parquet(columns: dict[str, Any], file: BinaryIO) -> None:
+    """Row group by row group: the whole as Arrow would take as much memory as the columns themselves."""
+    rows, epochs = columns["correct"].shape
+    with pq.ParquetWriter(
+        file, _schema_for(epochs), compression="zstd", use_dictionary=["title", "relation"]
+    ) as writer:
+        for first in range(0, rows, _ROW_GROUP):
+            writer.write_table(
+                to_arrow({name: column[first : first + _ROW_GROUP] for name, column in columns.items()})
+            )
+
+
+def _read_parquet(path: Path) -> dict[str, Any]:
+    """Part by part, then column by column, for the same reason."""
+    with pq.ParquetFile(path) as file:
+        _check_schema(file.schema_arrow)
+        names = [name for name in file.schema_arrow.names if name in _SCHEMA.names]
+        batches = file.iter_batches(_ROW_GROUP, columns=names)
+        parts = [from_arrow(pa.Table.from_batches([batch])) for batch in batches]
+    parts = parts or [from_arrow(file.schema_arrow.empty_table())]
+    columns = {}
+    for name in list(parts[0]):
+        column = [part.pop(name) for part in parts]
+        refuse_lengths({part.shape[1] for part in column if isinstance(part, np.ndarray) and part.ndim == 2}, name)
+        columns[name] = concatenate(column)
+    return columns
 
 
 def to_json_dict(columns: dict[str, Any]) -> dict[str, int]:
@@ -92,8 +119,7 @@ def to_arrow(columns: dict[str, Any]) -> pa.Table:
         else columns[name]
         for name in _SCHEMA.names
     }
-    metadata = {b"finecl_hf.version": str(VERSION), b"finecl_hf.epochs": str(epochs)}
-    return pa.table(arrays, _SCHEMA.with_metadata(metadata))
+    return pa.table(arrays, _schema_for(epochs))
 
 
 def from_arrow(table: pa.Table) -> dict[str, Any]:
@@ -102,13 +128,21 @@ def from_arrow(table: pa.Table) -> dict[str, Any]:
     Raises:
         FineCLError: a column is missing or of another type, or a value is impossible.
     """
-    if int((table.schema.metadata or {}).get(b"finecl_hf.version", VERSION)) > VERSION:
-        raise FineCLError("a later version of finecl_hf wrote this file; upgrade finecl_hf.")
+    _check_schema(table.schema)
     missing = {name for name in _SCHEMA.names if name not in table.column_names}
-    if lost := sorted(missing - _LATER):
-        raise FineCLError(f"the column {lost[0]} is missing, so this is no learning order; repeat stage 1.")
     columns = {field.name: read_column(table, field) for field in _SCHEMA if field.name not in missing}
     for name in set(_DYNAMICS) - missing - {"probability"}:
         columns[name], _ = matrix(columns[name], name)
     columns["probability"], columns["observed"] = matrix(columns["probability"], "probability")
     return columns
+
+
+def _schema_for(epochs: int) -> pa.Schema:
+    return _SCHEMA.with_metadata({b"finecl_hf.version": str(VERSION), b"finecl_hf.epochs": str(epochs)})
+
+
+def _check_schema(schema: pa.Schema) -> None:
+    if int((schema.metadata or {}).get(b"finecl_hf.version", VERSION)) > VERSION:
+        raise FineCLError("a later version of finecl_hf wrote this file; upgrade finecl_hf.")
+    if lost := [name for name in _SCHEMA.names if name not in schema.names and name not in _LATER]:
+        raise FineCLError(f"the column {lost[0]} is missing, so this is no learning order; repeat stage 1.")

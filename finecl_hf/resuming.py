@@ -36,7 +36,7 @@ _SAME = (
     "optim",
     "seed",
 )
-_NAMES_ONLY = {"preset", "learning_order"}
+_NAMES_ONLY = {"preset", "learning_order", "allow_partial_order"}  # weights are compared as such
 
 
 def describe_run(trainer: Trainer) -> dict[str, str]:

@@ -80,7 +80,7 @@ class TestFiles:
         def fail(*args, **kwargs):
             raise OSError("disk full")
 
-        monkeypatch.setattr(order_files.pq, "write_table", fail)
+        monkeypatch.setattr(order_files.pq.ParquetWriter, "write_table", fail)
         monkeypatch.setattr(order_files, "to_json_dict", fail)
         with pytest.raises(OSError, match="disk full"):
             make(self.IDS, seed=1).write(tmp_path / name)

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from finecl_hf.columns import refuse_duplicates, strings
+from finecl_hf.columns import refuse_duplicates, release_memory, strings
 from finecl_hf.documents import Document
 from finecl_hf.errors import FineCLError
 from finecl_hf.order_files import (
@@ -149,6 +149,7 @@ class LearningOrder:
     def __post_init__(self):
         self.instance_id = strings(self.instance_id)
         refuse_duplicates(self.instance_id)
+        release_memory()
         rows = len(self)
         for name in ("title", "relation"):
             setattr(self, name, strings([""] * rows if getattr(self, name) is None else getattr(self, name)))
@@ -247,7 +248,9 @@ class LearningOrder:
     def lookup(self, instance_ids: Any) -> np.ndarray:
         """Row of each id: M strings, as a list, numpy or Arrow array -> (M,) int64, -1 for an id that is not here."""
         rows = pc.index_in(strings(instance_ids), value_set=self.instance_id)
-        return pc.fill_null(rows, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+        rows = pc.fill_null(rows, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+        release_memory()
+        return rows
 
     def coverage(self, instance_ids: Any) -> Coverage:
         """How well this table and the M instances of a corpus fit each other."""

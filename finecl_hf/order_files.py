@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from finecl_hf.columns import concatenate, matrix, read_column, refuse_lengths, replacing
+from finecl_hf.columns import matrix, read_column, refuse_lengths, release_memory, replacing
 from finecl_hf.errors import FineCLError
 
 
@@ -79,18 +79,27 @@ def _write_parquet(columns: dict[str, Any], file: BinaryIO) -> None:
 
 
 def _read_parquet(path: Path) -> dict[str, Any]:
-    """Part by part, then column by column, for the same reason."""
+    """Part by part, each copied into its place, for the same reason."""
+    columns: dict[str, Any] = {}
     with pq.ParquetFile(path) as file:
         _check_schema(file.schema_arrow)
         names = [name for name in file.schema_arrow.names if name in _SCHEMA.names]
-        batches = file.iter_batches(_ROW_GROUP, columns=names)
-        parts = [from_arrow(pa.Table.from_batches([batch])) for batch in batches]
-    parts = parts or [from_arrow(file.schema_arrow.empty_table())]
-    columns = {}
-    for name in list(parts[0]):
-        column = [part.pop(name) for part in parts]
-        refuse_lengths({part.shape[1] for part in column if isinstance(part, np.ndarray) and part.ndim == 2}, name)
-        columns[name] = concatenate(column)
+        rows, first = file.metadata.num_rows, 0
+        for batch in file.iter_batches(_ROW_GROUP, columns=names, use_threads=False):
+            for name, part in from_arrow(pa.Table.from_batches([batch])).items():
+                if isinstance(part, pa.Array):
+                    columns.setdefault(name, []).append(part)
+                    continue
+                if name not in columns:
+                    columns[name] = np.empty((rows, *part.shape[1:]), part.dtype)
+                refuse_lengths({*columns[name].shape[1:], *part.shape[1:]}, name)
+                columns[name][first : first + len(part)] = part
+            first += len(batch)
+        if not columns:
+            return from_arrow(file.schema_arrow.empty_table())
+    for name, column in columns.items():
+        columns[name] = pa.concat_arrays(column) if isinstance(column, list) else column
+    release_memory()
     return columns
 
 

@@ -24,6 +24,7 @@ from finecl_hf.columns import refuse_duplicates, release_memory, strings
 from finecl_hf.documents import Document
 from finecl_hf.errors import FineCLError
 from finecl_hf.order_files import (
+    SCHEMA,
     from_arrow,
     from_json_dict,
     read_columns,
@@ -176,7 +177,8 @@ class LearningOrder:
         """A table without epochs: one row for each fact, in the order of the documents."""
         parts: dict[str, list[pa.Array]] = {name: [] for name in _FACTS}
         counts = PlausibilityCounts()
-        for chunk in _chunks(documents):  # a corpus of millions never lies in memory as Python objects
+        documents = iter(documents)
+        while chunk := list(islice(documents, _CHUNK)):  # a corpus of millions never lies in memory as Python objects
             for document in chunk:
                 counts.add(document)
             facts = [(document, fact) for document in chunk for fact in document.relations]
@@ -381,13 +383,7 @@ class LearningOrder:
 _DYNAMICS = {"probability": np.float16, "margin": np.float16, "loss": np.float16, "correct": bool, "observed": bool}
 _COLUMNS = tuple(column.name for column in fields(LearningOrder))
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
-_FACTS = {
-    "instance_id": pa.large_string(),
-    "title": pa.large_string(),
-    "head": pa.int32(),
-    "tail": pa.int32(),
-    "relation": pa.large_string(),
-}
+_FACTS = {name: SCHEMA.field(name).type for name in ("instance_id", "title", "head", "tail", "relation")}
 _CHUNK = 1000  # documents whose facts are Python objects at a time
 
 
@@ -400,9 +396,3 @@ def _loss_of(probability: np.ndarray) -> np.ndarray:
     """-log(probability) in float16."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.minimum(-np.log(np.asarray(probability, np.float32)), _FLOAT16_MAX).astype(np.float16)
-
-
-def _chunks(documents: Iterable[Document]) -> Iterable[list[Document]]:
-    documents = iter(documents)
-    while chunk := list(islice(documents, _CHUNK)):
-        yield chunk

@@ -22,7 +22,7 @@ VERSION = 2  # of the parquet schema; a reader refuses what a later version wrot
 _LATER = {"plausibility", "loss"}  # columns that version 1 had not
 _ROW_GROUP = 1 << 17
 _DYNAMICS = {"probability": pa.float16(), "margin": pa.float16(), "loss": pa.float16(), "correct": pa.bool_()}
-_SCHEMA = pa.schema(
+SCHEMA = pa.schema(
     {
         "instance_id": pa.large_string(),
         "title": pa.large_string(),
@@ -83,7 +83,7 @@ def _read_parquet(path: Path) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     with pq.ParquetFile(path) as file:
         _check_schema(file.schema_arrow)
-        names = [name for name in file.schema_arrow.names if name in _SCHEMA.names]
+        names = [name for name in file.schema_arrow.names if name in SCHEMA.names]
         rows, first = file.metadata.num_rows, 0
         for batch in file.iter_batches(_ROW_GROUP, columns=names, use_threads=False):
             for name, part in from_arrow(pa.Table.from_batches([batch])).items():
@@ -126,7 +126,7 @@ def to_arrow(columns: dict[str, Any]) -> pa.Table:
         name: pa.ListArray.from_arrays(offsets, pa.array(columns[name].ravel(), mask=hidden))
         if name in _DYNAMICS
         else columns[name]
-        for name in _SCHEMA.names
+        for name in SCHEMA.names
     }
     return pa.table(arrays, _schema_for(epochs))
 
@@ -138,8 +138,8 @@ def from_arrow(table: pa.Table) -> dict[str, Any]:
         FineCLError: a column is missing or of another type, or a value is impossible.
     """
     _check_schema(table.schema)
-    missing = {name for name in _SCHEMA.names if name not in table.column_names}
-    columns = {field.name: read_column(table, field) for field in _SCHEMA if field.name not in missing}
+    missing = {name for name in SCHEMA.names if name not in table.column_names}
+    columns = {field.name: read_column(table, field) for field in SCHEMA if field.name not in missing}
     for name in set(_DYNAMICS) - missing - {"probability"}:
         columns[name], _ = matrix(columns[name], name)
     columns["probability"], columns["observed"] = matrix(columns["probability"], "probability")
@@ -147,11 +147,11 @@ def from_arrow(table: pa.Table) -> dict[str, Any]:
 
 
 def _schema_for(epochs: int) -> pa.Schema:
-    return _SCHEMA.with_metadata({b"finecl_hf.version": str(VERSION), b"finecl_hf.epochs": str(epochs)})
+    return SCHEMA.with_metadata({b"finecl_hf.version": str(VERSION), b"finecl_hf.epochs": str(epochs)})
 
 
 def _check_schema(schema: pa.Schema) -> None:
     if int((schema.metadata or {}).get(b"finecl_hf.version", VERSION)) > VERSION:
         raise FineCLError("a later version of finecl_hf wrote this file; upgrade finecl_hf.")
-    if lost := [name for name in _SCHEMA.names if name not in schema.names and name not in _LATER]:
+    if lost := [name for name in SCHEMA.names if name not in schema.names and name not in _LATER]:
         raise FineCLError(f"the column {lost[0]} is missing, so this is no learning order; repeat stage 1.")

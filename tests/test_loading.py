@@ -331,7 +331,7 @@ def test_an_order_that_knows_less_than_half_is_refused_unless_allowed(features, 
     assert "does not know 4 of 6 labels" in caplog.text
     caplog.clear()
     weights, _ = fact_weights(features, pretrain(tmp_path, learning_order=path, weight_scheme="uniform"))
-    assert weights.tolist() == [0.0] * 6 and not caplog.records  # the baseline trusts all alike
+    assert weights.tolist() == [0.0] * 6 and "does not know" not in caplog.text  # the baseline trusts all alike
 
 
 def test_labels_that_stage_1_never_judged_are_counted(features, tmp_path, caplog):

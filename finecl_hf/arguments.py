@@ -208,6 +208,7 @@ class PretrainArguments(FineCLTrainingArguments):
     row), max_steps=6000."""
 
     learning_order: str | None = option(None, "Stage 1's learning_order.parquet, or the original's JSON.")
+    allow_partial_order: bool = option(False, "Go on where the order knows fewer than half of the labels.")
     weight_scheme: str = option(
         "linear", "How weights follow from the order: linear (paper), exponential, uniform (ERICA)."
     )

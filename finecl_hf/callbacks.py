@@ -14,6 +14,7 @@ from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
 from finecl_hf.collators import SharedEpoch
+from finecl_hf.columns import remove_unfinished
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order import LearningOrder
 
@@ -63,6 +64,10 @@ class LearningOrderCallback(TrainerCallback):
         """
         self._pending.append((instance, torch.stack([loss.detach().float(), margin.detach().float()])))
 
+    def on_train_begin(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            remove_unfinished(Path(args.output_dir) / TABLE)
+
     def on_epoch_begin(self, args, state, control, **kwargs):
         if self.order.num_epochs < int(state.epoch or 0):  # resumed between the last step of an epoch and its end
             self._close_epoch(args, state)
@@ -74,6 +79,8 @@ class LearningOrderCallback(TrainerCallback):
     def on_train_end(self, args, state, control, **kwargs):
         if self.order.num_epochs < math.ceil(state.epoch or 0):
             self._close_epoch(args, state)
+        if state.is_world_process_zero and self._written is None:  # resumed behind the last epoch: perhaps elsewhere
+            self.order.write(os.path.join(args.output_dir, TABLE))
         learned = (self.order.first_epoch >= 0).mean() if len(self.order) else 0.0
         if state.is_world_process_zero and learned < HARDLY_LEARNED:
             logger.warning(

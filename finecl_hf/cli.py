@@ -79,6 +79,9 @@ def make_parser() -> ArgumentParser:
     sub.add_argument(
         "--on_conflict", choices=["raise", "min"], default="raise", help="an id in two: error, or the earlier epoch"
     )
+    sub.add_argument(
+        "--calibrate", action="store_true", help="put shards on one scale first: each model learned at its own pace"
+    )
 
     sub = command(report, "report", "Show which labels stage 1 trusts, and the least trusted ones with their text.")
     _add_order_and_documents(sub)
@@ -239,7 +242,8 @@ def flip(args: Namespace) -> None:
 def merge_orders(args: Namespace) -> None:
     from finecl_hf.learning_order import LearningOrder
 
-    merged = LearningOrder.merge([LearningOrder.read(path) for path in args.inputs], args.on_conflict)
+    tables = (LearningOrder.read(path) for path in args.inputs)
+    merged = LearningOrder.merge(tables, args.on_conflict, args.calibrate)
     merged.write(args.output)
     print(merged.summary())
     print(f"Wrote {args.output}")

@@ -20,10 +20,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from finecl_hf.columns import refuse_duplicates, strings
+from finecl_hf.columns import refuse_duplicates, release_memory, strings
+from finecl_hf.coverage import Coverage
 from finecl_hf.documents import Document
 from finecl_hf.errors import FineCLError
 from finecl_hf.order_files import (
+    SCHEMA,
     from_arrow,
     from_json_dict,
     read_columns,
@@ -85,26 +87,6 @@ def _epochs(values: Any) -> np.ndarray:
     return array.astype(np.int64)
 
 
-@dataclass(frozen=True)
-class Coverage:
-    """How a table and a corpus fit: instances that it knows and does not know, rows that belong to no instance."""
-
-    known: int
-    unknown: int
-    unused: int
-
-    @property
-    def share(self) -> float:
-        """Known instances as a fraction of all; 1 for an empty corpus."""
-        return self.known / (self.known + self.unknown) if self.known + self.unknown else 1.0
-
-    def __str__(self) -> str:
-        return (
-            f"the learning order knows {self.known:,} of {self.known + self.unknown:,} instances "
-            f"({100 * self.share:.1f}%); {self.unused:,} of its rows belong to none of them"
-        )
-
-
 @dataclass(eq=False)
 class LearningOrder:
     """One row an instance, stored as columns: 8 bytes an instance and epoch, beside ids and titles.
@@ -142,6 +124,7 @@ class LearningOrder:
     def __post_init__(self):
         self.instance_id = strings(self.instance_id)
         refuse_duplicates(self.instance_id)
+        release_memory()
         rows = len(self)
         for name in ("title", "relation"):
             setattr(self, name, strings([""] * rows if getattr(self, name) is None else getattr(self, name)))
@@ -168,8 +151,10 @@ class LearningOrder:
     @classmethod
     def for_documents(cls, documents: Iterable[Document]) -> LearningOrder:
         """A table without epochs: one row for each fact, in the order of the documents."""
-        parts, counts = [], PlausibilityCounts()
-        for chunk in _chunks(documents):  # a corpus of millions never lies in memory as Python objects
+        parts: dict[str, list[pa.Array]] = {name: [] for name in _FACTS}
+        counts = PlausibilityCounts()
+        documents = iter(documents)
+        while chunk := list(islice(documents, _CHUNK)):  # a corpus of millions never lies in memory as Python objects
             for document in chunk:
                 counts.add(document)
             facts = [(document, fact) for document in chunk for fact in document.relations]
@@ -180,12 +165,11 @@ class LearningOrder:
                 "tail": [fact.tail for _, fact in facts],
                 "relation": [fact.relation for _, fact in facts],
             }
-            types = (pa.large_string(), pa.large_string(), pa.int32(), pa.int32(), pa.large_string())
-            parts.append(pa.table(columns, pa.schema(zip(columns, types, strict=True))))
-        if not parts:
+            for name, values in columns.items():
+                parts[name].append(pa.array(values, _FACTS[name]))
+        if not parts["head"]:
             return cls([])
-        table = pa.concat_tables(parts)
-        columns = {name: table[name].combine_chunks() for name in table.column_names}
+        columns = {name: pa.concat_arrays(parts.pop(name)) for name in _FACTS}
         return cls(**columns, plausibility=counts.log_odds())
 
     def __len__(self) -> int:
@@ -234,16 +218,27 @@ class LearningOrder:
         derived = np.where(self.correct.any(axis=1), self.correct.argmax(axis=1), -1)
         self.first_epoch = np.where(self.observed.any(axis=1), derived, self.first_epoch).astype(np.int32)
 
+    @property
+    def judged(self) -> np.ndarray:
+        """(N,) bool: stage 1 had a look at the row. False for what lay past its length; True without dynamics."""
+        return self.observed.any(axis=1) | (self.first_epoch >= 0) | (self.num_epochs == 0)
+
     def lookup(self, instance_ids: Any) -> np.ndarray:
         """Row of each id: M strings, as a list, numpy or Arrow array -> (M,) int64, -1 for an id that is not here."""
         rows = pc.index_in(strings(instance_ids), value_set=self.instance_id)
-        return pc.fill_null(rows, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+        rows = pc.fill_null(rows, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+        release_memory()
+        return rows
 
     def coverage(self, instance_ids: Any) -> Coverage:
         """How well this table and the M instances of a corpus fit each other."""
-        rows = self.lookup(instance_ids)
-        known = int((rows >= 0).sum())
-        return Coverage(known, len(rows) - known, len(self) - len(np.unique(rows[rows >= 0])))
+        ids = strings(instance_ids)
+        rows = self.lookup(ids)
+        unknown = np.flatnonzero(rows < 0)
+        used = rows[rows >= 0]
+        unused = len(self) - np.count_nonzero(np.bincount(used, minlength=len(self)))
+        example = str(ids[int(unknown[0])]) if len(unknown) else ""
+        return Coverage(len(used), len(unknown), unused, int((~self.judged)[used].sum()), example)
 
     def weights(
         self, instance_ids: Any, scheme: str = "linear", cutoff: int | None = 5, weight_by: str = "first_epoch"
@@ -364,7 +359,8 @@ class LearningOrder:
 _DYNAMICS = {"probability": np.float16, "margin": np.float16, "loss": np.float16, "correct": bool, "observed": bool}
 _COLUMNS = tuple(column.name for column in fields(LearningOrder))
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
-_CHUNK = 10_000  # documents whose facts are Python objects at a time
+_FACTS = {name: SCHEMA.field(name).type for name in ("instance_id", "title", "head", "tail", "relation")}
+_CHUNK = 1000  # documents whose facts are Python objects at a time
 
 
 def _sound(probability: np.ndarray, margin: np.ndarray, loss: np.ndarray) -> np.ndarray:
@@ -376,9 +372,3 @@ def _loss_of(probability: np.ndarray) -> np.ndarray:
     """-log(probability) in float16."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.minimum(-np.log(np.asarray(probability, np.float32)), _FLOAT16_MAX).astype(np.float16)
-
-
-def _chunks(documents: Iterable[Document]) -> Iterable[list[Document]]:
-    documents = iter(documents)
-    while chunk := list(islice(documents, _CHUNK)):
-        yield chunk

@@ -24,6 +24,7 @@ from finecl_hf.arguments import (
     PretrainArguments,
 )
 from finecl_hf.corpus import check_corpus, documents_of, iter_corpus, load_corpus, relation_counts
+from finecl_hf.coverage import Coverage
 from finecl_hf.distant import HeldOutPairs, exclude_entity_pairs
 from finecl_hf.documents import NA, Document
 from finecl_hf.errors import FineCLError, loading_from
@@ -35,13 +36,15 @@ from finecl_hf.features import (
     load_tokenizer,
     max_length_for,
 )
-from finecl_hf.learning_order import Coverage, LearningOrder
+from finecl_hf.learning_order import LearningOrder
 from finecl_hf.model_card import TrainingData
 from finecl_hf.relation_names import read_relation_names
 from finecl_hf.scores import check_weight_by
 
 
 logger = logging.getLogger(__name__)
+
+LITTLE_COVERAGE = 0.5  # an order that knows a smaller share of the labels is taken for another corpus's
 
 
 def start_run(args: FineCLTrainingArguments) -> None:
@@ -209,19 +212,21 @@ def fact_weights(features: Dataset, args: PretrainArguments) -> tuple[np.ndarray
         (N,) float32, and how well the order covers the corpus (None without an order: all weigh 0, as in ERICA).
 
     Raises:
-        FineCLError: the order belongs to another corpus.
+        FineCLError: the order is damaged, or belongs to another corpus or to less than half of this one.
     """
     check_weight_by(args.weight_by)
     ids = instance_ids(features)
     if args.learning_order is None:
         return np.zeros(len(ids), np.float32), None
     order = LearningOrder.read(args.learning_order)
+    coverage = order.coverage(ids)
+    logger.info("Learning order: %s", coverage)
     try:
         weights, kept = order.weights(ids, args.weight_scheme, args.weight_cutoff, args.weight_by)
     except FineCLError as error:
         raise FineCLError(f"{args.learning_order}: {error}") from error
-    coverage = order.coverage(ids)
-    logger.info("Learning order: %s", coverage)
+    if args.weight_scheme != "uniform":  # which trusts all labels alike, known or not
+        check_coverage(coverage, args.learning_order, args.allow_partial_order)
     logger.info("%s of %s labels take part, with a mean weight of %.2f.", f"{kept.sum():,}", f"{len(ids):,}",
                 weights[kept].mean() if kept.any() else 0.0)  # fmt: skip
     if not kept.any():
@@ -230,6 +235,33 @@ def fact_weights(features: Dataset, args: PretrainArguments) -> tuple[np.ndarray
             "train stage 1 longer, or take --weight_scheme uniform."
         )
     return np.where(kept, weights, np.nan).astype(np.float32), coverage
+
+
+def check_coverage(coverage: Coverage, path: str, allow_partial: bool = False) -> None:
+    """Warns of labels that an order says nothing of.
+
+    Raises:
+        FineCLError: it knows fewer than half of the labels, and that is not allowed.
+    """
+    total = coverage.known + coverage.unknown
+    if coverage.unknown:
+        unknown = (
+            f"{path}: it does not know {coverage.unknown:,} of {total:,} labels ({100 * (1 - coverage.share):.1f}%), "
+            f'such as "{coverage.example}"'
+        )
+        if coverage.share < LITTLE_COVERAGE and not allow_partial:
+            raise FineCLError(
+                f"{unknown}; run stage 1 on this corpus, merge the orders of its shards (finecl-hf merge-orders), or "
+                "leave these labels out with --allow_partial_order true (the original's JSON lacks what was never "
+                "learned)."
+            )
+        logger.warning("%s. They take no part in stage 2.", unknown)
+    if coverage.unjudged:
+        logger.warning(
+            "%s: stage 1 never judged %s of %s labels (%.1f%%), which lie past the length it was given. They take no "
+            "part in stage 2; repeat stage 1 with a --max_seq_length as large as here to have them judged.",
+            path, f"{coverage.unjudged:,}", f"{total:,}", 100 * coverage.unjudged / total,
+        )  # fmt: skip
 
 
 def usable_facts(features: Dataset) -> tuple[np.ndarray, np.ndarray]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from finecl_hf.columns import matrix, read_column, replacing
+from finecl_hf.columns import matrix, read_column, refuse_lengths, release_memory, replacing
 from finecl_hf.errors import FineCLError
 
 
@@ -23,7 +23,7 @@ _LATER = {"plausibility", "loss", "confident_learning"}  # columns that older fi
 _MISSING = {"confident_learning": float("nan")}  # columns that may hold nulls, and what these are in memory
 _ROW_GROUP = 1 << 17
 _DYNAMICS = {"probability": pa.float16(), "margin": pa.float16(), "loss": pa.float16(), "correct": pa.bool_()}
-_SCHEMA = pa.schema(
+SCHEMA = pa.schema(
     {
         "instance_id": pa.large_string(),
         "title": pa.large_string(),
@@ -50,7 +50,7 @@ def read_columns(path: str | os.PathLike) -> dict[str, Any]:
     try:
         if path.suffix == ".json":
             return from_json_dict(json.loads(path.read_bytes()))
-        return from_arrow(pq.read_table(path, partitioning=None))
+        return _read_parquet(path)
     except FineCLError as error:
         raise FineCLError(f"{path}: {error}") from error
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -65,8 +65,44 @@ def write_columns(columns: dict[str, Any], path: str | os.PathLike) -> None:
         if path.suffix == ".json":
             file.write(json.dumps(to_json_dict(columns), ensure_ascii=False).encode())
         else:
-            repeated = ["title", "relation"]
-            pq.write_table(to_arrow(columns), file, _ROW_GROUP, compression="zstd", use_dictionary=repeated)
+            _write_parquet(columns, file)
+
+
+def _write_parquet(columns: dict[str, Any], file: BinaryIO) -> None:
+    """Row group by row group: the whole as Arrow would take as much memory as the columns themselves."""
+    rows, epochs = columns["correct"].shape
+    with pq.ParquetWriter(
+        file, _schema_for(epochs), compression="zstd", use_dictionary=["title", "relation"]
+    ) as writer:
+        for first in range(0, rows, _ROW_GROUP):
+            writer.write_table(
+                to_arrow({name: column[first : first + _ROW_GROUP] for name, column in columns.items()})
+            )
+
+
+def _read_parquet(path: Path) -> dict[str, Any]:
+    """Part by part, each copied into its place, for the same reason."""
+    columns: dict[str, Any] = {}
+    with pq.ParquetFile(path) as file:
+        _check_schema(file.schema_arrow)
+        names = [name for name in file.schema_arrow.names if name in SCHEMA.names]
+        rows, first = file.metadata.num_rows, 0
+        for batch in file.iter_batches(_ROW_GROUP, columns=names, use_threads=False):
+            for name, part in from_arrow(pa.Table.from_batches([batch])).items():
+                if isinstance(part, pa.Array):
+                    columns.setdefault(name, []).append(part)
+                    continue
+                if name not in columns:
+                    columns[name] = np.empty((rows, *part.shape[1:]), part.dtype)
+                refuse_lengths({*columns[name].shape[1:], *part.shape[1:]}, name)
+                columns[name][first : first + len(part)] = part
+            first += len(batch)
+        if not columns:
+            return from_arrow(file.schema_arrow.empty_table())
+    for name, column in columns.items():
+        columns[name] = pa.concat_arrays(column) if isinstance(column, list) else column
+    release_memory()
+    return columns
 
 
 def to_json_dict(columns: dict[str, Any]) -> dict[str, int]:
@@ -92,10 +128,9 @@ def to_arrow(columns: dict[str, Any]) -> pa.Table:
         name: pa.ListArray.from_arrays(offsets, pa.array(columns[name].ravel(), mask=hidden))
         if name in _DYNAMICS
         else (pa.array(columns[name], from_pandas=True) if name in _MISSING else columns[name])
-        for name in _SCHEMA.names
+        for name in SCHEMA.names
     }
-    metadata = {b"finecl_hf.version": str(VERSION), b"finecl_hf.epochs": str(epochs)}
-    return pa.table(arrays, _SCHEMA.with_metadata(metadata))
+    return pa.table(arrays, _schema_for(epochs))
 
 
 def from_arrow(table: pa.Table) -> dict[str, Any]:
@@ -104,17 +139,25 @@ def from_arrow(table: pa.Table) -> dict[str, Any]:
     Raises:
         FineCLError: a column is missing or of another type, or a value is impossible.
     """
-    if int((table.schema.metadata or {}).get(b"finecl_hf.version", VERSION)) > VERSION:
-        raise FineCLError("a later version of finecl_hf wrote this file; upgrade finecl_hf.")
-    missing = {name for name in _SCHEMA.names if name not in table.column_names}
-    if lost := sorted(missing - _LATER):
-        raise FineCLError(f"the column {lost[0]} is missing, so this is no learning order; repeat stage 1.")
+    _check_schema(table.schema)
+    missing = {name for name in SCHEMA.names if name not in table.column_names}
     columns = {
         field.name: read_column(table, field, _MISSING.get(field.name))
-        for field in _SCHEMA
+        for field in SCHEMA
         if field.name not in missing
     }
     for name in set(_DYNAMICS) - missing - {"probability"}:
         columns[name], _ = matrix(columns[name], name)
     columns["probability"], columns["observed"] = matrix(columns["probability"], "probability")
     return columns
+
+
+def _schema_for(epochs: int) -> pa.Schema:
+    return SCHEMA.with_metadata({b"finecl_hf.version": str(VERSION), b"finecl_hf.epochs": str(epochs)})
+
+
+def _check_schema(schema: pa.Schema) -> None:
+    if int((schema.metadata or {}).get(b"finecl_hf.version", VERSION)) > VERSION:
+        raise FineCLError("a later version of finecl_hf wrote this file; upgrade finecl_hf.")
+    if lost := [name for name in SCHEMA.names if name not in schema.names and name not in _LATER]:
+        raise FineCLError(f"the column {lost[0]} is missing, so this is no learning order; repeat stage 1.")

@@ -15,6 +15,7 @@ E entities, P pairs.
 
 from __future__ import annotations
 
+from array import array
 from itertools import chain
 
 import numpy as np
@@ -40,7 +41,7 @@ class PlausibilityCounts:
         self._kinds: dict[tuple[str, str], int] = {}
         self._relations: dict[str, int] = {}
         self._na = np.zeros((0, SENTENCES + WORDS), np.int64)  # (kinds, distances) of NA pairs
-        self._labels: list[np.ndarray] = []  # (n, 4): relation, kind, sentence and word distance
+        self._labels = array("i")  # of each label its relation, kind, sentence and word distance
 
     def add(self, document: Document) -> None:
         """Counts one document's labels and NA pairs."""
@@ -55,7 +56,7 @@ class PlausibilityCounts:
         head, tail = facts.T
         relation = [self._relations.setdefault(fact.relation, len(self._relations)) for fact in document.relations]
         columns = (np.array(relation, np.int64), kind[head, tail], sentences[head, tail], words[head, tail])
-        self._labels.append(np.stack(columns, axis=1).astype(np.int32))
+        self._labels.frombytes(np.stack(columns, axis=1).astype(np.intc).tobytes())
 
     def _kinds_of(self, document: Document) -> np.ndarray:
         """(E, E) kind of each pair; an entity's type is that of its first mention."""
@@ -73,7 +74,7 @@ class PlausibilityCounts:
             (N,) float64 in the order of the documents and their `relations`, higher for a more plausible label; 0
             throughout where no judged pair is without a label.
         """
-        relation, kind, sentence, word = np.concatenate([np.zeros((0, 4), np.int32), *self._labels]).T
+        relation, kind, sentence, word = np.array(self._labels, np.intc).reshape(-1, 4).T
         na_kinds = self._na[:, :SENTENCES].sum(axis=1)  # NA pairs of each kind
         if not na_kinds.sum() or not len(relation):
             return np.zeros(len(relation))

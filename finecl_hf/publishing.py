@@ -21,9 +21,10 @@ from finecl_hf.callbacks import TABLE
 from finecl_hf.cleaning import clean_corpus
 from finecl_hf.configuration import FineCLConfig
 from finecl_hf.corpus import iter_corpus
+from finecl_hf.coverage import Coverage
 from finecl_hf.documents import NA, Document
 from finecl_hf.features import Truncation
-from finecl_hf.learning_order import Coverage, LearningOrder
+from finecl_hf.learning_order import LearningOrder
 from finecl_hf.model_card import FineCLCardData, TrainingData, changed_arguments, evaluation_results
 from finecl_hf.noise import noise_of
 from finecl_hf.predictions import official_predictions

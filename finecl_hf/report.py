@@ -22,11 +22,12 @@ from markupsafe import Markup
 from finecl_hf import __version__
 from finecl_hf.charts import bar_chart, data_map, histogram, sparkline, split_counts
 from finecl_hf.columns import replacing
+from finecl_hf.coverage import Coverage
 from finecl_hf.documents import Document, Relation
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.excerpts import Piece, excerpt, marked_stretches
 from finecl_hf.hashing import text_key
-from finecl_hf.learning_order import Coverage, LearningOrder
+from finecl_hf.learning_order import LearningOrder
 from finecl_hf.markdown import FILTERS, text
 from finecl_hf.noise import noise_of
 from finecl_hf.readers import iter_documents

@@ -16,6 +16,7 @@ import numpy as np
 from finecl_hf.errors import FineCLError
 
 
+_BLOCK = 1 << 16  # rows whose float32 copies are in memory at a time
 _WITHOUT_DYNAMICS = ("first_epoch", "plausibility", "confident_learning")
 TEXT_WEIGHT, CALIBRATION = 0.5, 0.5  # of the evidence; chosen on half of the real benchmark (docs/denoising.md)
 FEW_LABELS = 5  # how many labels the median of all is worth beside a relation's own
@@ -87,6 +88,10 @@ def ranks_within(values: np.ndarray, group: np.ndarray) -> np.ndarray:
 def mean_over_epochs(values: np.ndarray, observed: np.ndarray) -> np.ndarray:
     """(N, E), (N, E) bool -> (N,) float32 mean over the observed epochs; 0 where there are none."""
     _refuse_unobserved(observed)
+    return _mean(values, observed)
+
+
+def _mean(values: np.ndarray, observed: np.ndarray) -> np.ndarray:
     return np.sum(values, axis=1, dtype=np.float32, where=observed) / np.maximum(observed.sum(axis=1), 1)
 
 
@@ -96,9 +101,13 @@ def variability(probability: np.ndarray, observed: np.ndarray) -> np.ndarray:
     Dataset cartography (Swayamdipta et al., EMNLP 2020): high for ambiguous labels. Taken alone it does not order
     labels by trust, since labels that are easy and labels that are never learned both vary little.
     """
-    mean = mean_over_epochs(probability, observed)
+    return _by_rows(_variability, probability, observed)
+
+
+def _variability(probability: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    mean = _mean(probability, observed)
     squares = np.square(probability.astype(np.float32) - mean[:, None])
-    return np.sqrt(np.sum(squares, axis=1, where=observed) / np.maximum(observed.sum(axis=1), 1))
+    return np.sqrt(_mean(squares, observed))
 
 
 def consistent_epoch(correct: np.ndarray, times: int = 2) -> np.ndarray:
@@ -155,6 +164,13 @@ def second_look(first_epoch_score: np.ndarray, probability: np.ndarray, margin: 
         probability, margin: (N,) of the last epoch.
     """
     return first_epoch_score * np.where(margin < 0, 1 - rival_probability(probability, margin), 1.0)
+
+
+def _by_rows(function: Callable[..., np.ndarray], *arrays: np.ndarray) -> np.ndarray:
+    """(N,) what a function makes of (N, E) arrays, in blocks of rows: its float32 copies of them stay small."""
+    _refuse_unobserved(arrays[-1])
+    parts = [function(*(array[i : i + _BLOCK] for array in arrays)) for i in range(0, len(arrays[0]), _BLOCK)]
+    return np.concatenate(parts)
 
 
 def _refuse_unobserved(observed: np.ndarray) -> None:
@@ -219,6 +235,14 @@ def _medians(margin: np.ndarray, order: Any) -> np.ndarray:
     return medians[relation]
 
 
+def _el2n(order: Any) -> np.ndarray:
+    norm = _by_rows(
+        lambda probability, margin, observed: _mean(error_norm(probability, margin), observed),
+        order.probability, order.margin, order.observed,
+    )  # fmt: skip
+    return 1.0 - np.clip(norm / np.sqrt(2.0), 0.0, 1.0)
+
+
 def _forgetting(order: Any) -> np.ndarray:
     _refuse_unobserved(order.observed)
     return 1.0 - forgetting_events(order.correct) / order.correct.shape[1]
@@ -252,9 +276,7 @@ SCORES: dict[str, Callable[[Any], np.ndarray]] = {
     # small loss is trustworthy (Arpit et al., ICML 2017): exp(-mean loss), the geometric mean of the probability
     "loss": lambda order: np.exp(-mean_over_epochs(order.loss, order.observed)),
     "forgetting": _forgetting,
-    "el2n": lambda order: 1.0 - np.clip(
-        mean_over_epochs(error_norm(order.probability, order.margin), order.observed) / np.sqrt(2.0), 0.0, 1.0
-    ),
+    "el2n": _el2n,
     "second_look": _second_look,
     # a rank, because its scale is that of the corpus
     "plausibility": lambda order: unit_ranks(order.plausibility),

@@ -107,6 +107,11 @@ class FineCLTrainer(Trainer):
         if self._run and output_dir and is_checkpoint(output_dir):
             write_run(output_dir, self._run)
 
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        # Only then does a process write trainer_state.json, which marks the checkpoint as complete for all of them.
+        self.accelerator.wait_for_everyone()
+
     def create_model_card(self, **kwargs: Any) -> None:
         """Writes README.md into the output folder, in place of the Trainer's generic card."""
         if self.card_data is not None and self.is_world_process_zero():

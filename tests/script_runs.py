@@ -1,5 +1,6 @@
 """Short runs of the three scripts, for tests that need what a run leaves behind."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,22 @@ def program(code, *args, **kwargs):
     result = subprocess.run([sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True, **kwargs)
     assert result.returncode == 0, result.stderr[-4000:]
     return result.stdout
+
+
+def launched(script, processes=1):
+    """The words that start a script in one process, or in several that talk through gloo.
+
+    With `--cpu`, accelerate 1.15 starts a single process; `--multi_gpu` starts two, which `--use_cpu` keeps off GPUs.
+    """
+    words = [sys.executable]
+    if processes > 1:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        words += ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes),
+                  "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+                  "--main_process_port", str(port)]  # fmt: skip
+    return [*words, str(ROOT / script)]
 
 
 def weights(folder):

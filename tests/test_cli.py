@@ -6,6 +6,7 @@ import sys
 from contextlib import suppress
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 import finecl_hf
@@ -14,6 +15,7 @@ from finecl_hf.distant import flip_labels
 from finecl_hf.learning_order import LearningOrder
 from finecl_hf.metrics import docred_scores
 from finecl_hf.readers import read_documents, write_documents
+from tests.small_orders import assert_same, make
 
 
 @pytest.fixture
@@ -236,6 +238,23 @@ def test_merge_orders_of_shards(tmp_path, capsys):
     )
     assert main(["merge-orders", str(tmp_path / "all.json"), out]) == 0
     assert json.loads((tmp_path / "all.json").read_text()) == {"a": 0, "b": 1, "d": 2}
+
+
+def test_merge_orders_on_one_scale(tmp_path, capsys):
+    shards = [make([f"{name}{i}" for i in range(9)], seed=seed, hidden=0) for seed, name in enumerate("ab")]
+    inputs = [str(tmp_path / f"{i}.parquet") for i in range(2)]
+    for shard, path in zip(shards, inputs, strict=True):
+        shard.write(path)
+    assert main(["merge-orders", str(tmp_path / "all.parquet"), *inputs, "--calibrate"]) == 0
+    merged = LearningOrder.read(tmp_path / "all.parquet")
+    assert_same(merged, LearningOrder.merge(shards, calibrate=True))
+    np.testing.assert_allclose(np.sort(merged.margin[:9], axis=0), np.sort(merged.margin[9:], axis=0), atol=1e-3)
+    (tmp_path / "old.json").write_text('{"d": 2}')
+    capsys.readouterr()
+    assert main(["merge-orders", str(tmp_path / "x.parquet"), *inputs, str(tmp_path / "old.json"), "--calibrate"]) == 2
+    err = capsys.readouterr().err
+    assert "with the dynamics of equally many epochs" in err and err.count("\n") == 1
+    assert not (tmp_path / "x.parquet").exists()
 
 
 def test_synthesize_a_corpus(tmp_path, capsys):

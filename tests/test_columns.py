@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from finecl_hf.columns import concatenate, matrix, replacing, strings
+from finecl_hf.columns import concatenate, matrix, refuse_duplicates, remove_unfinished, replacing, strings
 from finecl_hf.errors import FineCLError
 
 
@@ -37,3 +37,20 @@ def test_matrix_of_lists():
 def test_concatenate_pads_matrices():
     joined = concatenate([np.ones((1, 1), bool), np.ones((1, 3), bool)], 3)
     np.testing.assert_array_equal(joined, [[True, False, False], [True, True, True]])
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    for name in (".a.txt.17.tmp", "a.txt", ".b.txt.17.tmp", "a.txt.17.tmp"):
+        (tmp_path / name).touch()
+    remove_unfinished(tmp_path / "a.txt")
+    assert {path.name for path in tmp_path.iterdir()} == {"a.txt", ".b.txt.17.tmp", "a.txt.17.tmp"}
+
+
+def test_duplicates_are_found_whatever_their_length():
+    ids = ["x" * length for length in range(40)]
+    refuse_duplicates(pa.array(ids, pa.large_string()))
+    for length in range(40):
+        with pytest.raises(FineCLError, match=f'1 instance ids occur more than once, first of them "{"x" * length}"'):
+            refuse_duplicates(pa.array([*ids, "x" * length], pa.large_string()))
+    with pytest.raises(FineCLError, match="more than once"):
+        refuse_duplicates(pa.array([None, "a", None], pa.large_string()))

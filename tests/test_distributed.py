@@ -2,31 +2,21 @@
 
 import json
 import os
-import socket
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from finecl_hf import LearningOrder, RelationExtractionPipeline, read_documents
 from finecl_hf.metrics import docred_scores
-from tests.script_runs import ROOT, arguments, run, weights
+from tests.script_runs import ROOT, arguments, launched, run, weights
+from tests.tiny_models import build_bert
 
 
 def launch(stage, *args, timeout=240, **options):
-    """Runs a script in two processes that talk through gloo.
-
-    With `--cpu`, accelerate 1.15 starts a single process; `--multi_gpu` starts two, which `--use_cpu` keeps off GPUs.
-    """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
-               "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(port)]  # fmt: skip
-    words = arguments(stage, *args, **options)
+    """Runs a script in two processes."""
     result = subprocess.run(
-        [sys.executable, *command, str(ROOT / f"run_{stage}.py"), *words],
+        [*launched(f"run_{stage}.py", 2), *arguments(stage, *args, **options)],
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True, text=True, timeout=timeout,
     )  # fmt: skip
@@ -47,6 +37,27 @@ def test_denoising_observes_every_label(bert_folder, corpus, tmp_path):
     assert (two.observed == one.observed).all()
     assert two.observed.any()
     assert printed.count("Wrote ") == 1  # one process speaks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("documents", [12, 14])
+def test_two_processes_record_what_one_records(documents, corpus, tmp_path):
+    """A step of two processes is one of one process that accumulates two batches.
+
+    14 documents make 7 batches of 2, so the last step of two processes repeats one and differs from there on: labels
+    of the first epoch are judged before that, and the repeated ones count as they were judged first.
+    """
+    encoder = build_bert(tmp_path / "encoder", dropout=0.0)
+    options = {"per_device_train_batch_size": 2, "num_train_epochs": 3, "max_train_samples": documents}
+    launch("denoise", encoder, corpus, tmp_path / "two", **options)
+    two = LearningOrder.read(tmp_path / "two" / "learning_order.parquet")
+    one = run("denoise", encoder, corpus, tmp_path / "one", gradient_accumulation_steps=2, **options)
+    assert two.instance_id.equals(one.instance_id)
+    assert (two.observed == one.observed).all() and two.num_epochs == 3
+    same = slice(None) if documents == 12 else slice(0, 1)
+    for name in ("probability", "margin", "loss"):
+        np.testing.assert_allclose(getattr(two, name)[:, same], getattr(one, name)[:, same], atol=4e-3, err_msg=name)
+    assert (two.correct == one.correct)[:, same].mean() > 0.99  # a margin of 0 may fall to either side
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ PACKAGE = Path(finecl_hf.__file__).parent
 LAYERS = [
     layer.split()
     for layer in (
-        "errors markdown",
+        "errors markdown coverage",
         "hashing columns json_stream training_log",
         "documents",
         "plausibility",

@@ -307,6 +307,45 @@ def test_ids_that_the_order_lacks_are_left_out_and_reported(features, tmp_path, 
     assert "4 of 6 labels take part" in caplog.text
 
 
+def test_an_order_that_lacks_labels_warns_with_the_consequence(features, tmp_path, caplog):
+    ids = instance_ids(features).to_pylist()
+    path = order_file(tmp_path / "order.parquet", ids[:3], [0, 0, 1])
+    weights, _ = fact_weights(features, pretrain(tmp_path, learning_order=path))
+    assert np.isnan(weights).tolist() == [False] * 3 + [True] * 3
+    (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert record.getMessage() == (
+        f'{path}: it does not know 3 of 6 labels (50.0%), such as "{ids[3]}". They take no part in stage 2.'
+    )
+
+
+def test_an_order_that_knows_less_than_half_is_refused_unless_allowed(features, tmp_path, caplog):
+    ids = instance_ids(features).to_pylist()
+    path = order_file(tmp_path / "order.parquet", ids[4:], [0, 1])
+    with pytest.raises(
+        FineCLError, match="not know 4 of 6 labels.*run stage 1 on.*--allow_partial_order true"
+    ) as said:
+        fact_weights(features, pretrain(tmp_path, learning_order=path))
+    assert f'such as "{ids[0]}"' in str(said.value) and "\n" not in str(said.value)
+    weights, _ = fact_weights(features, pretrain(tmp_path, learning_order=path, allow_partial_order=True))
+    assert np.isnan(weights).tolist() == [True] * 4 + [False] * 2
+    assert "does not know 4 of 6 labels" in caplog.text
+    caplog.clear()
+    weights, _ = fact_weights(features, pretrain(tmp_path, learning_order=path, weight_scheme="uniform"))
+    assert weights.tolist() == [0.0] * 6 and "does not know" not in caplog.text  # the baseline trusts all alike
+
+
+def test_labels_that_stage_1_never_judged_are_counted(features, tmp_path, caplog):
+    order = LearningOrder(instance_ids(features).to_pylist())
+    for _ in range(2):
+        order.record_epoch(np.full(6, 0.5), np.ones(6), [True] * 3 + [False] * 3, [True] * 4 + [False] * 2)
+    order.write(tmp_path / "order.parquet")
+    with caplog.at_level(logging.INFO, "finecl_hf"):
+        _, coverage = fact_weights(features, pretrain(tmp_path, learning_order=str(tmp_path / "order.parquet")))
+    assert coverage.unjudged == 2  # not the one that was judged and never learned
+    assert "order.parquet: stage 1 never judged 2 of 6 labels (33.3%), which lie past the length" in caplog.text
+    assert "(100.0%); 0 of its rows belong to none of them; 2 known ones were never judged" in caplog.text
+
+
 def test_the_order_of_another_corpus_is_refused(features, tmp_path):
     path = order_file(tmp_path / "order.parquet", ["elsewhere#0#1#r"], [0])
     with pytest.raises(FineCLError, match="order.parquet: the learning order knows none of the 6 instances"):
@@ -330,7 +369,8 @@ def test_unreadable_orders(content, message, features, tmp_path):
 def test_the_originals_json_serves_as_an_order(features, tmp_path):
     ids = instance_ids(features).to_pylist()
     (tmp_path / "order.json").write_text(json.dumps({ids[0]: 0, ids[5]: 3}))
-    weights, _ = fact_weights(features, pretrain(tmp_path, learning_order=str(tmp_path / "order.json")))
+    args = pretrain(tmp_path, learning_order=str(tmp_path / "order.json"), allow_partial_order=True)
+    weights, _ = fact_weights(features, args)
     assert weights[0] == 1.0 and np.flatnonzero(~np.isnan(weights)).tolist() == [0, 5]
 
 

@@ -8,9 +8,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from finecl_hf.coverage import Coverage
 from finecl_hf.documents import Document
 from finecl_hf.errors import FineCLError
-from finecl_hf.learning_order import Coverage, LearningOrder
+from finecl_hf.learning_order import LearningOrder
 from finecl_hf.report import EARLY, PER_RELATION, write_report
 
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from transformers import AutoModel, AutoModelForMaskedLM
@@ -240,6 +242,37 @@ def test_bad_input_is_one_sentence(kind, bert_folder, corpus, tmp_path, capsys):
         run_script(lambda: MAIN[stage](command))
     assert exit.value.code == 2
     assert_one_sentence(capsys.readouterr().err, words)
+
+
+@pytest.mark.parametrize("kind", ["truncated", "other columns", "other corpus", "less than half"])
+def test_a_bad_order_is_one_sentence(kind, bert_folder, corpus, order_file, tmp_path, capsys):
+    """Stage 2 never starts with weights that mean nothing."""
+    words = [str(order_file)]
+    if kind == "truncated":
+        order_file.write_bytes(order_file.read_bytes()[:-100])
+        words.append("no parquet, or damaged; copy it again or repeat stage 1")
+    elif kind == "other columns":
+        pq.write_table(pa.table({"uid": ["a"], "epoch": [1]}), order_file)
+        words.append("the column instance_id is missing")
+    else:
+        ids = LearningOrder.read(order_file).instance_id.to_pylist()
+        ids = ids[: len(ids) // 3] if kind == "less than half" else [f"{name}?" for name in ids]
+        LearningOrder(ids, first_epoch=[0] * len(ids)).write(order_file)
+        words.append("--allow_partial_order true" if kind == "less than half" else "belongs to another corpus")
+    command = arguments("pretrain", bert_folder, corpus, tmp_path / "out", learning_order=order_file)
+    with pytest.raises(SystemExit) as exit:
+        run_script(lambda: MAIN["pretrain"](command))
+    assert exit.value.code == 2
+    assert_one_sentence(capsys.readouterr().err, words)
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_a_partial_order_may_be_allowed(bert_folder, corpus, order_file, tmp_path, caplog):
+    ids = LearningOrder.read(order_file).instance_id.to_pylist()
+    LearningOrder(ids[: len(ids) // 3], first_epoch=[0] * (len(ids) // 3)).write(order_file)
+    run("pretrain", bert_folder, corpus, tmp_path / "out", "--allow_partial_order", "true", learning_order=order_file)
+    assert "it does not know" in caplog.text and "They take no part in stage 2." in caplog.text
+    assert (tmp_path / "out" / "model.safetensors").exists()
 
 
 def test_bad_input_in_a_process_of_its_own(bert_folder, corpus, tmp_path):

@@ -1,0 +1,180 @@
+"""Stage 1 survives `kill -9`: started again, it gives the table and the model of a run that nothing disturbed."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+from finecl_hf import LearningOrder, LearningOrderCallback
+from finecl_hf.callbacks import TABLE
+from tests.killed_run import MOMENTS
+from tests.script_runs import ROOT, arguments, launched, run, same_weights, weights
+
+
+EACH_STEP = {"save_strategy": "steps", "save_steps": 1}
+EACH_EPOCH = {"save_strategy": "epoch"}
+CASES = [
+    ("in a step", EACH_STEP),
+    ("in a step", EACH_EPOCH),  # two steps behind the checkpoint
+    ("before an epoch is closed", EACH_STEP),
+    ("when an epoch is closed", EACH_EPOCH),  # the table is newer than the checkpoint
+    ("before the table is replaced", EACH_EPOCH),
+    ("before the table of a checkpoint", EACH_STEP),
+    ("before the running epoch of a checkpoint", EACH_STEP),
+    ("before the state of a checkpoint", EACH_STEP),
+]
+
+
+def start(script, words, processes=1):
+    """Starts a script in one or more processes, as a shell would."""
+    command = launched(script, processes)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [*command, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def finish(script, words, processes=1):
+    process = start(script, words, processes)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output[-4000:]
+
+
+def assert_same_run(found, expected, epochs=2):
+    order, whole = (LearningOrder.read(folder / TABLE) for folder in (found, expected))
+    assert order.num_epochs == epochs
+    assert order.to_table().equals(whole.to_table())
+    assert same_weights(weights(found), weights(expected))
+    assert not [path.name for path in found.iterdir() if path.name.endswith(".tmp")]
+
+
+@pytest.fixture(scope="module")
+def whole(bert_folder, corpus, tmp_path_factory):
+    """A run that nothing disturbs, by the number of its processes."""
+    runs = {}
+
+    def undisturbed(processes):
+        if processes not in runs:
+            runs[processes] = tmp_path_factory.mktemp("whole")
+            options = {**EACH_STEP, "per_device_train_batch_size": 4 // processes}
+            finish("run_denoise.py", arguments("denoise", bert_folder, corpus, runs[processes], **options), processes)
+        return runs[processes]
+
+    return undisturbed
+
+
+def test_every_moment_has_a_case():
+    assert {moment for moment, _ in CASES} == set(MOMENTS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment, options", CASES)
+def test_killed(moment, options, bert_folder, corpus, tmp_path, whole):
+    words = arguments("denoise", bert_folder, corpus, tmp_path, **options)
+    process = start("tests/killed_run.py", [moment, *words])
+    process.communicate(timeout=300)
+    assert process.returncode == -signal.SIGKILL
+    finish("run_denoise.py", words)
+    assert_same_run(tmp_path, whole(1))
+
+
+@pytest.mark.slow
+def test_killed_again_and_again(bert_folder, corpus, tmp_path, whole):
+    words = arguments("denoise", bert_folder, corpus, tmp_path, **EACH_STEP)
+    for moment in ("before the table of a checkpoint", "in a step", "before the state of a checkpoint"):
+        process = start("tests/killed_run.py", [moment, *words])
+        process.communicate(timeout=300)
+        assert process.returncode == -signal.SIGKILL
+    finish("run_denoise.py", words)
+    assert_same_run(tmp_path, whole(1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [2, 6])
+def test_killed_from_outside(step, bert_folder, corpus, tmp_path, whole):
+    """Wherever it is while it writes a checkpoint."""
+    words = arguments("denoise", bert_folder, corpus, tmp_path, **EACH_STEP)
+    process = start("run_denoise.py", words)
+    while not (tmp_path / f"checkpoint-{step}").exists() and process.poll() is None:
+        time.sleep(0.001)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    finish("run_denoise.py", words)
+    assert_same_run(tmp_path, whole(1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "moment, options",
+    [
+        ("in a step", EACH_STEP),
+        ("when an epoch is closed", EACH_EPOCH),
+        ("before the running epoch of a checkpoint", EACH_STEP),
+    ],
+)
+def test_one_of_two_processes_killed(moment, options, bert_folder, corpus, tmp_path, whole):
+    words = arguments("denoise", bert_folder, corpus, tmp_path, per_device_train_batch_size=2, **options)
+    process = start("tests/killed_run.py", [moment, *words], 2)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode and "SIGKILL" in output, output[-4000:]
+    finish("run_denoise.py", words, 2)
+    assert_same_run(tmp_path, whole(2))
+
+
+# A checkpoint's table is another name for the output folder's file, where the disk allows. ---------------------
+
+
+def test_checkpoints_keep_their_table_when_the_next_epoch_is_written(bert_folder, corpus, tmp_path):
+    run("denoise", bert_folder, corpus, tmp_path, num_train_epochs=3, save_total_limit=2)
+    assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == ["checkpoint-12", "checkpoint-8"]
+    epochs = [LearningOrder.read(tmp_path / name / TABLE).num_epochs for name in ("checkpoint-8", "checkpoint-12", "")]
+    assert epochs == [2, 3, 3]  # and the table outlives the checkpoint that was deleted
+    shutil.rmtree(tmp_path / "checkpoint-12")
+    assert LearningOrder.read(tmp_path / TABLE).num_epochs == 3
+
+
+@pytest.mark.parametrize("newer_table", [True, False])
+def test_an_output_folder_goes_on_elsewhere(newer_table, bert_folder, corpus, tmp_path):
+    """A copy without the last checkpoint, with the table of all epochs or without any."""
+    run("denoise", bert_folder, corpus, tmp_path / "a", **EACH_EPOCH)
+    left_out = ["checkpoint-8", *([] if newer_table else [TABLE])]
+    shutil.copytree(tmp_path / "a", tmp_path / "b", ignore=lambda _, names: {*left_out} & {*names})
+    before = LearningOrder.read(tmp_path / "a" / "checkpoint-4" / TABLE).to_table()
+    shutil.copy(tmp_path / "a" / "checkpoint-4" / TABLE, tmp_path / "b" / "checkpoint-4" / TABLE)
+    run("denoise", bert_folder, corpus, tmp_path / "b", **EACH_EPOCH)
+    assert_same_run(tmp_path / "b", tmp_path / "a")
+    assert LearningOrder.read(tmp_path / "a" / "checkpoint-4" / TABLE).to_table().equals(before)
+    assert LearningOrder.read(tmp_path / "b" / "checkpoint-4" / TABLE).to_table().equals(before)
+
+
+def test_a_finished_run_writes_the_table_that_its_folder_lacks(bert_folder, corpus, tmp_path):
+    run("denoise", bert_folder, corpus, tmp_path, **EACH_EPOCH)
+    expected = LearningOrder.read(tmp_path / TABLE).to_table()
+    for replace in (lambda path: path.unlink(), lambda path: LearningOrder(["stale"]).write(path)):
+        replace(tmp_path / TABLE)
+        run("denoise", bert_folder, corpus, tmp_path, **EACH_EPOCH)
+        assert LearningOrder.read(tmp_path / TABLE).to_table().equals(expected)
+
+
+@pytest.mark.parametrize("error", [OSError, None])
+def test_disks_without_hard_links(error, tmp_path, monkeypatch):
+    def refuse(source, target):
+        raise OSError("not supported")
+
+    if error:
+        monkeypatch.setattr(os, "link", refuse)
+    callback = LearningOrderCallback(LearningOrder(list("ab")))
+    callback.order.record_epoch(np.ones(2), np.ones(2), [True, False])
+    callback._written = str(tmp_path / TABLE)
+    callback.order.write(tmp_path / TABLE)
+    (tmp_path / "checkpoint-1").mkdir()
+    callback.save(tmp_path / "checkpoint-1")
+    resumed = LearningOrderCallback(LearningOrder(list("ab")))
+    resumed.load(tmp_path / "checkpoint-1")
+    assert resumed.order.to_table().equals(callback.order.to_table())
+    assert (tmp_path / TABLE).samefile(tmp_path / "checkpoint-1" / TABLE) == (error is None)

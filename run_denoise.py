@@ -10,6 +10,8 @@ which three more models are trained. Run it under `accelerate launch` for severa
 interruption, it resumes from the last checkpoint. `--preset paper` is the published recipe.
 """
 
+import os
+
 from finecl_hf.arguments import DataArguments, DenoiseArguments, ModelArguments, parse_arguments, run_script
 
 
@@ -25,11 +27,13 @@ def main(argv=None):
         LearningOrder,
         LearningOrderCallback,
     )
+    from finecl_hf.callbacks import TABLE
     from finecl_hf.cleaning import check_clean_output
     from finecl_hf.collators import RelationCollator
     from finecl_hf.confident_learning import cross_fitted_scores, require_cleanlab
     from finecl_hf.corpus import iter_corpus
     from finecl_hf.loading import (
+        check_reach,
         for_training,
         instance_ids,
         load_silver,
@@ -44,8 +48,10 @@ def main(argv=None):
         require_cleanlab()
     start_run(args)
     if args.write_clean:
-        check_clean_output(data_args.train_source, args.write_clean, data_args.train_split)
+        others = [data_args.rel_info, data_args.exclude_file, os.path.join(args.output_dir, TABLE)]
+        check_clean_output(data_args.train_source, args.write_clean, data_args.train_split, others)
     silver = load_silver(model_args, data_args, args)
+    check_reach(silver)
 
     # Features, each label with its row in the learning order
     order = LearningOrder.for_documents(iter_corpus(silver.corpus))
@@ -92,6 +98,7 @@ def main(argv=None):
     order = trainer.learning_order.order
     if scores is not None:
         order.confident_learning = scores
+    trainer.save_model()  # whatever may go wrong with what follows
     if trainer.is_world_process_zero():
         write_denoising(order, silver.corpus, silver.names, data_args, args)
     finish_run(trainer, result.metrics, "run_denoise.py", argv)

@@ -205,7 +205,7 @@ def noise_figures(order: LearningOrder, judged: np.ndarray, is_right: np.ndarray
         "estimated": estimate.overall.rate,
         "true": float((~is_right[judged]).mean()),
         "relation_error": float(np.mean(errors)),
-        "separation": estimate.separation,
+        "gap": estimate.gap,
     }
 
 

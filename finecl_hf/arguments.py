@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -192,6 +192,8 @@ class DenoiseArguments(FineCLTrainingArguments):
             )
         if self.score.startswith("confident_learning") and not self.cross_fit_folds:
             raise FineCLError(f"--score {self.score} needs cross-fitted models; add --cross_fit_folds 3.")
+        if self.clean_share == 0 or self.write_clean == "":
+            raise FineCLError("--write_clean needs the name of a file, and --clean_share a number above 0.")
         if self.clean_share is not None and self.clean_threshold is not None:
             raise FineCLError("--clean_share and --clean_threshold exclude each other; give one of them.")
         if self.write_clean is None and (self.clean_share, self.clean_threshold) != (None, None):
@@ -323,8 +325,8 @@ def parse_arguments(types: Sequence[type], argv: list[str] | None = None) -> tup
     argv = list(sys.argv[1:] if argv is None else argv)
     if argv and argv[0].endswith((".json", ".yaml", ".yml")):
         argv = [*_as_flags(_read_config(argv[0])), *argv[1:]]
-    preset = _value_of("--preset", argv)
-    argv = [*_as_flags(PRESETS.get(preset, {})), *argv]
+    if any(field.name == "preset" for type in types for field in fields(type)):
+        argv = [*_as_flags(PRESETS.get(_value_of("--preset", argv), {})), *argv]
     parser = ScriptParser(types, allow_abbrev=False)
     try:
         *parsed, unknown = parser.parse_args_into_dataclasses(

@@ -81,13 +81,13 @@ class LearningOrderCallback(TrainerCallback):
             self._close_epoch(args, state)
         if state.is_world_process_zero and self._written is None:  # resumed behind the last epoch: perhaps elsewhere
             self.order.write(os.path.join(args.output_dir, TABLE))
-        learned = (self.order.first_epoch >= 0).mean() if len(self.order) else 0.0
+        judged = self.order.judged
+        learned = (self.order.first_epoch[judged] >= 0).mean() if judged.any() else 0.0
         if state.is_world_process_zero and learned < HARDLY_LEARNED:
             logger.warning(
-                "Only %.1f%% of the %s labels were ever predicted, so this order says little about them. Train longer "
-                "(--num_train_epochs, now %g), raise --learning_rate (now %g), or leave out --preset paper: the "
-                "published recipe presupposes a corpus of about a million documents.",
-                100 * learned, f"{len(self.order):,}", args.num_train_epochs, args.learning_rate,
+                "Only %.1f%% of the %s judged labels were ever predicted, so this order says little about them. Train "
+                "longer (--num_train_epochs, now %g), raise --learning_rate (now %g), or lower --na_ratio.",
+                100 * learned, f"{judged.sum():,}", args.num_train_epochs, args.learning_rate,
             )  # fmt: skip
 
     def _close_epoch(self, args, state) -> None:

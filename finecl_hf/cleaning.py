@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
-from finecl_hf.columns import replacing
+from finecl_hf.columns import refuse_overwriting, replacing
 from finecl_hf.documents import Document
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.hashing import text_key
@@ -45,7 +46,7 @@ class CleanCounts:
 
     Attributes:
         kept, dropped: labels, those that the learning order does not know among them.
-        unknown: labels that the learning order does not know.
+        unknown: labels that the learning order does not know, or that stage 1 never judged.
         documents: records written.
         left_out: records that lost their only label and went with it (sentence formats).
         skipped: invalid records that were left out.
@@ -66,7 +67,7 @@ class CleanCounts:
             text += f", left {self.left_out:,} documents out with their only label"
         if self.unknown:
             fate = "dropped" if self.drop_unknown else "kept"
-            text += f"; {self.unknown:,} labels that the learning order does not know were {fate}"
+            text += f"; {self.unknown:,} labels that stage 1 has not judged were {fate}"
         return text + (f"; {self.skipped:,} invalid documents were left out." if self.skipped else ".")
 
 
@@ -119,9 +120,14 @@ def clean_corpus(
     share: float | None = None,
     **options: Any,
 ) -> CleanCounts:
-    """[`choose_labels`] by the trust (N,) in the rows of a learning order, then [`write_clean`] with its options."""
-    keep = choose_labels(trust, order.instance_id, threshold=threshold, share=share)
-    return write_clean(source, output, dict(zip(order.instance_id.to_pylist(), keep.tolist(), strict=True)), **options)
+    """[`choose_labels`] by the trust (N,) in the rows of a learning order, then [`write_clean`] with its options.
+
+    Labels that stage 1 never judged, past the length it was given, count as unknown: nothing is known against them.
+    """
+    judged = order.judged
+    ids = order.instance_id.filter(pa.array(judged))
+    keep = choose_labels(np.asarray(trust)[judged], ids, threshold=threshold, share=share)
+    return write_clean(source, output, dict(zip(ids.to_pylist(), keep.tolist(), strict=True)), **options)
 
 
 def clean_files(
@@ -132,6 +138,7 @@ def clean_files(
     **options: Any,
 ) -> CleanCounts:
     """[`clean_corpus`] by a learning order on disk and a score of `scores.SCORES`."""
+    refuse_overwriting(output, [order_file, source])
     order = LearningOrder.read(order_file)
     return clean_corpus(source, output, order, unit_score(score, order), **options)
 
@@ -145,6 +152,7 @@ def write_clean(
     split: str | None = None,
     drop_unknown: bool = False,
     skip_invalid: bool = False,
+    same_corpus: bool = False,
 ) -> CleanCounts:
     """Writes a corpus without the labels that are not to be kept, whole or not at all; one record is in memory.
 
@@ -158,6 +166,7 @@ def write_clean(
         format: of the source, where its content does not tell.
         split: of a Hub dataset.
         drop_unknown: drop the labels that `verdicts` lacks, such as those past the encoder's length.
+        same_corpus: the verdicts are known to be about this corpus, however few of its labels they cover.
         skip_invalid: leave invalid records out instead of stopping at the first.
 
     Raises:
@@ -165,14 +174,15 @@ def write_clean(
             left, the output is the source or named as another format, a record is invalid.
     """
     output = Path(output)
-    if output.exists() and os.path.exists(source) and output.samefile(source):
-        raise FineCLError(f"{output}: this is the corpus itself; name another file for the cleaned one.")
+    refuse_overwriting(output, [source])
+    if output.is_dir():
+        raise FineCLError(f"{output}: this is a folder; name a file.")
     counts = CleanCounts(drop_unknown=drop_unknown)
     records = _cleaned(iter_records(source, format=format, split=split), verdicts, counts, skip_invalid)
     first = list(
         islice(records, 1)
     )  # before anything is written: it tells the layout, or what is wrong with the source
-    kept = _checked(chain(first, records), counts, source)
+    kept = _checked(chain(first, records), counts, source, same_corpus)
     if not os.path.exists(source):
         write_documents((record.document for record in kept), output)
         return counts
@@ -183,15 +193,19 @@ def write_clean(
     return counts
 
 
-def check_clean_output(source: str | os.PathLike, output: str | os.PathLike, split: str | None = None) -> None:
+def check_clean_output(
+    source: str | os.PathLike, output: str | os.PathLike, split: str | None = None, inputs: Iterable[Any] = ()
+) -> None:
     """Finds out before hours of training what would keep [`write_clean`] from writing after them.
 
+    Args:
+        inputs: other files of the run, which must not be written over; None among them is passed over.
+
     Raises:
-        FineCLError: the output is the source, is named as another format, or its folder may not be written to.
+        FineCLError: the output is one of the inputs, is named as another format, or its folder may not be written to.
     """
     output = Path(output)
-    if output.exists() and os.path.exists(source) and output.samefile(source):
-        raise FineCLError(f"{output}: this is the corpus itself; name another file for the cleaned one.")
+    refuse_overwriting(output, [source, *inputs])
     folder = next(parent for parent in output.absolute().parents if parent.exists())
     if output.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise FineCLError(f"{output}: cannot be written; name a file in a folder of yours.")
@@ -247,24 +261,26 @@ def _labels_without(labels: Any, gone: set[tuple[int, int, str]]) -> Any:
     return {name: column and [column[i] for i in stay] for name, column in labels.items()}  # evidence may be null
 
 
-def _checked(items: Iterable[Any], counts: CleanCounts, source: str | os.PathLike) -> Iterator[Any]:
+def _checked(items: Iterable[Any], counts: CleanCounts, source: str | os.PathLike, same_corpus: bool) -> Iterator[Any]:
     """The items; at their end, an error where the verdicts belong to another corpus or left nothing."""
     yield from items
     labels = counts.kept + counts.dropped
     if not labels:
         raise FineCLError(f"{source}: the documents have no labels to clean; name the labelled file.")
-    if counts.unknown == labels:
+    if counts.unknown == labels and not same_corpus:
         raise FineCLError(
             f"{source}: the learning order knows none of the {labels:,} labels, so it belongs to another corpus; "
             "run stage 1 on this one, or name the file that the order was made from."
         )
-    if 2 * counts.unknown > labels and not counts.drop_unknown:
+    if 2 * counts.unknown > labels and not (counts.drop_unknown or same_corpus):
         raise FineCLError(
             f"{source}: the learning order knows only {labels - counts.unknown:,} of {labels:,} labels; run stage 1 "
             "on this corpus, or pass --drop_unknown to write the known labels alone."
         )
     if not counts.kept:
-        raise FineCLError(f"{source}: not one of {labels:,} labels would be left; lower the threshold.")
+        raise FineCLError(
+            f"{source}: not one of {labels:,} labels would be left; keep a larger share, or lower the threshold."
+        )
 
 
 def _check_name(output: Path, source: Path, layout: str) -> None:

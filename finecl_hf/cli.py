@@ -141,11 +141,11 @@ def _add_project_options(sub: ArgumentParser) -> None:
     table.add_argument("--match", choices=["name", "id", "auto"], default="auto", help="entities by name or by kb_id")
     table.add_argument("--aliases", help="lines of id<TAB>alias: ids for entities that have only names")
     table.add_argument("--ambiguous", choices=["keep", "drop"], default="keep", help="aliases of several ids")
-    table.add_argument("--memory_gb", type=_positive, default=4.0, help="memory that the join may take (default 4)")
+    table.add_argument("--memory_gb", type=_gigabytes, default=4.0, help="memory that the join may take (default 4)")
     table.add_argument("--temp_dir", help="folder for what does not fit into it (default: the output's)")
 
 
-def _positive(text: str) -> float:
+def _gigabytes(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
         raise ValueError
@@ -202,12 +202,18 @@ def convert(args: Namespace) -> None:
 
 
 def project(args: Namespace) -> None:
+    from finecl_hf.columns import refuse_overwriting
     from finecl_hf.projection import ProjectionOptions, check_writable, project_files
     from finecl_hf.relation_names import read_relation_choice, read_relation_names
 
     names = read_relation_names(args.rel_info)
+    inputs = [args.documents, *args.knowledge_base, *args.exclude_file, args.aliases, args.rel_info]
+    refuse_overwriting(args.output, inputs)
     if args.report:
         check_writable(Path(args.report), "--report")
+        refuse_overwriting(args.report, inputs)
+        if Path(args.report).resolve() == Path(args.output).resolve():
+            raise FineCLError(f"--report {args.report}: this is the --output; name another file.")
     options = ProjectionOptions(
         args.knowledge_base_format, args.columns, args.match, args.aliases, args.ambiguous,
         read_relation_choice(args.relations), args.exclude_file, args.drop_unlabelled, args.skip_invalid,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -90,6 +90,13 @@ def release_memory() -> None:
 def take(column: Any, rows: np.ndarray) -> Any:
     """The given rows of an Arrow array or numpy array."""
     return column[rows] if isinstance(column, np.ndarray) else column.take(pa.array(rows))
+
+
+def refuse_overwriting(output: str | os.PathLike, inputs: Iterable[Any]) -> None:
+    """Raises FineCLError where an output is one of the files that a command reads; None among them is passed over."""
+    for path in inputs:
+        if path is not None and os.path.exists(path) and os.path.exists(output) and os.path.samefile(path, output):
+            raise FineCLError(f"{output}: this file is read; name another one to write.")
 
 
 @contextmanager

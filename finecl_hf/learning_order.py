@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from finecl_hf.columns import refuse_duplicates, release_memory, strings
+from finecl_hf.columns import refuse_duplicates, release_memory, strings, take
 from finecl_hf.coverage import Coverage
 from finecl_hf.documents import Document
 from finecl_hf.errors import FineCLError
@@ -229,6 +229,11 @@ class LearningOrder:
         rows = pc.fill_null(rows, -1).to_numpy(zero_copy_only=False).astype(np.int64)
         release_memory()
         return rows
+
+    def select(self, rows: np.ndarray) -> LearningOrder:
+        """A table of the given rows: (N,) bool, or numbers."""
+        rows = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows)
+        return LearningOrder(**{name: take(column, rows) for name, column in self._columns().items()})
 
     def coverage(self, instance_ids: Any) -> Coverage:
         """How well this table and the M instances of a corpus fit each other."""

@@ -116,6 +116,15 @@ def load_silver(model: ModelArguments, data: DataArguments, args: FineCLTraining
     return SilverCorpus(corpus, counts, names, label2id, tokenizer, max_length, features, truncation)
 
 
+def check_reach(silver: SilverCorpus) -> None:
+    """Raises FineCLError where no label lies within the length that documents are cut to: nothing could be judged."""
+    if not len(instance_ids(silver.features)):
+        raise FineCLError(
+            f"no label lies within {silver.max_length} tokens of its document, so none can be learned; raise "
+            "--max_seq_length or shorten the documents."
+        )
+
+
 def for_training(features: Dataset) -> Dataset:
     """Features as the collators want them: arrays, without the ids of the facts."""
     return features.with_format("numpy", columns=[name for name in features.column_names if name != "instance_id"])

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 
@@ -23,8 +22,9 @@ FEWEST = 10  # labels
 BINS = 200
 PRIOR_LABELS = 4.0  # how many labels the overall share is worth beside a relation's own
 RESAMPLES = 100  # bootstrap samples for the intervals
-ROUNDS = 100  # of expectation-maximisation; a bootstrap sample starts from the result and takes a tenth
-CLEAR = 0.97  # AUROC with which the samples of two distributions that are well apart are told from each other
+ROUNDS = 1000  # of expectation-maximisation at most; it stops where no share moves by more than TOLERANCE
+TOLERANCE = 1e-4
+CLEAR = 0.2  # a gap this deep between the two kinds can be seen
 EXTREME = 0.05  # of the plausible and of the implausible labels count no more than this quantile
 
 
@@ -46,23 +46,24 @@ class NoiseEstimate:
     Attributes:
         overall: of all labels together.
         relations: most frequent first.
-        separation: AUROC with which the two fitted distributions tell right labels from wrong ones. Where it is below
-            `CLEAR` the two kinds overlap, so that rates are a rough guide and intervals too narrow.
+        gap: how empty the evidence is halfway between the two kinds: 1 where no label lies there, 0 where as many do
+            as around the rarer kind's mean. Below `CLEAR`, nothing but the assumed distributions tells the two kinds
+            apart: take the rates for a rough guide.
     """
 
     overall: RelationNoise
     relations: list[RelationNoise]
-    separation: float
+    gap: float
 
     def __str__(self) -> str:
         found = (
             f"About {self.overall.rate:.0%} of the {self.overall.labels:,} labels look wrong "
             f"({self.overall.low:.0%} to {self.overall.high:.0%})"
         )
-        if self.separation >= CLEAR:
-            return f"{found}; right and wrong ones are well apart (separation {self.separation:.2f})."
+        if self.gap >= CLEAR:
+            return f"{found}; there is a gap between right and wrong ones (depth {self.gap:.2f})."
         return (
-            f"{found}, but right and wrong ones overlap (separation {self.separation:.2f}, 1 is perfect): take this "
+            f"{found}, but there is no clear gap between right and wrong ones (depth {self.gap:.2f} of 1): take this "
             "for a rough guide and look at the labels in the report."
         )
 
@@ -118,7 +119,11 @@ def estimate_noise(evidence: np.ndarray, relation: Sequence[str], seed: int = 0)
         RelationNoise(str(name), int(count), *map(float, row))
         for name, count, row in zip(["", *names], [len(evidence), *counts], rates.T, strict=True)
     ]
-    return NoiseEstimate(rows[0], sorted(rows[1:], key=lambda row: (-row.labels, row.relation)), fitted.separation)
+    return NoiseEstimate(
+        rows[0],
+        sorted(rows[1:], key=lambda row: (-row.labels, row.relation)),
+        fitted.gap(histogram.sum(axis=0), middle),
+    )
 
 
 @dataclass
@@ -134,8 +139,10 @@ class _Mixture:
     def fit(cls, histogram: np.ndarray, middle: np.ndarray, start: _Mixture | None = None) -> _Mixture:
         """Expectation-maximisation on counts (R, B) of bins with the given middles (B,)."""
         mixture = start or cls._halves(histogram, middle)
-        for _ in range(ROUNDS if start is None else ROUNDS // 10):
-            mixture = mixture._step(histogram, middle)
+        for _ in range(ROUNDS):
+            before, mixture = mixture, mixture._step(histogram, middle)
+            if np.abs(mixture.wrong - before.wrong).max() < TOLERANCE:
+                break
         return mixture
 
     @classmethod
@@ -163,9 +170,13 @@ class _Mixture:
         odds = np.log(share) - np.log1p(-share) + (wrong - right) * (middle - (wrong + right) / 2) / self.width**2
         return 1 / (1 + np.exp(-np.clip(odds, -500, 500)))
 
-    @property
-    def separation(self) -> float:
-        return NormalDist().cdf(float((self.means[1] - self.means[0]) / (np.sqrt(2) * self.width)))
+    def gap(self, counts: np.ndarray, middle: np.ndarray) -> float:
+        """See [`NoiseEstimate`]; from the labels (B,) in each bin, a sixth of the distance to either side."""
+        wrong, right = self.means
+        reach = (right - wrong) / 6
+        around = [counts[np.abs(middle - place) <= reach].sum() for place in (wrong, (wrong + right) / 2, right)]
+        rarer = min(around[0], around[2])
+        return float(max(0.0, 1 - around[1] / rarer)) if rarer else 0.0
 
 
 def _rates_with_intervals(histogram: np.ndarray, middle: np.ndarray, fitted: _Mixture, seed: int) -> np.ndarray:
@@ -175,5 +186,6 @@ def _rates_with_intervals(histogram: np.ndarray, middle: np.ndarray, fitted: _Mi
     for _ in range(RESAMPLES):
         mixture = _Mixture.fit(rng.poisson(histogram) + 1e-12, middle, fitted)
         samples.append([mixture.overall, *mixture.wrong])
-    bounds = np.quantile(samples, [0.05, 0.95], axis=0)
-    return np.stack([[fitted.overall, *fitted.wrong], *bounds])
+    rates = np.array([fitted.overall, *fitted.wrong])
+    low, high = np.quantile(samples, [0.05, 0.95], axis=0)
+    return np.stack([rates, np.minimum(low, rates), np.maximum(high, rates)])

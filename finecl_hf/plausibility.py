@@ -8,9 +8,9 @@ both, against the pairs that have no label (NA), and needs no gold label:
 
 for a label of relation r, whose pair has the types c and the distance d. The first two terms ask how often the types
 hold the relation; as in logit adjustment (Menon et al., ICLR 2021), frequent relations lose part of their head start.
-The last one compares distances in sentences and in words (k). A label never counts as evidence for itself. Where every
-judged pair is labelled there is nothing to compare with, and all labels are alike. Shapes: N labels, M mentions,
-E entities, P pairs.
+The last one compares distances in sentences and in words (k). In n(r, c) and P_k(d | r) a label does not count itself.
+Where every judged pair is labelled there is nothing to compare with, and all labels are alike. Shapes: N labels, M
+mentions, E entities, P pairs.
 """
 
 from __future__ import annotations

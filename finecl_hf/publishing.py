@@ -134,15 +134,17 @@ def write_denoising(order: LearningOrder, corpus: Dataset, names: dict[str, str]
     order.write(table)  # with what is known since the last epoch was closed
     print(f"Wrote {table}")
     if args.report:
-        write_report(order, trust, iter_corpus(corpus), report, names, noise and noise.relations, args.score)
+        write_report(order, trust, iter_corpus(corpus), report, names, noise, args.score)
         print(f"Wrote {report}")
     if args.write_clean:
         share, threshold = args.clean_share, args.clean_threshold
         if share is None and threshold is None:
             share = 1.0 - noise.overall.rate if noise is not None else 1.0
+            if noise is None:
+                logger.warning("Too few labels to estimate how many are wrong: all are kept; give a --clean_share.")
         counts = clean_corpus(
             data.train_source, args.write_clean, order, trust, threshold=threshold, share=share,
-            split=data.train_split, skip_invalid=data.skip_invalid,
+            split=data.train_split, skip_invalid=data.skip_invalid, same_corpus=True,
         )  # fmt: skip
         print(f"Wrote {args.write_clean}: {counts}")
 

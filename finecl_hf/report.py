@@ -7,43 +7,39 @@ Shapes: N labels (the rows of the learning order), E epochs.
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
+import pyarrow as pa
 from markupsafe import Markup
 
 from finecl_hf import __version__
 from finecl_hf.charts import bar_chart, data_map, histogram, sparkline, split_counts
-from finecl_hf.columns import replacing
+from finecl_hf.columns import refuse_overwriting, replacing
 from finecl_hf.coverage import Coverage
 from finecl_hf.documents import Document, Relation
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.excerpts import Piece, excerpt, marked_stretches
 from finecl_hf.hashing import text_key
 from finecl_hf.learning_order import LearningOrder
-from finecl_hf.markdown import FILTERS, text
-from finecl_hf.noise import noise_of
+from finecl_hf.noise import NoiseEstimate, noise_of
 from finecl_hf.readers import iter_documents
 from finecl_hf.relation_names import read_relation_names
+from finecl_hf.report_pages import render
 from finecl_hf.scores import RECOMMENDED, unit_score
 
 
+REPORT_TITLES = ("Which labels can be trusted?", "# Denoising report")
 PER_RELATION = 5  # of the least trusted labels, so that one bad relation does not fill the list
 EARLY = 12  # labels learned early that the last epoch contradicts
 HARDLY = 0.25  # share of labels learned; with less, the page warns that it says little
 SHOWN_RELATIONS = 40  # before the reader has to unfold the rest
 PRIOR = 5  # labels of average trust that each relation is thought to have besides its own
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # HTML cannot hold them
-_BLANK_LINES = re.compile(r"\n{3,}")  # where a statement of the template wrote nothing
-_TEMPLATES = ("report.html", "report.md")
 _BLOCK = 1 << 16  # rows whose dynamics are in memory as float32 at a time
 
 
@@ -88,7 +84,7 @@ def write_report(
     documents: Iterable[Document],
     path: str | os.PathLike,
     relation_names: Mapping[str, str] | None = None,
-    noise: Sequence[Any] | None = None,
+    noise: NoiseEstimate | None = None,
     score_name: str = "trust",
     worst: int = 50,
     is_clean: np.ndarray | None = None,
@@ -96,13 +92,12 @@ def write_report(
     """Writes the report, and next to it the same as Markdown; each whole or not at all.
 
     Args:
-        order: N labels.
+        order: N labels. Those that stage 1 never judged, past the length it was given, are counted and left out.
         trust: (N,) float in [0, 1], higher for a more trustworthy label.
         documents: the corpus, read once; only excerpts of the shown labels stay in memory.
         path: ends in `.html`; the Markdown takes the same name with `.md`.
         relation_names: relation id -> readable name.
-        noise: estimated share of wrong labels for each relation, with the attributes `relation`, `labels`, `rate`,
-            `low` and `high`.
+        noise: estimated share of wrong labels, overall and for each relation.
         score_name: what the trust is called.
         worst: how many of the least trusted labels to show.
         is_clean: (N,) bool, whether each label is right, where that is known.
@@ -120,13 +115,21 @@ def write_report(
     if worst < 1:
         raise FineCLError(f"{worst} labels cannot be shown; ask for at least 1.")
     trust = _checked_trust(trust, order)
+    judged = order.judged
+    if not judged.any():
+        raise FineCLError("stage 1 has judged none of the labels: they lie past the length it was given.")
+    unjudged = frozenset(order.instance_id.filter(pa.array(~judged)).to_pylist())
+    order, trust = (order.select(judged), trust[judged]) if unjudged else (order, trust)
+    is_clean = is_clean if is_clean is None else np.asarray(is_clean)[judged]
     codes, relations = _relations_of(order)
     worst_rows = _least_trusted(order, trust, codes, worst)
     early_rows = _contradicted(order, worst_rows)
-    cases, coverage = _Cases(order, trust, relation_names or {}, is_clean).collect(
+    cases, coverage = _Cases(order, trust, relation_names or {}, is_clean, unjudged).collect(
         documents, np.concatenate([worst_rows, early_rows])
     )
-    rows = _relation_rows(order, trust, codes, relations, relation_names or {}, noise, is_clean)
+    rows = _relation_rows(
+        order, trust, codes, relations, relation_names or {}, noise.relations if noise else (), is_clean
+    )
     view = {
         "version": __version__,
         "coverage": coverage,
@@ -136,7 +139,9 @@ def write_report(
         "epochs": _learned(order),
         "hardly_learned": float((order.first_epoch >= 0).mean()) < HARDLY,
         "never": float((order.first_epoch < 0).mean()),
-        "noise": _overall(noise),
+        "noise": (noise.overall.rate, noise.overall.low, noise.overall.high) if noise else None,
+        "noise_words": str(noise) if noise else "",
+        "unjudged": len(unjudged),
         "clean": None if is_clean is None else float(is_clean.mean()),
         "relations": rows,
         "shown_relations": SHOWN_RELATIONS,
@@ -147,10 +152,9 @@ def write_report(
         "per_relation": PER_RELATION,
         "missing": len(worst_rows) - sum(row in cases for row in worst_rows.tolist()),
     }
-    pages = {name: _environment(name.endswith(".html")).get_template(name).render(view) for name in _TEMPLATES}
-    for target, page in zip((path, path.with_suffix(".md")), pages.values(), strict=True):
+    for target, page in zip((path, path.with_suffix(".md")), render(view), strict=True):
         with replacing(target) as file:
-            file.write(_BLANK_LINES.sub("\n\n", f"{page.strip()}\n").encode())
+            file.write(page.encode())
     return coverage
 
 
@@ -165,12 +169,22 @@ def report_files(
     split: str | None = None,
 ) -> Coverage:
     """[`write_report`] of a learning order and a corpus on disk; `score` as in `scores.SCORES`."""
+    for page in (Path(output), Path(output).with_suffix(".md")):
+        refuse_overwriting(page, [order_file, source, rel_info])
+        _refuse_foreign(page)
     order = LearningOrder.read(order_file)
     documents = _valid(iter_documents(source, format=format, split=split))
     names = read_relation_names(rel_info)
     trust = unit_score(score, order)
     noise = noise_of(order)
-    return write_report(order, trust, documents, output, names, noise and noise.relations, score, worst)
+    return write_report(order, trust, documents, output, names, noise, score, worst)
+
+
+def _refuse_foreign(page: Path) -> None:
+    """A README.md beside README.html, say, is not to be lost to a report."""
+    text = page.read_text(encoding="utf-8", errors="replace") if page.is_file() else ""
+    if text and not any(title in text for title in REPORT_TITLES):
+        raise FineCLError(f"{page}: there is such a file, and it is no report; choose another --output.")
 
 
 def _valid(items: Iterable[Document | DocumentError]) -> Iterator[Document]:
@@ -244,18 +258,22 @@ def _contradicted(order: LearningOrder, without: np.ndarray) -> np.ndarray:
 class _Cases:
     """Finds labels in the documents and prepares them to be judged."""
 
-    def __init__(self, order, trust, relation_names, is_clean):
+    def __init__(self, order, trust, relation_names, is_clean, unjudged):
         self.order, self.trust, self.relation_names, self.is_clean = order, trust, relation_names, is_clean
+        self.unjudged = unjudged
 
     def collect(self, documents: Iterable[Document], rows: np.ndarray) -> tuple[dict[int, Case], Coverage]:
         """The case of each of these rows that the documents hold, and how the order fits all of the documents."""
         wanted = set(rows.tolist())
         row_of = {name: row for row, name in enumerate(self.order.instance_id.to_pylist())}
         cases: dict[int, Case] = {}
-        known = unknown = 0
+        known = unknown = unjudged = 0
         for document in documents:
             for fact in document.relations:
                 row = row_of.get(document.instance_id(fact))
+                if row is None and document.instance_id(fact) in self.unjudged:
+                    unjudged += 1
+                    continue
                 known, unknown = known + (row is not None), unknown + (row is None)
                 if row in wanted:
                     cases[row] = self._case(document, fact, row)
@@ -264,7 +282,8 @@ class _Cases:
                 f"the learning order knows none of the documents' {unknown:,} labels, so it belongs to another "
                 "corpus; name the documents that it was made from."
             )
-        return cases, Coverage(known, unknown, len(self.order) - known)
+        unused = len(self.order) + len(self.unjudged) - known - unjudged
+        return cases, Coverage(known + unjudged, unknown, unused, unjudged)
 
     def _case(self, document: Document, fact: Relation, row: int) -> Case:
         epoch, observed = int(self.order.first_epoch[row]), self.order.observed[row]
@@ -322,14 +341,6 @@ def _relation_rows(order, trust, codes, relations, relation_names, noise, is_cle
     ]
 
 
-def _overall(noise: Sequence[Any] | None) -> tuple[float, float, float] | None:
-    """Rate, low and high over all labels. The ends assume that all relations err in the same direction."""
-    labels = sum(estimate.labels for estimate in noise or ())
-    if not labels:
-        return None
-    return tuple(sum(e.labels * getattr(e, name) for e in noise) / labels for name in ("rate", "low", "high"))
-
-
 def _learned(order: LearningOrder) -> list[tuple[str, int]]:
     counts = order.learned_by_epoch().tolist()
     return list(zip([*map(str, range(len(counts) - 1)), "never"], counts, strict=True))
@@ -367,24 +378,3 @@ def _dynamics(order: LearningOrder) -> tuple[np.ndarray, np.ndarray, np.ndarray,
             )
         )
     return *(np.concatenate(column) for column in zip(*parts, strict=True)), seen
-
-
-def _environment(html: bool) -> jinja2.Environment:
-    folder = resources.files("finecl_hf")
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8")),
-        undefined=jinja2.StrictUndefined,
-        autoescape=html,
-        finalize=_printable,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update({} if html else {function.__name__: function for function in FILTERS})
-    environment.filters["spaced"] = lambda value: re.sub(r"\S.*\S|\S", lambda words: text(words[0]), value, flags=re.S)
-    environment.filters["share"] = lambda value: f"{100 * value:.0f}%"
-    environment.filters["count"] = lambda value: f"{value:,}"
-    return environment
-
-
-def _printable(value: Any) -> Any:
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", value) if type(value) is str else value

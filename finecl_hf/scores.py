@@ -17,10 +17,10 @@ from finecl_hf.errors import FineCLError
 
 
 _BLOCK = 1 << 16  # rows whose float32 copies are in memory at a time
-_WITHOUT_DYNAMICS = ("first_epoch", "plausibility", "confident_learning")
 TEXT_WEIGHT, CALIBRATION = 0.5, 0.5  # of the evidence; chosen on half of the real benchmark (docs/denoising.md)
 FEW_LABELS = 5  # how many labels the median of all is worth beside a relation's own
 RECOMMENDED = "evidence"  # the best on the benchmarks of docs/denoising.md
+_WITHOUT_DYNAMICS = ("first_epoch", "plausibility", "confident_learning")
 WITHIN_RELATION = "_within_relation"  # behind a score's name: its rank among the labels of the same relation
 
 
@@ -32,13 +32,22 @@ def unit_score(name: str, order: Any) -> np.ndarray:
     """
     check_weight_by(name)
     base = name.removesuffix(WITHIN_RELATION) if name not in SCORES else name
+    judged = order.judged if base in _WITHOUT_DYNAMICS else order.observed.any(axis=1)
+    if not judged.all() and judged.any():  # those that were never judged must not move the scale of the others
+        scores = np.zeros(len(judged))
+        scores[judged] = unit_score(name, order.select(judged))
+        scores[~judged] = scores[judged].min()
+        return scores
     scores = np.asarray(SCORES[base](order))
-    if base not in _WITHOUT_DYNAMICS and len(order.observed):
-        judged = order.observed.any(axis=1)
-        scores = np.where(judged | ~judged.any(), scores, scores.min(initial=1.0, where=judged))
     if not ((scores >= 0) & (scores <= 1)).all():
         raise FineCLError(f'the score "{base}" leaves [0, 1]; map it there, for instance with unit_ranks.')
-    return scores if base == name else ranks_within(scores, _codes(order.relation))
+    if base == name:
+        return scores
+    if len(order.relation) and not any(order.relation.unique().to_pylist()):
+        raise FineCLError(
+            f'the labels\' relations are not in this learning order, so "{name}" cannot rank within them.'
+        )
+    return ranks_within(scores, _codes(order.relation))
 
 
 def check_weight_by(name: str) -> None:
@@ -110,7 +119,7 @@ def _variability(probability: np.ndarray, observed: np.ndarray) -> np.ndarray:
     return np.sqrt(_mean(squares, observed))
 
 
-def consistent_epoch(correct: np.ndarray, times: int = 2) -> np.ndarray:
+def consistent_epoch(correct: np.ndarray, observed: np.ndarray, times: int = 2) -> np.ndarray:
     """(N,) int: the epoch in which the label had been predicted `times` epochs running for the first time, -1 never.
 
     Late Stopping (Yuan, Feng and Liu, ICCV 2023) calls this first-time k-epoch learning. With `times` above the
@@ -120,18 +129,22 @@ def consistent_epoch(correct: np.ndarray, times: int = 2) -> np.ndarray:
     run = np.zeros(len(correct), np.int32)
     found = np.full(len(correct), -1, np.int32)
     for epoch in range(correct.shape[1]):
-        run = np.where(correct[:, epoch], run + 1, 0)
+        run = np.where(observed[:, epoch], np.where(correct[:, epoch], run + 1, 0), run)
         found[(run >= times) & (found < 0)] = epoch
     return found
 
 
-def forgetting_events(correct: np.ndarray) -> np.ndarray:
-    """(N,) int: how often a label that was predicted was not in the next epoch; E for one that never was.
+def forgetting_events(correct: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """(N,) int: how often a label that was predicted was not when seen next; E for one that never was.
 
     Toneva et al. (ICLR 2019), where an example that is never learned counts as forgotten without end.
     """
-    events = (correct[:, :-1] & ~correct[:, 1:]).sum(axis=1)
-    return np.where(correct.any(axis=1), events, correct.shape[1])
+    events, predicted = np.zeros((2, len(correct)), np.int32)
+    for epoch in range(correct.shape[1]):
+        seen = observed[:, epoch]
+        events += (predicted > 0) & seen & ~correct[:, epoch]
+        predicted = np.where(seen, correct[:, epoch], predicted)
+    return np.where((correct & observed).any(axis=1), events, correct.shape[1])
 
 
 def error_norm(probability: np.ndarray, margin: np.ndarray) -> np.ndarray:
@@ -186,7 +199,7 @@ def _first_epoch(order: Any) -> np.ndarray:
 
 def _consistent_epoch(order: Any) -> np.ndarray:
     _refuse_unobserved(order.observed)
-    found = consistent_epoch(order.correct)
+    found = consistent_epoch(order.correct, order.observed)
     return np.where(found < 0, 0.0, 1.0 - found / order.correct.shape[1])
 
 
@@ -245,7 +258,16 @@ def _el2n(order: Any) -> np.ndarray:
 
 def _forgetting(order: Any) -> np.ndarray:
     _refuse_unobserved(order.observed)
-    return 1.0 - forgetting_events(order.correct) / order.correct.shape[1]
+    return 1.0 - forgetting_events(order.correct, order.observed) / order.correct.shape[1]
+
+
+def _plausibility(order: Any) -> np.ndarray:
+    if len(order.plausibility) > 1 and np.ptp(order.plausibility) == 0:
+        raise FineCLError(
+            "plausibility says nothing of these labels: every judged pair of the corpus has one, or the file does not "
+            "hold it; take another score, such as evidence."
+        )
+    return unit_ranks(order.plausibility)
 
 
 def _confident_learning(order: Any) -> np.ndarray:
@@ -279,7 +301,7 @@ SCORES: dict[str, Callable[[Any], np.ndarray]] = {
     "el2n": _el2n,
     "second_look": _second_look,
     # a rank, because its scale is that of the corpus
-    "plausibility": lambda order: unit_ranks(order.plausibility),
+    "plausibility": _plausibility,
     "evidence": lambda order: unit_logistic(log_evidence(order)),
     # Northcutt, Jiang and Chuang (JAIR 2021); a rank, because only the order of cleanlab's scores means something
     "confident_learning": _confident_learning,

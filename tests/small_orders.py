@@ -9,7 +9,11 @@ def make(ids, epochs=3, seed=0, hidden=0.3):
     """A table whose rows some epochs did not observe."""
     rng = np.random.default_rng(seed)
     order = LearningOrder(
-        ids, relation=["P17"] * len(ids), head=np.arange(len(ids)), confident_learning=rng.random(len(ids))
+        ids,
+        relation=["P17"] * len(ids),
+        head=np.arange(len(ids)),
+        confident_learning=rng.random(len(ids)),
+        plausibility=rng.random(len(ids)),
     )
     for _ in range(epochs):
         probability, observed = rng.random(len(ids)), rng.random(len(ids)) > hidden

@@ -226,12 +226,10 @@ def test_unknown_labels_stay_unless_told_otherwise(tmp_path, ada, curie):
     trust = np.array([1, 0.5, 0.2, 0, 1])
     counts = clean_corpus(tmp_path / "in.json", tmp_path / "out.json", order, trust, threshold=0.5)
     assert ids_of(read_documents(tmp_path / "out.json")) == [*ids[:2], ids[4]]
-    assert str(counts) == (
-        "kept 3 of 5 labels in 2 documents; 1 labels that the learning order does not know were kept."
-    )
+    assert str(counts) == ("kept 3 of 5 labels in 2 documents; 1 labels that stage 1 has not judged were kept.")
     counts = clean_corpus(tmp_path / "in.json", tmp_path / "out.json", order, trust, share=0.4, drop_unknown=True)
     assert len(ids_of(read_documents(tmp_path / "out.json"))) == counts.kept == 1
-    assert "1 labels that the learning order does not know were dropped" in str(counts)
+    assert "1 labels that stage 1 has not judged were dropped" in str(counts)
 
 
 def error_of(source, output, verdicts, **options):
@@ -257,7 +255,7 @@ def test_an_order_of_another_corpus_is_refused(tmp_path, ada, curie):
 def test_nothing_left_of_sentences(tmp_path):
     (tmp_path / "in.jsonl").write_text(json.dumps(opennre(id="x")))
     message = error_of(tmp_path / "in.jsonl", tmp_path / "out.jsonl", {"x#0#1#founder of": False})
-    assert "not one of 1 labels would be left; lower the threshold" in message
+    assert "not one of 1 labels would be left; keep a larger share, or lower the threshold" in message
 
 
 @pytest.mark.parametrize(
@@ -279,7 +277,7 @@ def test_other_sources_that_cannot_be_cleaned(tmp_path, ada):
     write_documents([replace(ada, relations=[], labelled=False)], tmp_path / "bare.json")
     assert "no labels to clean" in error_of(tmp_path / "bare.json", out, {})
     write_documents([ada], tmp_path / "in.json")
-    with pytest.raises(FineCLError, match="this is the corpus itself"):
+    with pytest.raises(FineCLError, match="this file is read"):
         write_clean(tmp_path / "in.json", tmp_path / "in.json", {})
     write_documents([ada], tmp_path / "in.parquet")
     message = error_of(tmp_path / "in.parquet", tmp_path / "out.parquet.gz", dict.fromkeys(ids_of([ada]), True))

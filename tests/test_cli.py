@@ -350,3 +350,21 @@ def test_mistakes_with_orders(argv, message, judged, gold, broken, tmp_path, cap
     err = capsys.readouterr().err
     assert err.startswith("error: ") and message in err and err.count("\n") == 1
     assert not list(tmp_path.glob("out.*"))
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["project", "--documents", "{gold}", "--knowledge_base", "{gold}", "--output", "{gold}"],
+        ["project", "--documents", "{gold}", "--knowledge_base", "{gold}", "--output", "{tmp}/o.json", "--report", "{gold}"],
+        ["project", "--documents", "{gold}", "--knowledge_base", "{gold}", "--output", "{tmp}/o.json", "--report",
+         "{tmp}/o.json"],
+        ["clean", "{judged}", "{gold}", "{judged}", "--share", "1"],
+        ["clean", "{judged}", "{gold}", "{gold}", "--share", "1"],
+    ],
+)  # fmt: skip
+def test_no_input_is_written_over(argv, judged, gold, tmp_path, capsys):
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert main([word.format(gold=gold, judged=judged, tmp=tmp_path) for word in argv]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -18,6 +18,7 @@ LAYERS = [
     layer.split()
     for layer in (
         "errors markdown coverage",
+        "report_pages",
         "hashing columns json_stream training_log",
         "documents",
         "plausibility",

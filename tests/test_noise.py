@@ -5,7 +5,7 @@ import pytest
 
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order import LearningOrder
-from finecl_hf.noise import NoiseEstimate, RelationNoise, estimate_noise, noise_of
+from finecl_hf.noise import CLEAR, NoiseEstimate, RelationNoise, estimate_noise, noise_of
 
 
 def mixture(rates, count=2000, apart=4.0, seed=0):
@@ -21,7 +21,7 @@ def test_rates_of_relations_are_found():
     evidence, relation, wrong = mixture(rates)
     estimate = estimate_noise(evidence, relation)
     assert estimate.overall.rate == pytest.approx(wrong.mean(), abs=0.01)
-    assert estimate.separation == pytest.approx(0.998, abs=0.002)
+    assert estimate.gap > 0.5
     for row in estimate.relations:
         true = wrong[relation == row.relation].mean()
         assert row.rate == pytest.approx(true, abs=0.02) and row.labels == 2000
@@ -58,8 +58,20 @@ def test_order_and_scale_change_nothing():
 
 def test_overlap_is_said():
     apart = estimate_noise(*mixture([0.4])[:2])
-    assert "well apart" in str(apart) and str(apart).startswith("About 40% of the 2,000 labels look wrong (")
+    assert "there is a gap" in str(apart) and str(apart).startswith("About 40% of the 2,000 labels look wrong (")
     assert "rough guide" in str(estimate_noise(*mixture([0.4], apart=1.0)[:2]))
+
+
+@pytest.mark.parametrize("shape", ["normal", "uniform"])
+@pytest.mark.parametrize("count", [40, 200, 1000])
+def test_one_hump_is_not_taken_for_two(shape, count):
+    gaps = []
+    for seed in range(10):
+        evidence = getattr(np.random.default_rng(seed), shape)(size=count)
+        estimate = estimate_noise(evidence, ["r"] * count)
+        gaps.append(estimate.gap)
+        assert all(row.low <= row.rate <= row.high for row in [estimate.overall, *estimate.relations])
+    assert np.median(gaps) < CLEAR
 
 
 def test_table():

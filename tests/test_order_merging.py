@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order import LearningOrder
-from finecl_hf.metrics import auroc
 from finecl_hf.order_merging import on_one_scale
+from finecl_hf.ranking import auroc
 from finecl_hf.scores import unit_score
 from tests.small_orders import assert_same, make
 

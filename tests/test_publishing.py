@@ -219,14 +219,19 @@ def test_report_noise_and_cleaned_corpus(bert_folder, corpus, tmp_path, capsys):
     assert "evidence" in report and (tmp_path / "out" / "report.md").exists()
     kept = {document.instance_id(fact) for document in read_documents(clean) for fact in document.relations}
     trust = dict(zip(order.instance_id.to_pylist(), unit_score("evidence", order), strict=True))
-    assert len(kept) == round(len(order) / 2)
-    assert min(trust[instance] for instance in kept) >= max(trust[i] for i in trust if i not in kept)
+    judged = set(order.instance_id.filter(order.judged).to_pylist())
+    assert 0 < len(judged) < len(order) and len(kept & judged) == round(len(judged) / 2)
+    assert min(trust[instance] for instance in kept & judged) >= max(trust[i] for i in judged - kept)
+    assert kept - judged == set(trust) - judged  # nothing is known against what lies past the length
+    assert f"{len(kept - judged)} labels that stage 1 has not judged were kept" in said
+    assert f"{len(kept - judged)} more labels lie past the length" in report
 
 
 def test_by_default_as_many_labels_are_kept_as_look_right(bert_folder, corpus, tmp_path):
     order = run("denoise", bert_folder, corpus, tmp_path / "out", write_clean=tmp_path / "clean.json")
     kept = sum(len(document.relations) for document in read_documents(tmp_path / "clean.json"))
-    assert kept == round(len(order) * (1 - noise_of(order).overall.rate))
+    judged = int(order.judged.sum())
+    assert kept == len(order) - judged + round(judged * (1 - noise_of(order).overall.rate))
 
 
 def test_another_score_and_a_threshold(bert_folder, corpus, tmp_path):
@@ -238,7 +243,8 @@ def test_another_score_and_a_threshold(bert_folder, corpus, tmp_path):
         document.instance_id(f) for document in read_documents(tmp_path / "clean.json") for f in document.relations
     }
     trust = unit_score("first_epoch", order)
-    assert kept == {i for i, score in zip(order.instance_id.to_pylist(), trust, strict=True) if score >= 0.3}
+    rows = zip(order.instance_id.to_pylist(), trust, order.judged, strict=True)
+    assert kept == {instance for instance, score, judged in rows if score >= 0.3 or not judged}
     assert "first_epoch" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
@@ -248,6 +254,12 @@ def test_another_score_and_a_threshold(bert_folder, corpus, tmp_path):
 def test_what_cannot_be_written_is_known_before_training(name, message, bert_folder, corpus, tmp_path, trainers):
     with pytest.raises(FineCLError, match=message):
         run("denoise", bert_folder, corpus, tmp_path / "out", write_clean=tmp_path / name)
-    with pytest.raises(FineCLError, match="this is the corpus itself"):
+    with pytest.raises(FineCLError, match="this file is read"):
         run("denoise", bert_folder, corpus, tmp_path / "out", write_clean=corpus / "silver.json")
+    names = {"rel_info": corpus / "rel_info.json", "exclude_file": corpus / "gold_test.json"}
+    for path in names.values():
+        with pytest.raises(FineCLError, match="this file is read"):
+            run("denoise", bert_folder, corpus, tmp_path / "out", write_clean=path, **names)
+    with pytest.raises(FineCLError, match="no label lies within 8 tokens"):
+        run("denoise", bert_folder, corpus, tmp_path / "out", max_seq_length=8)
     assert not trainers

@@ -1,7 +1,7 @@
 """The report: one whole page, safe with any data, that shows the labels a person should look at."""
 
 import re
-from collections import Counter, namedtuple
+from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -12,11 +12,12 @@ from finecl_hf.coverage import Coverage
 from finecl_hf.documents import Document
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order import LearningOrder
-from finecl_hf.report import EARLY, PER_RELATION, write_report
+from finecl_hf.noise import NoiseEstimate, RelationNoise
+from finecl_hf.readers import write_documents
+from finecl_hf.report import EARLY, PER_RELATION, report_files, write_report
 
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
-Noise = namedtuple("Noise", "relation labels rate low high")
 
 
 class Page(HTMLParser):
@@ -162,14 +163,16 @@ def test_relations_the_most_suspicious_first(tmp_path):
     # one label of no trust says less than twenty of little
     assert [row.split()[0] for row in rows] == ["quite", "rare", "good"]
     assert rows[0].startswith("quite bad bad 20 0.10 100%")
-    noise = [Noise("good", 20, 0.4, 0.3, 0.5), Noise("rare", 1, 0.9, 0.1, 1.0), Noise("bad", 20, 0.3, 0.2, 0.4)]
+    rows = [("good", 20, 0.4, 0.3, 0.5), ("rare", 1, 0.9, 0.1, 1.0), ("bad", 20, 0.3, 0.2, 0.4)]
+    overall = RelationNoise("", 41, 0.36, 0.25, 0.46)
+    noise = NoiseEstimate(overall, [RelationNoise(*row) for row in rows], gap=0.5)
     write_report(order, trust, documents, tmp_path / "r.html", noise=noise)
     page = Page(tmp_path / "r.html")
     assert [row.split()[0] for row in page.texts("tr")[1:]] == ["good", "bad", "rare"]
     assert page.texts("tr")[1].endswith("40% 30%–50%")
     assert "36%estimated wrong, 25% to 46%" in page.texts("div", "tiles")[0]
     markdown = (tmp_path / "r.md").read_text()
-    assert "| good | 20 | 0.900 | 0% | 40% (30% to 50%) |" in markdown and "An estimated 36%" in markdown
+    assert "| good | 20 | 0.900 | 0% | 40% (30% to 50%) |" in markdown and str(noise) in markdown
 
 
 def test_many_relations_are_folded(tmp_path):
@@ -284,3 +287,31 @@ def test_rows_that_an_epoch_did_not_see(small):
     write_report(order, trust, documents, path)
     page = Page(path)
     assert page.html.count('class="spark"') == 4 and "nan" not in page.html
+
+
+def test_labels_that_were_never_judged_are_counted_and_left_out(tmp_path):
+    documents = corpus(["r"] * 30)
+    order = order_of(documents, np.full((30, 2), 0.5))
+    whole = LearningOrder(order.instance_id, relation=order.relation)
+    for _ in range(2):
+        whole.record_epoch(np.full(30, 0.5), np.zeros(30), np.zeros(30, bool), np.arange(30) < 12)
+    coverage = write_report(whole, np.linspace(1, 0, 30), documents, tmp_path / "r.html")
+    assert (coverage.known, coverage.unknown, coverage.unused, coverage.unjudged) == (30, 0, 0, 18)
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "18 more labels lie past the length" in page and "<b>12</b><span>labels</span>" in page
+    assert "18 more labels lie past the length" in (tmp_path / "r.md").read_text(encoding="utf-8")
+    with pytest.raises(FineCLError, match="judged none of the labels"):
+        write_report(whole.select(np.arange(30) >= 12), np.zeros(18), documents, tmp_path / "r.html")
+
+
+def test_no_file_is_lost_to_a_report(tmp_path):
+    documents = corpus(["r"] * 12)
+    order = order_of(documents, np.full((12, 2), 0.5))
+    order.write(tmp_path / "order.parquet")
+    write_documents(documents, tmp_path / "silver.json")
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(FineCLError, match="README.md: there is such a file, and it is no report"):
+        report_files(tmp_path / "order.parquet", tmp_path / "silver.json", tmp_path / "README.html")
+    for _ in range(2):  # a report may be made again
+        report_files(tmp_path / "order.parquet", tmp_path / "silver.json", tmp_path / "r.html", score="probability")
+    assert (tmp_path / "README.md").read_text() == "mine"

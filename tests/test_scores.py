@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -106,12 +107,41 @@ def test_a_label_that_is_always_predicted_is_trusted_more_than_one_that_never_is
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=10), st.integers(1, 6))
 def test_consistent_epoch_and_forgetting(correct, times):
-    found, events = consistent_epoch(np.array(correct), times), forgetting_events(np.array(correct))
+    seen = np.ones((len(correct), 4), bool)
+    found, events = consistent_epoch(np.array(correct), seen, times), forgetting_events(np.array(correct), seen)
     for row, epoch, forgotten in zip(correct, found, events, strict=True):
         wanted = min(times, 4)
         ends = [e for e in range(4) if e + 1 >= wanted and all(row[e + 1 - wanted : e + 1])]
         assert epoch == (ends[0] if ends else -1)
         assert forgotten == (sum(a and not b for a, b in zip(row, row[1:], strict=False)) if any(row) else 4)
+
+
+def test_epochs_without_a_look_count_for_nothing():
+    correct = np.array([[1, 0, 1, 0], [1, 0, 1, 1], [0, 0, 0, 0]], bool)
+    seen = np.array([[1, 0, 1, 0], [1, 0, 0, 1], [1, 1, 0, 1]], bool)
+    correct &= seen
+    assert forgetting_events(correct, seen).tolist() == [0, 0, 4]
+    assert consistent_epoch(correct, seen).tolist() == [2, 3, -1]
+
+
+@pytest.mark.parametrize("name", [*SCORES, *(f"{name}{WITHIN_RELATION}" for name in SCORES)])
+def test_labels_that_were_never_judged_do_not_move_the_others(name):
+    order = random_order()
+    order = order.select(order.judged)
+    more = random_order(rows=300, hidden=1.0, seed=1)  # nothing of it was seen
+    more.instance_id = pa.array([f"lost {i}" for i in range(300)], pa.large_string())
+    more.confident_learning[:] = np.nan
+    together = unit_score(name, LearningOrder.merge([order, more]))
+    np.testing.assert_allclose(together[: len(order)], unit_score(name, order))
+    assert (together[len(order) :] == together.min()).all()
+
+
+def test_what_says_nothing_is_refused():
+    order = LearningOrder(list("ab"), first_epoch=[0, 1])
+    with pytest.raises(FineCLError, match="plausibility says nothing"):
+        unit_score("plausibility", order)
+    with pytest.raises(FineCLError, match="cannot rank within"):
+        unit_score("first_epoch_within_relation", order)
 
 
 def test_error_norm_of_two_classes_is_exact():

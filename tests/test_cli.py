@@ -356,7 +356,8 @@ def test_mistakes_with_orders(argv, message, judged, gold, broken, tmp_path, cap
     "argv",
     [
         ["project", "--documents", "{gold}", "--knowledge_base", "{gold}", "--output", "{gold}"],
-        ["project", "--documents", "{gold}", "--knowledge_base", "{gold}", "--output", "{tmp}/o.json", "--report", "{gold}"],
+        ["project", "--documents", "{gold}", "--knowledge_base", "{gold}", "--output", "{tmp}/o.json", "--report",
+         "{gold}"],
         ["project", "--documents", "{gold}", "--knowledge_base", "{gold}", "--output", "{tmp}/o.json", "--report",
          "{tmp}/o.json"],
         ["clean", "{judged}", "{gold}", "{judged}", "--share", "1"],

@@ -296,16 +296,19 @@ class LearningOrder:
         return unit_score(weight_by, self)
 
     def learned_by_epoch(self) -> np.ndarray:
-        """(E + 1,) int: how many rows were first predicted correctly in each epoch, and last, how many never."""
+        """(E + 1,) int: how many judged rows were first predicted in each epoch, and last, how many never."""
         epochs = max(self.num_epochs, int(self.first_epoch.max(initial=-1)) + 1)
-        return np.bincount(np.where(self.first_epoch < 0, epochs, self.first_epoch), minlength=epochs + 1)
+        first = self.first_epoch[self.judged]
+        return np.bincount(np.where(first < 0, epochs, first), minlength=epochs + 1)
 
     def summary(self) -> str:
         """When how many instances were learned, as a short table for the console."""
         counts = self.learned_by_epoch()
         lines = [f"{len(self):,} instances, {len(counts) - 1} epochs", f"{'epoch':>6}{'learned':>13}{'share':>8}"]
         for epoch, count in zip([*range(len(counts) - 1), "never"], counts, strict=True):
-            lines.append(f"{epoch:>6}{count:>13,}{100 * count / max(len(self), 1):>7.1f}%")
+            lines.append(f"{epoch:>6}{count:>13,}{100 * count / max(counts.sum(), 1):>7.1f}%")
+        if lost := len(self) - counts.sum():
+            lines.append(f"{lost:,} more lie past the length that documents were cut to, and were not judged")
         return "\n".join(lines)
 
     @classmethod

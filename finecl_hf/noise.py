@@ -8,7 +8,7 @@ histograms, so that its cost does not depend on the number of labels. Shapes: N 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,11 +67,12 @@ class NoiseEstimate:
             "for a rough guide and look at the labels in the report."
         )
 
-    def table(self, most: int = 20) -> str:
-        """The relations with the most labels, as text for the console."""
+    def table(self, names: Mapping[str, str] | None = None, most: int = 20) -> str:
+        """The relations with the most labels, as text for the console; `names` are readable ones of their ids."""
         lines = [f"{'labels':>9}{'wrong':>8}{'90% interval':>16}  relation"]
         for row in self.relations[:most]:
-            lines.append(f"{row.labels:>9,}{row.rate:>8.0%}{f'{row.low:.0%} - {row.high:.0%}':>16}  {row.relation}")
+            name = f"{row.relation} {(names or {}).get(row.relation, '')}".rstrip()
+            lines.append(f"{row.labels:>9,}{row.rate:>8.0%}{f'{row.low:.0%} - {row.high:.0%}':>16}  {name}")
         if len(self.relations) > most:
             lines.append(f"... and {len(self.relations) - most:,} relations with fewer labels")
         return "\n".join(lines)

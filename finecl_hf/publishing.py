@@ -128,7 +128,7 @@ def write_denoising(order: LearningOrder, corpus: Dataset, names: dict[str, str]
     print(order.summary())
     noise = noise_of(order)
     if noise is not None:
-        print(f"{noise}\n{noise.table()}")
+        print(f"{noise}\n{noise.table(names)}")
     trust = unit_score(args.score, order)
     table, report = (os.path.join(args.output_dir, name) for name in (TABLE, REPORT))
     order.write(table)  # with what is known since the last epoch was closed

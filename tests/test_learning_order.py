@@ -143,6 +143,13 @@ class TestRecording:
         with pytest.raises(FineCLError, match="differ in their rows or epochs"):
             LearningOrder(["a", "b"], **columns)
 
+    def test_summary_leaves_out_what_was_not_judged(self):
+        order = LearningOrder(list("abc"))
+        order.record_epoch(np.ones(3), np.ones(3), [True, False, False], [True, True, False])
+        assert order.learned_by_epoch().tolist() == [1, 1]
+        assert order.summary().splitlines()[-2].split() == ["never", "1", "50.0%"]
+        assert order.summary().splitlines()[-1].startswith("1 more lie past the length")
+
     def test_summary(self):
         order = LearningOrder(list("abcd"), first_epoch=[0, 0, 2, -1])
         assert order.summary().splitlines() == [

@@ -76,8 +76,9 @@ def test_one_hump_is_not_taken_for_two(shape, count):
 
 def test_table():
     rows = [RelationNoise(f"r{i}", 100 - i, 0.25, 0.1, 0.4) for i in range(30)]
-    lines = NoiseEstimate(rows[0], rows, 0.9).table(most=2).splitlines()
-    assert lines[1].split() == ["100", "25%", "10%", "-", "40%", "r0"]
+    lines = NoiseEstimate(rows[0], rows, 0.9).table({"r0": "born in"}, most=2).splitlines()
+    assert lines[1].split() == ["100", "25%", "10%", "-", "40%", "r0", "born", "in"]
+    assert lines[2].endswith("  r1")
     assert len(lines) == 4 and lines[-1] == "... and 28 relations with fewer labels"
 
 

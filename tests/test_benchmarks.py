@@ -1,12 +1,14 @@
-"""The denoising benchmark in small: its figures are there, and right where they can be checked."""
+"""Benchmarks in small: their figures are there, and right where they can be checked."""
 
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from transformers import AutoModel
 
-from benchmarks import denoise
+from benchmarks import denoise, pretrain_step
 from finecl_hf.scores import SCORES
 
 
@@ -74,3 +76,29 @@ def test_no_corpus(bert_folder, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         denoise.main(["--corpus", "docred", "--model", bert_folder])
     assert "--documents" in capsys.readouterr().err
+
+
+def test_pretrain_step(corpus, bert_folder, capsys):
+    flags = ["--documents", str(corpus / "silver.json"), "--model", bert_folder, "--batch_size", "4", "--repeats", "2"]
+    result = pretrain_step.main([*flags, "--max_seq_length", "64"])
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == result
+    assert {"collate_ms", "step_s", "bare_encoder_s", "ratio", "tokens_per_s", "peak_rss_mb"} <= result.keys()
+    assert result["ratio"] == pytest.approx(result["step_s"] / result["bare_encoder_s"], rel=0.05)
+
+
+@pytest.mark.parametrize("folder", ["bert_folder", "roberta_folder"])
+def test_the_floor_encodes_the_same_tokens_in_every_layout(folder, request):
+    encoder = AutoModel.from_pretrained(request.getfixturevalue(folder)).eval()
+    generator = torch.Generator().manual_seed(0)
+    sequences = [torch.randint(5, 60, (length,), generator=generator) for length in (7, 30, 12, 19, 3)]
+    with torch.no_grad():
+        alone = torch.cat([encoder(input_ids=ids[None])[0][0] for ids in sorted(sequences, key=len)])
+        for name, layout in pretrain_step.layouts(sequences, encoder.config).items():
+            hidden = [encoder(**inputs)[0] for inputs in layout]
+            if name == "packed":
+                pieces = hidden[0][0].split([len(ids) for ids in sequences])
+                found = torch.cat(sorted(pieces, key=len))
+            else:
+                masks = [inputs["attention_mask"].bool() for inputs in layout]
+                found = torch.cat([h[m] for h, m in zip(hidden, masks, strict=True)])
+            torch.testing.assert_close(found, alone, atol=2e-5, rtol=1e-4)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModel
 
-from benchmarks import denoise, pretrain_step
+from benchmarks import denoise, pretrain_step, recorder
 from finecl_hf.scores import SCORES
 
 
@@ -102,3 +102,11 @@ def test_the_floor_encodes_the_same_tokens_in_every_layout(folder, request, monk
                 masks = [inputs["attention_mask"].bool() for inputs in layout]
                 found = torch.cat([h[m] for h, m in zip(hidden, masks, strict=True)])
             torch.testing.assert_close(found, alone, atol=2e-5, rtol=1e-4)
+
+
+def test_recorder(tmp_path, capsys):
+    flags = ["--only", "table", "--labels", "600", "--epochs", "3", "--folder", str(tmp_path)]
+    recorder.main(flags)
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    told = json.dumps(result)
+    assert all(f'"{name}"' in told for name in SCORES if name != "confident_learning")

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from finecl_hf.distances import distance_bucket
 from finecl_hf.hashing import mix
 from finecl_hf.pooling import mention_weights
 
 
-NUM_DISTANCES = 20  # entries of the distance embedding
 NA_PAIRS = 1  # keeps this draw apart from others made of the same keys
 
 
@@ -179,16 +179,6 @@ def pad(sequences: list[np.ndarray], value: int) -> tuple[np.ndarray, np.ndarray
     ids = np.full(mask.shape, value, dtype=np.int64)
     ids[mask] = np.concatenate(sequences)
     return ids, mask.astype(np.int64)
-
-
-def distance_bucket(distance: np.ndarray) -> np.ndarray:
-    """Signed, logarithmic buckets of a token distance: 10 is none, 10 +- (1 + floor(log2 |d|)) otherwise, in 1..19.
-
-    DocRED's baseline (Yao et al., ACL 2019) and FineCL embed the distance between the first mentions this way.
-    """
-    _, exponent = np.frexp(np.abs(distance))  # |d| in [2^(e-1), 2^e), 0 for d = 0
-    half = NUM_DISTANCES // 2
-    return half + np.sign(distance) * np.minimum(exponent, half - 1)
 
 
 def _concatenate(rows: list[dict[str, Any]], column: str) -> np.ndarray:

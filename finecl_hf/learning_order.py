@@ -100,7 +100,7 @@ class LearningOrder:
         loss: (N, E) float16, -log(probability), which tells small probabilities apart that float16 cannot.
         correct: (N, E) bool.
         observed: (N, E) bool. Where it is False, the four arrays above mean nothing.
-        plausibility: (N,) float32, see [`~finecl_hf.plausibility.plausibility`]; 0 where unknown.
+        plausibility: (N,) float32, see [`~finecl_hf.plausibility.PlausibilityCounts`]; 0 where unknown.
         confident_learning: (N,) float32 in [0, 1], see [`~finecl_hf.confident_learning.quality_scores`]; NaN where
             unknown, such as everywhere after a stage 1 without `--cross_fit_folds`.
         first_epoch: (N,) int32, the first epoch with a correct prediction, -1 for never. Derived from `correct` in

@@ -12,8 +12,8 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput, find_adapter_config_file
 from transformers.utils import logging as transformers_logging
 
-from finecl_hf.collators import NUM_DISTANCES
 from finecl_hf.configuration import FineCLConfig
+from finecl_hf.distances import NUM_DISTANCES
 from finecl_hf.encoders import loading_options
 from finecl_hf.errors import FineCLError, loading_from
 from finecl_hf.losses import RELATION_LOSSES, relation_targets

@@ -20,12 +20,13 @@ from itertools import chain
 
 import numpy as np
 
+from finecl_hf.distances import NUM_DISTANCES, distance_bucket
 from finecl_hf.documents import Document
 
 
 PRIOR = 0.5  # how much of a relation's log frequency is taken off
 SENTENCES = 5  # distances of 0 to 3 sentences, and farther
-WORDS = 20  # signed, logarithmic distances in words, see `word_bucket`
+WORDS = NUM_DISTANCES  # signed, logarithmic distances in words, see `distances.distance_bucket`
 TYPES_WEIGHT = 20.0  # observations that the overall frequency is worth beside those of a pair of types
 DISTANCE_WEIGHT = 100.0  # the same for the distances of all labels beside those of one relation
 NA_WEIGHT = 20.0  # and for the distances of all NA pairs beside those of one pair of types
@@ -103,7 +104,7 @@ def entity_distances(document: Document) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
         (E, E) int in 0 to `SENTENCES` - 1, how many sentences apart; (E, E) int, bucket of the distance in words from
-        the head's mention to the tail's, see [`word_bucket`].
+        the head's mention to the tail's, see [`~finecl_hf.distances.distance_bucket`].
     """
     mentions = list(chain.from_iterable(document.entities))
     entity = np.repeat(np.arange(len(document.entities)), [len(group) for group in document.entities])
@@ -115,14 +116,7 @@ def entity_distances(document: Document) -> tuple[np.ndarray, np.ndarray]:
     steps = position - position[:, None]  # from the row's mention to the column's
     # The signed distance whose size is smallest: sizes doubled, so that the sign fits into the last bit
     words = _closest(2 * np.abs(steps) + (steps < 0), first)
-    return np.minimum(apart, SENTENCES - 1), word_bucket(np.where(words % 2, -(words // 2), words // 2))
-
-
-def word_bucket(distance: np.ndarray) -> np.ndarray:
-    """Signed, logarithmic bucket in 1 to 19: 10 for none, then 1, 2-3, 4-7, ... words to either side."""
-    _, exponent = np.frexp(np.abs(distance))
-    half = WORDS // 2
-    return half + np.sign(distance) * np.minimum(exponent, half - 1)
+    return np.minimum(apart, SENTENCES - 1), distance_bucket(np.where(words % 2, -(words // 2), words // 2))
 
 
 def _closest(values: np.ndarray, first: np.ndarray) -> np.ndarray:

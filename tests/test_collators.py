@@ -1,4 +1,3 @@
-import math
 from collections import Counter
 
 import numpy as np
@@ -6,10 +5,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from finecl_hf.collators import NUM_DISTANCES, RelationCollator, SharedEpoch, distance_bucket, judged_pairs, pad
+from finecl_hf.collators import RelationCollator, SharedEpoch, judged_pairs, pad
 from finecl_hf.features import encode_documents
 from finecl_hf.pooling import pool_entities
 from tests.feature_rows import random_row, random_rows
+from tests.test_distances import slow_bucket
 
 
 PAD = 0
@@ -40,14 +40,6 @@ def _take_apart(batch):
     return documents
 
 
-def _bucket_slowly(distance):
-    """10 is none; |d| in [2^(k-1), 2^k) is k away from it, on the side of its sign, at most 9."""
-    if distance == 0:
-        return 10
-    k = min(1 + math.floor(math.log2(abs(distance))), 9)
-    return 10 + k if distance > 0 else 10 - k
-
-
 def _judged_slowly(row):
     if not row["all_pairs"]:
         return sorted(zip(row["pair_head"], row["pair_tail"], strict=True))
@@ -61,14 +53,6 @@ def _first_tokens(row):
     for start, entity in spans:
         first[entity] = min(first.get(entity, start), start)
     return first
-
-
-def test_distance_buckets():
-    distances = np.arange(-1100, 1101)
-    buckets = distance_bucket(distances)
-    assert buckets.tolist() == [_bucket_slowly(int(distance)) for distance in distances]
-    assert buckets.min() == 1 and buckets.max() == NUM_DISTANCES - 1
-    assert (buckets + distance_bucket(-distances) == NUM_DISTANCES).all()  # the way back is the mirrored bucket
 
 
 def test_padding():
@@ -87,7 +71,7 @@ def test_a_batch_equals_a_loop_over_documents():
     for row, (pairs, distances, labels) in zip(rows, _take_apart(batch), strict=True):
         assert pairs == _judged_slowly(row)
         first = _first_tokens(row)
-        assert distances == [_bucket_slowly(first[tail] - first[head]) for head, tail in pairs]
+        assert distances == [slow_bucket(first[tail] - first[head]) for head, tail in pairs]
         assert labels == list(zip(row["head"], row["tail"], row["relation"], row["instance"], strict=True))
 
 

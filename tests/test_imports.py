@@ -19,7 +19,7 @@ LAYERS = [
     for layer in (
         "errors markdown coverage",
         "report_pages",
-        "hashing columns json_stream training_log",
+        "hashing columns distances json_stream training_log",
         "documents",
         "plausibility",
         "scores",

@@ -2,8 +2,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
 
-from finecl_hf.collators import NUM_DISTANCES, RelationCollator
+from finecl_hf.collators import RelationCollator
 from finecl_hf.configuration import FineCLConfig
+from finecl_hf.distances import NUM_DISTANCES
 from finecl_hf.errors import FineCLError
 from finecl_hf.features import encode_documents
 from finecl_hf.lora import add_adapters

@@ -8,7 +8,7 @@ import pytest
 from finecl_hf import plausibility
 from finecl_hf.documents import Document, Mention, Relation
 from finecl_hf.learning_order import LearningOrder
-from finecl_hf.plausibility import PlausibilityCounts, entity_distances, word_bucket
+from finecl_hf.plausibility import PlausibilityCounts, entity_distances
 
 
 def random_documents(count, seed=0, pairs=False):
@@ -98,11 +98,6 @@ def test_distances_against_loops():
                 apart, steps = slow_distance(document, head, tail)
                 assert sentences[head, tail] == apart
                 assert words[head, tail] == slow_bucket(steps)
-
-
-def test_buckets():
-    distances = [-300, -256, -255, -4, -3, -2, -1, 0, 1, 2, 3, 4, 255, 256, 10**6]
-    assert word_bucket(np.array(distances)).tolist() == [1, 1, 2, 7, 8, 8, 9, 10, 11, 12, 12, 13, 18, 19, 19]
 
 
 def test_order_of_documents_changes_nothing():

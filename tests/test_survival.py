@@ -67,6 +67,13 @@ def whole(bert_folder, corpus, tmp_path_factory):
     return undisturbed
 
 
+def kill_at(moment, words):
+    """Runs stage 1 until it is killed at a moment."""
+    process = start("tests/killed_run.py", [moment, *words])
+    process.communicate(timeout=300)
+    assert process.returncode == -signal.SIGKILL
+
+
 def test_every_moment_has_a_case():
     assert {moment for moment, _ in CASES} == set(MOMENTS)
 
@@ -75,9 +82,7 @@ def test_every_moment_has_a_case():
 @pytest.mark.parametrize("moment, options", CASES)
 def test_killed(moment, options, bert_folder, corpus, tmp_path, whole):
     words = arguments("denoise", bert_folder, corpus, tmp_path, **options)
-    process = start("tests/killed_run.py", [moment, *words])
-    process.communicate(timeout=300)
-    assert process.returncode == -signal.SIGKILL
+    kill_at(moment, words)
     finish("run_denoise.py", words)
     assert_same_run(tmp_path, whole(1))
 
@@ -86,9 +91,7 @@ def test_killed(moment, options, bert_folder, corpus, tmp_path, whole):
 def test_killed_again_and_again(bert_folder, corpus, tmp_path, whole):
     words = arguments("denoise", bert_folder, corpus, tmp_path, **EACH_STEP)
     for moment in ("before the table of a checkpoint", "in a step", "before the state of a checkpoint"):
-        process = start("tests/killed_run.py", [moment, *words])
-        process.communicate(timeout=300)
-        assert process.returncode == -signal.SIGKILL
+        kill_at(moment, words)
     finish("run_denoise.py", words)
     assert_same_run(tmp_path, whole(1))
 

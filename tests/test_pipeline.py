@@ -30,6 +30,8 @@ def build(encoder, folder, adapters=False, **settings):
     torch.manual_seed(0)
     model = FineCLForRelationExtraction.from_encoder(encoder, config)
     torch.nn.init.normal_(model.relation_head.weight, std=0.5)  # scores on both sides of the threshold
+    with torch.no_grad():  # random numbers differ between processors: "born in" is found in any case, "died in" never
+        model.relation_head.bias[1], model.relation_head.bias[3] = 10, -10
     if adapters:
         model = add_adapters(model, encoder)
         for name, parameter in model.named_parameters():

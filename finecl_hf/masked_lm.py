@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -9,6 +11,7 @@ from transformers import AutoModelForMaskedLM, PreTrainedModel
 
 from finecl_hf.encoders import loading_options
 from finecl_hf.errors import loading_from
+from finecl_hf.packing import enable_packing, encode
 
 
 def load_masked_lm(name_or_path: str, dtype: torch.dtype = torch.float32, **kwargs) -> tuple[PreTrainedModel, bool]:
@@ -24,42 +27,59 @@ def load_masked_lm(name_or_path: str, dtype: torch.dtype = torch.float32, **kwar
         model, report = AutoModelForMaskedLM.from_pretrained(
             name_or_path, dtype=dtype, output_loading_info=True, **loading_options(name_or_path, **kwargs)
         )
+    enable_packing(model)
     prefix = f"{model.base_model_prefix}."
     new = [name for name in report["missing_keys"] if not name.startswith(prefix)]
     return model, not new
 
 
+@contextmanager
+def calling(module: torch.nn.Module, function: Callable) -> Iterator[Callable]:
+    """Within it, calling the module (through any wrapper: DDP and FSDP see one forward pass) calls the function.
+
+    Yields:
+        what the module called before.
+    """
+    original, own = module.forward, "forward" in vars(module)
+    module.forward = function
+    try:
+        yield original
+    finally:
+        if own:
+            module.forward = original
+        else:
+            del module.forward
+
+
 def masked_lm_forward(
-    model: torch.nn.Module,
+    model: Callable[..., Any],
     input_ids: torch.Tensor,
     attention_mask: torch.Tensor,
     masked: torch.Tensor,
     unwrapped: PreTrainedModel,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Runs the encoder on all tokens and the vocabulary head on the masked ones only.
+    """Runs the encoder on all real tokens and the vocabulary head on the masked ones only.
 
-    A hook on the encoder keeps its output for the caller and hands the head just the masked rows, so that this works
-    for any architecture and through any wrapper (DDP and FSDP see one forward pass).
+    The encoder inside the model is called our way, without padding; the head gets just the masked rows of what comes
+    out. So this works for any architecture and through any wrapper.
 
     Args:
-        model: possibly wrapped; unwrapped: the model itself.
+        model: possibly wrapped, or its `forward`; unwrapped: the model itself.
         input_ids, attention_mask: (B, L).
         masked: (B, L) bool with M True.
 
     Returns:
-        hidden states (B, L, D) and logits (M, V).
+        hidden states (B, L, D), zeros for padding, and logits (M, V).
     """
     kept: list[torch.Tensor] = []
+    encoder = unwrapped.base_model
 
-    def keep_hidden(module: torch.nn.Module, args: tuple, output: Any) -> Any:
-        hidden = output[0]
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        hidden, output = encode(plain, encoder.config, input_ids, attention_mask)
         kept.append(hidden)
         output.last_hidden_state = hidden[masked]
         return output
 
-    handle = unwrapped.base_model.register_forward_hook(keep_hidden)
-    try:
+    with calling(encoder, forward) as plain:
         logits = model(input_ids=input_ids, attention_mask=attention_mask).logits
-    finally:
-        handle.remove()
     return kept[0], logits

@@ -17,6 +17,7 @@ from finecl_hf.distances import NUM_DISTANCES
 from finecl_hf.encoders import loading_options
 from finecl_hf.errors import FineCLError, loading_from
 from finecl_hf.losses import RELATION_LOSSES, relation_targets
+from finecl_hf.packing import enable_packing, encode
 from finecl_hf.pooling import pool_entities
 
 
@@ -136,6 +137,7 @@ class FineCLForRelationExtraction(FineCLPreTrainedModel):
                 f"heads: {', '.join(HEADS)}; losses: {', '.join(RELATION_LOSSES)}."
             )
         self.encoder = encoder if encoder is not None else AutoModel.from_config(config.text_config)
+        enable_packing(self.encoder)
         self.relation_head = HEADS[config.head](config)
         self.post_init()
 
@@ -174,7 +176,7 @@ class FineCLForRelationExtraction(FineCLPreTrainedModel):
         label_relation: torch.Tensor | None = None,
     ) -> RelationExtractionOutput:
         """Arguments: see [`~finecl_hf.collators.RelationBatch`]."""
-        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (B, L, D)
+        hidden, _ = encode(self.encoder, self.encoder.config, input_ids, attention_mask)  # (B, L, D)
         entities = pool_entities(hidden, token_index, token_weight, entity_offsets)
         logits = self.relation_head(entities, pairs, distances)
         loss = None

@@ -58,12 +58,13 @@ def main(argv=None):
             max_length=silver.max_length,
             na_pairs=args.na_pairs,
             na_weight=args.na_weight,
-            max_negatives=args.max_negatives,
             mask_share=args.mlm_probability,
+            chunk_documents=args.per_device_train_batch_size,
             seed=args.seed,
         ),
         processing_class=silver.tokenizer,
         temperature=args.temperature,
+        max_negatives=args.max_negatives,
         usable=usable_facts(features) if args.pair_documents else None,
         card_data=encoder_card(
             model_args, args, training_data(data_args, silver.corpus, silver.counts), silver.truncation, coverage

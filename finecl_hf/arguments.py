@@ -222,6 +222,11 @@ class PretrainArguments(FineCLTrainingArguments):
     na_pairs: int = option(32, "At most so many NA pairs a document.")
     na_weight: float | None = option(None, "Weight of NA pairs; 0.5 by default, 0 with --weight_scheme uniform.")
     max_negatives: int = option(64, "At most so many negatives an anchor.")
+    contrastive_batch_size: int | None = option(
+        None,
+        "Documents that contrast with each other, over all devices; encoded --per_device_train_batch_size at a time, "
+        "without more memory and a third slower. By default those of one batch on all devices.",
+    )
     mlm_probability: float = option(0.15, "Share of the tokens outside mentions to mask.")
     pair_documents: bool = option(True, "Batch each document with one that holds the same relation.")
     learning_rate: float = option(3e-5, "Peak learning rate.")
@@ -238,12 +243,21 @@ class PretrainArguments(FineCLTrainingArguments):
         check_range(self, "mlm_probability", 0, 1)
         check_range(self, "na_pairs max_negatives weight_cutoff", 0)
         super().__post_init__()
+        self._check_contrastive_batch()
         if self.na_weight is None:
             self.na_weight = 0.0 if self.weight_scheme == "uniform" else 0.5
         if self.learning_order is None and self.weight_scheme != "uniform":
             raise FineCLError(
                 "--learning_order is missing; name stage 1's learning_order.parquet, "
                 "or take --weight_scheme uniform to trust every label alike."
+            )
+
+    def _check_contrastive_batch(self) -> None:
+        size, processes = self.contrastive_batch_size, self.world_size
+        if size is not None and (size % processes or size < processes * self.per_device_train_batch_size):
+            raise FineCLError(
+                f"--contrastive_batch_size {size} is out of range; give a multiple of the {processes} processes that is "
+                f"at least {processes * self.per_device_train_batch_size}, what they encode at a time."
             )
 
 

@@ -33,17 +33,40 @@ def relation_discrimination_loss(
     Returns:
         Mean over the True entries of `positive_mask`; a zero that keeps the graph where there are none.
     """
-    anchor, partner = positive_mask.nonzero(as_tuple=True)
-    if len(anchor) == 0:
-        return embeddings.sum() * 0.0
-    anchors, row = anchor.unique(return_inverse=True)  # rows without a partner need no similarity
-    similarity = _cosine_similarity(embeddings[anchors], embeddings) / temperature  # (A, N)
+    anchors = torch.arange(len(embeddings), device=embeddings.device)
+    terms = relation_discrimination_terms(embeddings, weights, positive_mask, negative_mask, anchors, temperature)
+    return terms.sum() / max(len(terms), 1)
+
+
+def relation_discrimination_terms(
+    embeddings: torch.Tensor,
+    weights: torch.Tensor,
+    positive_mask: torch.Tensor,
+    negative_mask: torch.Tensor,
+    anchors: torch.Tensor,
+    temperature: float = 0.05,
+) -> torch.Tensor:
+    """The terms that [`relation_discrimination_loss`] is the mean of, where only some rows are anchors.
+
+    Args:
+        embeddings: (N, D); weights: (N,).
+        positive_mask, negative_mask: (A, N) bool.
+        anchors: (A,) row of each anchor.
+
+    Returns:
+        (P,) one for each True of `positive_mask`; it keeps the graph, also where it is empty.
+    """
+    row, partner = positive_mask.nonzero(as_tuple=True)
+    if len(row) == 0:
+        return embeddings.sum(dim=1)[:0]
+    used, row = row.unique(return_inverse=True)  # anchors without a partner need no similarity
+    similarity = _cosine_similarity(embeddings[anchors[used]], embeddings) / temperature  # (A', N)
     weights = weights.to(similarity.dtype)
-    negatives = (similarity + weights).masked_fill(~negative_mask[anchors], -torch.inf)
-    log_negatives = negatives.logsumexp(dim=1)  # (A,), -inf for an anchor without negatives
-    positive = similarity[row, partner]  # one entry per True of the mask
+    negatives = (similarity + weights).masked_fill(~negative_mask[used], -torch.inf)
+    log_negatives = negatives.logsumexp(dim=1)  # (A',), -inf for an anchor without negatives
+    positive = similarity[row, partner]
     log_ratio = positive - torch.logaddexp(positive, log_negatives[row])
-    return -(weights[anchor].exp() * log_ratio).mean()
+    return -weights[anchors[used]][row].exp() * log_ratio
 
 
 def entity_discrimination_loss(
@@ -64,11 +87,23 @@ def entity_discrimination_loss(
     Returns:
         Mean over the queries; a zero that keeps the graph where there are none.
     """
+    terms = entity_discrimination_terms(queries, candidates, positive, candidate_mask, temperature)
+    return terms.sum() / max(len(terms), 1)
+
+
+def entity_discrimination_terms(
+    queries: torch.Tensor,
+    candidates: torch.Tensor,
+    positive: torch.Tensor,
+    candidate_mask: torch.Tensor,
+    temperature: float = 0.05,
+) -> torch.Tensor:
+    """(Q,) terms that [`entity_discrimination_loss`] is the mean of; they keep the graph, also where there are none."""
     if len(queries) == 0:
-        return (queries.sum() + candidates.sum()) * 0.0
+        return (queries.sum() + candidates.sum()).expand(1)[:0]
     similarity = _cosine_similarity(queries, candidates) / temperature  # (Q, C)
     chosen_from = candidate_mask.scatter(1, positive[:, None], True)
-    return F.cross_entropy(similarity.masked_fill(~chosen_from, -torch.inf), positive)
+    return F.cross_entropy(similarity.masked_fill(~chosen_from, -torch.inf), positive, reduction="none")
 
 
 def binary_relation_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -29,7 +29,11 @@ PACKABLE = {
     "albert", "bert", "camembert", "data2vec-text", "distilbert", "electra", "modernbert", "nomic_bert", "roberta",
     "roberta-prelayernorm", "xlm-roberta",
 }  # fmt: skip
-PADDED_TOKENS = {"cpu": 2048, "cuda": 16384}  # of one forward pass, where rows of similar length are padded
+PADDING_FREE = {PACKED, "flash_attention_2", "flash_attention_3"}
+# Tokens of one call of the encoder: what stays in the caches of a CPU; GPUs are faster the more they get. Without
+# packing, rows of similar length share a call, so that little is padded.
+PACKED_TOKENS = {"cpu": 4096}
+PADDED_TOKENS = {"cpu": 2048, "cuda": 16384}
 
 
 @dataclass
@@ -81,7 +85,8 @@ def encode(
     """Hidden states of all real tokens.
 
     Args:
-        encoder: called with keyword arguments, returns an output whose first entry are hidden states.
+        encoder: called with keyword arguments, once or several times; returns an output whose first entry are hidden
+            states.
         config: the encoder's own.
         input_ids, attention_mask: (B, L); padding lies behind the text.
 
@@ -89,43 +94,61 @@ def encode(
         (B, L, D) hidden states, zeros for padding, and the encoder's last output.
     """
     lengths = attention_mask.sum(dim=1).tolist()
-    if config._attn_implementation in (PACKED, "flash_attention_2", "flash_attention_3") and min(lengths) > 0:
-        return _encode_packed(encoder, config, input_ids, attention_mask.bool(), lengths)
-    if min(lengths) == max(lengths) == input_ids.shape[1]:
+    packs = config._attn_implementation in PADDING_FREE and min(lengths) > 0
+    if not packs and min(lengths) == input_ids.shape[1]:
         output = encoder(input_ids=input_ids, attention_mask=attention_mask)
         return output[0], output
-    return _encode_by_length(encoder, input_ids, attention_mask, lengths)
-
-
-def _encode_packed(encoder, config, input_ids, mask, lengths):
-    packing = Packing(lengths, mask.flatten().nonzero().squeeze(1), mask)
-    first = config.pad_token_id + 1 if config.model_type in SHIFTED_POSITIONS else 0
-    output = encoder(
-        input_ids=input_ids.flatten()[packing.index][None],
-        position_ids=(packing.positions + first)[None],
-        packing=packing,
-        cu_seq_lens_q=packing.bounds,
-        cu_seq_lens_k=packing.bounds,
-        max_length_q=max(lengths),
-        max_length_k=max(lengths),
-    )
-    return _scatter(output[0][0], packing.index, mask), output
-
-
-def _encode_by_length(encoder, input_ids, attention_mask, lengths):
-    tokens = PADDED_TOKENS.get(input_ids.device.type, PADDED_TOKENS["cuda"])
-    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
-    hidden, index = [], []
     place = torch.arange(input_ids.numel(), device=input_ids.device).view_as(input_ids)
-    while order:
-        longest = max(lengths[order[0]], 1)
-        count = max(1, tokens // longest)
-        rows, order = torch.tensor(order[:count], device=input_ids.device), order[count:]
-        ids, mask = input_ids[rows, :longest], attention_mask[rows, :longest]
-        output = encoder(input_ids=ids, attention_mask=mask)
-        hidden.append(output[0][mask.bool()])
-        index.append(place[rows, :longest][mask.bool()])
+    hidden, index = [], []
+    for rows in group_rows(lengths, packs, input_ids.device.type):
+        longest = max(1, max(lengths[row] for row in rows))
+        at = torch.tensor(rows, device=input_ids.device)
+        ids, mask = input_ids[at, :longest], attention_mask[at, :longest]
+        real = mask.bool().flatten().nonzero().squeeze(1)
+        if packs:
+            packing = Packing([lengths[row] for row in rows], real, mask.bool())
+            output = encoder(**packed_inputs(config, ids, packing))
+            hidden.append(output[0][0])
+        else:
+            output = encoder(input_ids=ids, attention_mask=mask)
+            hidden.append(output[0].flatten(0, 1)[real])
+        index.append(place[at, :longest].flatten()[real])
     return _scatter(torch.cat(hidden), torch.cat(index), attention_mask), output
+
+
+def group_rows(lengths: list[int], packs: bool, device_type: str) -> list[list[int]]:
+    """Rows that are encoded together: so many that they fill the device, in the order given, or by length.
+
+    Args:
+        lengths: tokens of each row.
+        packs: padding costs nothing, so that the order may stay.
+    """
+    most = (PACKED_TOKENS if packs else PADDED_TOKENS).get(device_type, 2**20)
+    order = range(len(lengths)) if packs else sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    groups: list[list[int]] = []
+    tokens = most + 1
+    for row in order:
+        cost = lengths[row] if packs else lengths[groups[-1][0] if groups else row]  # the longest row comes first
+        if tokens + cost > most:
+            groups.append([])
+            tokens, cost = 0, lengths[row]
+        groups[-1].append(row)
+        tokens += cost
+    return groups
+
+
+def packed_inputs(config: PreTrainedConfig, input_ids: torch.Tensor, packing: Packing) -> dict[str, Any]:
+    """What an encoder is called with, so that it sees the documents of a padded batch (B, L) in one row (1, T)."""
+    first = config.pad_token_id + 1 if config.model_type in SHIFTED_POSITIONS else 0
+    return {
+        "input_ids": input_ids.flatten()[packing.index][None],
+        "position_ids": (packing.positions + first)[None],
+        "packing": packing,
+        "cu_seq_lens_q": packing.bounds,
+        "cu_seq_lens_k": packing.bounds,
+        "max_length_q": max(packing.lengths),
+        "max_length_k": max(packing.lengths),
+    }
 
 
 def _scatter(hidden: torch.Tensor, index: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

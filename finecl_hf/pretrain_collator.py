@@ -10,7 +10,6 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from finecl_hf.collators import SharedEpoch, gather_entities, judged_pairs, pad
-from finecl_hf.contrast import negative_mask, partner_mask
 from finecl_hf.hashing import mix, uniform
 
 
@@ -31,9 +30,11 @@ class PretrainBatch:
         token_index, token_weight, entity_offsets: see `pooling.pool_entities`.
         pairs: (N, 2) entity rows of the head and tail of each instance.
         weights: (N,) reliability of each instance.
-        positive_mask, negative_mask: (N, N) bool, see `contrast`.
+        relation, pair, instance_key: (N,) see `contrast.Instances`.
         queries, positives: (Q,) entity rows of head and tail; candidate_mask: (Q, E) bool.
         learned: how many of the N are labelled instances; the rest are NA pairs.
+        num_relations: R, NA among them.
+        keys: (B,) key of the document of each row.
     """
 
     input_ids: torch.Tensor
@@ -45,17 +46,22 @@ class PretrainBatch:
     entity_offsets: torch.Tensor
     pairs: torch.Tensor
     weights: torch.Tensor
-    positive_mask: torch.Tensor
-    negative_mask: torch.Tensor
+    relation: torch.Tensor
+    pair: torch.Tensor
+    instance_key: torch.Tensor
     queries: torch.Tensor
     positives: torch.Tensor
     candidate_mask: torch.Tensor
     learned: int
+    num_relations: int
+    keys: torch.Tensor
 
 
 @dataclass
 class PretrainCollator:
     """Turns features with a `weight` for each fact (NaN: not used) into a [`PretrainBatch`].
+
+    More documents than are encoded at a time make several such batches, under the name `chunks`.
 
     Args:
         pad_token_id, cls_token_id, sep_token_id, mask_token_id, special_ids: of the tokenizer.
@@ -64,8 +70,8 @@ class PretrainCollator:
         max_length: longest row; a prefix pushes the document's end out.
         na_pairs: at most so many NA pairs a document (paper: 32).
         na_weight: their weight (paper: 0.5; 0 for ERICA's baseline).
-        max_negatives: at most so many negatives an anchor (paper: 64).
         mask_share: of the tokens outside mentions (paper: 0.15).
+        chunk_documents: documents that are encoded at a time; None for all.
     """
 
     pad_token_id: int
@@ -78,8 +84,8 @@ class PretrainCollator:
     max_length: int
     na_pairs: int = 32
     na_weight: float = 0.5
-    max_negatives: int | None = 64
     mask_share: float = 0.15
+    chunk_documents: int | None = None
     seed: int = 0
     epoch: SharedEpoch = field(default_factory=SharedEpoch)
 
@@ -100,6 +106,12 @@ class PretrainCollator:
         )
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """Returns the fields of a [`PretrainBatch`], or `{"chunks": [...]}` with several of them."""
+        size = self.chunk_documents or len(rows)
+        chunks = [self._collate(rows[i : i + size]) for i in range(0, len(rows), size)]
+        return chunks[0] if len(chunks) == 1 else {"chunks": chunks}
+
+    def _collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         rows = [_as_arrays(row) for row in rows]
         queries = [query for row in rows if (query := self._entity_row(row)) is not None]
         all_rows = rows + [query.row for query in queries]
@@ -120,6 +132,8 @@ class PretrainCollator:
             "entity_offsets": entities.offsets,
             **self._instances(rows, entities.base[: len(rows)]),
             **_queries(queries, entities.base[len(rows) :], len(entities.offsets)),
+            "num_relations": len(self.relation_tokens),
+            "keys": keys,
         }
         tensors = {
             name: torch.from_numpy(values) if isinstance(values, np.ndarray) else values
@@ -128,7 +142,7 @@ class PretrainCollator:
         return vars(PretrainBatch(**tensors))
 
     def _instances(self, rows: list[dict], base: np.ndarray) -> dict[str, Any]:
-        """Relation instances and NA pairs of all documents, and which of them attract and repel each other."""
+        """Relation instances and NA pairs of all documents."""
         facts, na = [], []
         for row, first in zip(rows, base, strict=True):
             kept = ~np.isnan(row["weight"])
@@ -147,8 +161,9 @@ class PretrainCollator:
         return {
             "pairs": np.stack([head, tail], axis=1),
             "weights": np.concatenate([weight, np.full(na.shape[1], self.na_weight)]).astype(np.float32),
-            "positive_mask": partner_mask(relation, head, tail, key),
-            "negative_mask": negative_mask(relation, head, tail, key, self.max_negatives),
+            "relation": relation,
+            "pair": np.unique(head << 32 | tail, return_inverse=True)[1],
+            "instance_key": key,
             "learned": num_facts,
         }
 
@@ -200,12 +215,22 @@ class PretrainCollator:
         self, input_ids: np.ndarray, protected: np.ndarray, keys: np.ndarray, kinds: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """BERT's masking (Devlin et al., NAACL 2019): of the chosen 80 % [MASK], 10 % random, 10 % unchanged."""
-        at = (self.seed, self.epoch.get(), keys[:, None], kinds[:, None], np.arange(input_ids.shape[1]))
-        masked = (uniform(MASKED, *at) < self.mask_share) & ~protected
+        masked = ~protected
+        rows, places = masked.nonzero()
+        chosen = uniform(MASKED, *self._at(keys, kinds, rows, places)) < self.mask_share
+        masked[rows, places] = chosen
+        rows, places = rows[chosen], places[chosen]
+        at = self._at(keys, kinds, rows, places)
         replaced_by = uniform(REPLACEMENT, *at)
         random_ids = (mix(RANDOM_TOKEN, *at) % np.uint64(self.vocab_size)).astype(np.int64)
-        result = np.where(masked & (replaced_by < 0.8), self.mask_token_id, input_ids)
-        return masked, np.where(masked & (replaced_by >= 0.9), random_ids, result)
+        result = input_ids.copy()
+        unchanged_or_random = np.where(replaced_by >= 0.9, random_ids, input_ids[rows, places])
+        result[rows, places] = np.where(replaced_by < 0.8, self.mask_token_id, unchanged_or_random)
+        return masked, result
+
+    def _at(self, keys: np.ndarray, kinds: np.ndarray, rows: np.ndarray, places: np.ndarray) -> tuple:
+        """What the draws for tokens are made from, (T,) each."""
+        return self.seed, self.epoch.get(), keys[rows], kinds[rows], places
 
 
 @dataclass

@@ -19,7 +19,8 @@ class PartnerBatchSampler:
     In-batch positives of rare relations would be rare otherwise (ERICA samples document pairs by relation, too). An
     epoch draws as many documents as there are, rounded up to full batches. Anchors go through the corpus in a random
     order, so that every document is an anchor once in two epochs. No document occurs twice in a batch: where a partner
-    would, or where there is none, the next document in order takes its place.
+    would, or where there is none, the next document in order takes its place. Without any facts, an epoch is every
+    document once.
 
     Args:
         document_of: (N,) document of each usable fact.
@@ -61,7 +62,7 @@ class PartnerBatchSampler:
 
     def __iter__(self) -> Iterator[list[int]]:
         epoch = self.epoch.get()
-        pass_number, half = divmod(epoch, 2)
+        pass_number, half = divmod(epoch, 2) if len(self._document) else (epoch, 0)
         order = np.argsort(mix(ORDER, self.seed, pass_number, np.arange(self.num_documents)))
         order = np.roll(order, -half * (self.num_documents // 2))
         partner = self._partners(order, epoch)

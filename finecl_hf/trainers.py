@@ -7,7 +7,9 @@ import os
 from collections import defaultdict
 from typing import Any
 
+import numpy as np
 import torch
+from accelerate.data_loader import prepare_data_loader
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import Trainer
@@ -15,13 +17,11 @@ from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from finecl_hf.callbacks import EpochCallback, LearningOrderCallback, judge_labels
 from finecl_hf.collators import RelationCollator
+from finecl_hf.contrastive_step import Contrast, Sums, encode_chunks
 from finecl_hf.documents import Document
 from finecl_hf.errors import FineCLError
-from finecl_hf.losses import entity_discrimination_loss, relation_discrimination_loss
-from finecl_hf.masked_lm import masked_lm_forward
 from finecl_hf.model_card import FineCLCardData, render_model_card
 from finecl_hf.modeling import RelationExtractionOutput
-from finecl_hf.pooling import pool_entities
 from finecl_hf.predictions import (
     best_threshold,
     document_candidates,
@@ -33,7 +33,12 @@ from finecl_hf.resuming import describe_run, is_checkpoint, refuse_another_run, 
 from finecl_hf.sampling import PartnerBatchSampler
 
 
-_BOOKKEEPING = ("instance", "pair_counts", "entity_counts")  # fields of a RelationBatch that the model does not take
+_BOOKKEEPING = (
+    "instance",
+    "pair_counts",
+    "entity_counts",
+    "keys",
+)  # fields of a RelationBatch that the model does not take
 
 
 class FineCLTrainer(Trainer):
@@ -196,75 +201,102 @@ class DenoiseTrainer(RelationTrainer):
 class PretrainTrainer(FineCLTrainer):
     """Stage 2: L = L_RD + L_ED + L_MLM on a plain `AutoModelForMaskedLM` (FineCL, section 3.2).
 
+    The documents of a step contrast with each other over all processes. Each loss is the mean over its terms in all of
+    them, so that two processes give what one gives with twice the batch.
+
     Args:
         temperature: of both contrastive terms (paper: 0.05).
+        max_negatives: at most so many negatives an anchor (paper: 64); None for all.
         usable: document (N,) and relation (N,) of each fact that may be an anchor, to batch documents that share a
             relation; None draws documents independently.
     """
 
-    def __init__(self, *args, temperature: float = 0.05, usable: tuple | None = None, **kwargs):
+    def __init__(
+        self,
+        *args,
+        temperature: float = 0.05,
+        max_negatives: int | None = 64,
+        usable: tuple | None = None,
+        **kwargs,
+    ):
         super().__init__(*args, **kwargs)
-        self.temperature, self.usable = temperature, usable
+        self.temperature, self.max_negatives, self.usable = temperature, max_negatives, usable
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        hidden, token_logits = masked_lm_forward(
-            model,
-            inputs["input_ids"],
-            inputs["attention_mask"],
-            inputs["masked"],
-            self.accelerator.unwrap_model(model),
+        chunks = inputs.get("chunks", [inputs])
+        encoded = encode_chunks(model, self.accelerator.unwrap_model(model), chunks, self.temperature)
+        contrast = Contrast.of(encoded.pairs, chunks, self.max_negatives, self.accelerator.num_processes)
+        losses = self._means(
+            loss_rd=contrast.loss(self.temperature), loss_ed=encoded.entity_loss, loss_mlm=encoded.mlm_loss
         )
-        entities = pool_entities(
-            hidden, inputs["token_index"], inputs["token_weight"], inputs["entity_offsets"]
-        )  # (E, D)
-        relation_loss = relation_discrimination_loss(
-            entities[inputs["pairs"]].flatten(1),  # (N, 2 D)
-            inputs["weights"],
-            inputs["positive_mask"],
-            inputs["negative_mask"],
-            self.temperature,
-        )
-        entity_loss = entity_discrimination_loss(
-            entities[inputs["queries"]], entities, inputs["positives"], inputs["candidate_mask"], self.temperature
-        )
-        mlm_loss = masked_token_loss(token_logits, inputs["masked_labels"])
-        self._note_batch(inputs, loss_rd=relation_loss, loss_ed=entity_loss, loss_mlm=mlm_loss)
-        loss = relation_loss + entity_loss + mlm_loss
-        return (loss, {"logits": token_logits}) if return_outputs else loss
+        self._note_batch(contrast, losses)
+        loss = sum(losses.values())
+        return (loss, {"pairs": encoded.pairs}) if return_outputs else loss
+
+    def _means(self, **losses: Sums) -> dict[str, torch.Tensor]:
+        """Means over the terms of all processes, as shares: their mean over the processes is the mean itself."""
+        counts = [loss.count for loss in losses.values()]
+        processes = self.accelerator.num_processes
+        if processes > 1:
+            total = self.accelerator.reduce(torch.tensor(counts, device=self.args.device), "sum")
+            counts = total.tolist()
+        return {
+            name: loss.total * (processes / max(count, 1))
+            for (name, loss), count in zip(losses.items(), counts, strict=True)
+        }
+
+    @property
+    def documents_per_step(self) -> int:
+        """Documents that contrast with each other, of all processes together."""
+        each = self.args.train_batch_size * self.accelerator.num_processes
+        return self.args.contrastive_batch_size or each
+
+    def get_total_train_batch_size(self, args) -> int:
+        return self.documents_per_step * args.gradient_accumulation_steps
 
     def get_train_dataloader(self) -> DataLoader:
-        if self.usable is None:
-            return super().get_train_dataloader()
+        processes, args = self.accelerator.num_processes, self.args
+        documents = min(self.documents_per_step, len(self.train_dataset) // processes * processes)
+        if documents == 0:
+            raise FineCLError(
+                f"{len(self.train_dataset)} documents cannot be shared by {processes} processes; start fewer."
+            )
+        nothing = np.empty(0, np.int64)
         sampler = PartnerBatchSampler(
-            *self.usable,
+            *(self.usable or (nothing, nothing)),
             num_documents=len(self.train_dataset),
-            batch_size=self.args.train_batch_size,
-            seed=self.args.data_seed if self.args.data_seed is not None else self.args.seed,
+            batch_size=documents,
+            seed=args.data_seed if args.data_seed is not None else args.seed,
             epoch=self.data_collator.epoch,
         )
         loader = DataLoader(
             self.train_dataset,
             batch_sampler=sampler,
             collate_fn=self.data_collator,
-            num_workers=self.args.dataloader_num_workers,
-            pin_memory=self.args.dataloader_pin_memory,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory,
+            persistent_workers=args.dataloader_persistent_workers,
+            prefetch_factor=args.dataloader_prefetch_factor,
         )
-        return self.accelerator.prepare(loader)
+        return prepare_data_loader(  # each process encodes its part of the documents that contrast
+            loader,
+            device=self.accelerator.device,
+            num_processes=processes,
+            process_index=self.accelerator.process_index,
+            split_batches=True,
+            put_on_device=True,
+            non_blocking=self.accelerator.non_blocking,
+        )
 
-    def _note_batch(self, inputs: dict[str, Any], **losses: torch.Tensor) -> None:
-        learned = max(inputs["learned"], 1)  # every learned instance may be an anchor, if it finds a partner
-        anchors = inputs["positive_mask"].any(dim=1)
+    def _note_batch(self, contrast: Contrast, losses: dict[str, torch.Tensor]) -> None:
+        learned = max(len(contrast.anchors), 1)  # every learned instance may be an anchor, if it finds a partner
+        anchors = contrast.positive_mask.any(dim=1)
         self.note(
             **losses,
-            mean_weight=inputs["weights"][: inputs["learned"]].sum() / learned,
-            positives_per_anchor=inputs["positive_mask"].sum() / learned,
-            negatives_per_anchor=inputs["negative_mask"][anchors].sum() / anchors.sum().clamp(min=1),
+            mean_weight=contrast.weights[contrast.anchors].sum() / learned,
+            positives_per_anchor=contrast.positive_mask.sum() / learned,
+            negatives_per_anchor=contrast.negative_mask[anchors].sum() / anchors.sum().clamp(min=1),
         )
-
-
-def masked_token_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy (M, V) against (M,); a zero that keeps the graph where nothing was masked."""
-    return nn.functional.cross_entropy(logits.float(), labels) if len(labels) else logits.sum() * 0.0
 
 
 class FinetuneTrainer(RelationTrainer):

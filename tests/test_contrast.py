@@ -1,8 +1,24 @@
 import numpy as np
 import pytest
+import torch
 
-from finecl_hf.contrast import negative_mask, partner_mask
+from finecl_hf import contrast
+from finecl_hf.contrast import Instances, mix_tensors
 from finecl_hf.hashing import mix
+
+
+def as_instances(relation, head, tail, key):
+    pair = np.unique(np.stack([head, tail]), axis=1, return_inverse=True)[1].ravel()
+    return Instances(*(torch.from_numpy(np.asarray(column)) for column in (relation, head, tail, pair, key)))
+
+
+def partner_mask(*rows):
+    return contrast.partner_mask(as_instances(*rows)).numpy()
+
+
+def negative_mask(relation, head, tail, key, max_negatives=None):
+    instances = as_instances(relation, head, tail, key)
+    return contrast.negative_mask(instances, relation.max(initial=0) + 1, max_negatives=max_negatives).numpy()
 
 
 def _instances(seed, n=40, num_entities=16, num_relations=4):
@@ -71,9 +87,11 @@ def test_rows_in_another_order_give_the_same_masks(seed):
 
 def test_other_rows_do_not_change_a_draw():
     relation, head, tail, key = _instances(0)
-    mask = negative_mask(relation, head, tail, key, max_negatives=3)
-    without = np.delete(np.arange(40), np.flatnonzero(~mask.any(axis=0))[0])  # a row that nobody drew
-    fewer = negative_mask(*(array[without] for array in (relation, head, tail, key)), max_negatives=3)
+    mask = negative_mask(relation, head, tail, key, max_negatives=1)
+    _, pair, labels = np.unique(np.stack([head, tail]), axis=1, return_inverse=True, return_counts=True)
+    alone = labels[pair.ravel()] == 1  # its pair is kept from no anchor by another label
+    without = np.delete(np.arange(40), np.flatnonzero(~mask.any(axis=0) & alone)[0])  # a row that nobody drew
+    fewer = negative_mask(*(array[without] for array in (relation, head, tail, key)), max_negatives=1)
     assert (fewer == mask[np.ix_(without, without)]).all()
 
 
@@ -107,3 +125,33 @@ def test_without_instances(n):
 def test_a_single_instance_has_neither():
     row = np.array([1]), np.array([0]), np.array([1]), np.array([7])
     assert not partner_mask(*row).any() and not negative_mask(*row, 64).any()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_some_anchors_have_the_rows_of_all_masks(seed):
+    instances = as_instances(*_instances(seed))
+    anchors = torch.tensor([3, 0, 17])
+    assert torch.equal(contrast.partner_mask(instances, anchors), contrast.partner_mask(instances)[anchors])
+    for most in (None, 3):
+        whole = contrast.negative_mask(instances, 4, max_negatives=most)
+        assert torch.equal(contrast.negative_mask(instances, 4, anchors, most), whole[anchors])
+
+
+def test_batches_together_keep_their_entities_and_pairs_apart():
+    rows = _instances(0)
+    first, second = (as_instances(*(column[part] for column in rows)) for part in (slice(25), slice(25, None)))
+    both = Instances.together([first, second], [16, 16])
+    assert len(both) == 40 and both.relation.tolist() == rows[0].tolist() and both.key.tolist() == rows[3].tolist()
+    assert not set(both.head[:25].tolist() + both.tail[:25].tolist()) & set(both.head[25:].tolist())
+    assert both.head[25:].tolist() == (second.head + 16).tolist()
+    assert not set(both.pair[:25].tolist()) & set(both.pair[25:].tolist()) and both.pair.max() < 40
+    for part, rows in ((first, slice(25)), (second, slice(25, None))):
+        assert ((both.pair[rows, None] == both.pair[rows]) == (part.pair[:, None] == part.pair)).all()
+
+
+def test_tensors_are_mixed_as_arrays_are():
+    rng = np.random.default_rng(0)
+    left, right = rng.integers(-(2**63), 2**63 - 1, (2, 50))
+    mixed = mix_tensors(torch.from_numpy(left)[:, None], torch.from_numpy(right), torch.tensor([7]))
+    assert (mixed.numpy().view(np.uint64) == mix(left[:, None], right, 7)).all()
+    assert (mix_tensors(torch.tensor([-1, 0, 2**63 - 1])).numpy().view(np.uint64) == mix([-1, 0, 2**63 - 1])).all()

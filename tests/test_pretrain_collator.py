@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from finecl_hf.contrast import negative_mask, partner_mask
+from finecl_hf.contrastive_step import Contrast
 from finecl_hf.features import encode_documents
 from finecl_hf.pretrain_collator import PretrainCollator
 from tests.feature_rows import VOCABULARY, random_row, random_rows
@@ -104,19 +104,28 @@ def test_relation_rows_hold_learned_facts_and_na_pairs():
         assert set(pairs) <= judged - labelled and all(weight == 0.25 for *_, weight in na)
 
 
-def test_masks_follow_the_definition():
-    batch = _collator(max_negatives=4)(ROWS)
-    relation = np.array([fact[2] for row in ROWS for fact in _facts(row, used=True)])
-    relation = np.concatenate([relation, np.zeros(len(batch["pairs"]) - len(relation), dtype=int)])
-    head, tail = batch["pairs"].numpy().T
-    unlimited = negative_mask(relation, head, tail, np.arange(len(head)))
-    positive, negative = batch["positive_mask"].numpy(), batch["negative_mask"].numpy()
-    assert not (negative & ~unlimited).any()
-    assert (negative.sum(1) == np.minimum(unlimited.sum(1), 4)).all()
-    has_partner = partner_mask(relation, head, tail, np.arange(len(head))).any(1)
-    assert (positive.sum(1) == has_partner).all()
-    assert (relation[positive.nonzero()[0]] == relation[positive.nonzero()[1]]).all()
-    assert not positive[batch["learned"] :].any()
+def test_instances_carry_what_contrast_needs():
+    batch = _collator()(ROWS)
+    relation = [fact[2] for row in ROWS for fact in _facts(row, used=True)]
+    assert batch["relation"].tolist() == relation + [0] * (len(batch["pairs"]) - len(relation))
+    assert batch["num_relations"] == len(NAMES)
+    same_pair = (batch["pairs"][:, None] == batch["pairs"]).all(-1)
+    assert torch.equal(batch["pair"][:, None] == batch["pair"], same_pair) and batch["pair"].max() < len(same_pair)
+    assert len(set(batch["instance_key"].tolist())) == len(same_pair)
+    assert batch["keys"].tolist() == [row["key"] for row in ROWS] + batch["keys"][len(ROWS) :].tolist()
+    assert set(batch["keys"].tolist()) == {row["key"] for row in ROWS}
+
+
+def test_chunks_are_batches_of_fewer_documents():
+    whole, chunked = _collator(), _collator(chunk_documents=4)
+    chunks = chunked(ROWS)["chunks"]
+    assert len(chunks) == -(-len(ROWS) // 4)
+    for i, chunk in enumerate(chunks):
+        expected = whole(ROWS[4 * i : 4 * i + 4])
+        assert chunk.keys() == expected.keys()
+        for name, value in expected.items():
+            assert torch.equal(torch.as_tensor(value), torch.as_tensor(chunk[name])), name
+    assert "chunks" not in chunked(ROWS[:4])
 
 
 def _entity_vectors(ids, batch):
@@ -292,12 +301,14 @@ def _named_contrast(rows, batch):
     for (head, tail), weight in zip(batch["pairs"].tolist(), batch["weights"].tolist(), strict=True):
         document = next(d for d, row in enumerate(rows) if base[d] <= head < base[d] + row["num_entities"])
         names.append((rows[document]["key"], head - base[document], tail - base[document], weight))
-    masks = (batch[name].nonzero().tolist() for name in ("positive_mask", "negative_mask"))
-    return [{(names[a], names[b]) for a, b in mask} for mask in masks]
+    contrast = Contrast.of(torch.zeros(len(names), 2), [batch], max_negatives=4)
+    anchors = contrast.anchors.tolist()
+    masks = (contrast.positive_mask, contrast.negative_mask)
+    return [{(names[anchors[a]], names[b]) for a, b in mask.nonzero().tolist()} for mask in masks]
 
 
 def test_the_order_of_documents_changes_no_contrast():
-    collator = _collator(max_negatives=4)
+    collator = _collator()
     original = _named_contrast(ROWS, collator(ROWS))
     assert all(original)
     assert _named_contrast(ROWS[::-1], collator(ROWS[::-1])) == original
@@ -322,11 +333,11 @@ def test_without_facts():
     batch = _collator(na_pairs=0)([bare, dropped, empty])
     assert len(batch["input_ids"]) == 3 and batch["learned"] == 0
     assert batch["pairs"].shape == (0, 2) and batch["weights"].shape == (0,)
-    assert batch["positive_mask"].shape == batch["negative_mask"].shape == (0, 0)
+    assert batch["relation"].shape == batch["pair"].shape == batch["instance_key"].shape == (0,)
     assert batch["queries"].shape == batch["positives"].shape == (0,)
     assert batch["candidate_mask"].shape == (0, 10)
     batch = _collator()([bare, dropped, empty])
-    assert len(batch["pairs"]) > 0 and not batch["positive_mask"].any() and not batch["negative_mask"].any()
+    assert len(batch["pairs"]) > 0 and not batch["relation"].any()
     assert (batch["weights"] == 0.5).all()
 
 

@@ -256,8 +256,8 @@ class PretrainArguments(FineCLTrainingArguments):
         size, processes = self.contrastive_batch_size, self.world_size
         if size is not None and (size % processes or size < processes * self.per_device_train_batch_size):
             raise FineCLError(
-                f"--contrastive_batch_size {size} is out of range; give a multiple of the {processes} processes that is "
-                f"at least {processes * self.per_device_train_batch_size}, what they encode at a time."
+                f"--contrastive_batch_size {size} is out of range; give a multiple of the {processes} processes that "
+                f"is at least {processes * self.per_device_train_batch_size}, what they encode at a time."
             )
 
 

@@ -98,7 +98,7 @@ def entity_discrimination_terms(
     candidate_mask: torch.Tensor,
     temperature: float = 0.05,
 ) -> torch.Tensor:
-    """(Q,) terms that [`entity_discrimination_loss`] is the mean of; they keep the graph, also where there are none."""
+    """(Q,) terms that [`entity_discrimination_loss`] is the mean of; they keep the graph, even without any."""
     if len(queries) == 0:
         return (queries.sum() + candidates.sum()).expand(1)[:0]
     similarity = _cosine_similarity(queries, candidates) / temperature  # (Q, C)

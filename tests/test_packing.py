@@ -3,12 +3,12 @@
 import pytest
 import torch
 from transformers import (
+    CONFIG_MAPPING,
     AlbertConfig,
     AutoModel,
     AutoModelForMaskedLM,
     BertConfig,
     CamembertConfig,
-    CONFIG_MAPPING,
     Data2VecTextConfig,
     DebertaV2Config,
     DistilBertConfig,

@@ -8,7 +8,8 @@ import pytest
 import torch
 from transformers import AutoModel
 
-from benchmarks import denoise, pretrain_step, recorder
+from benchmarks import denoise, denoise_step, finetune_step, inference, pretrain_step, recorder, step_cost
+from finecl_hf.packing import enable_packing
 from finecl_hf.scores import SCORES
 
 
@@ -78,12 +79,22 @@ def test_no_corpus(bert_folder, monkeypatch, capsys):
     assert "--documents" in capsys.readouterr().err
 
 
-def test_pretrain_step(corpus, bert_folder, capsys):
-    flags = ["--documents", str(corpus / "silver.json"), "--model", bert_folder, "--batch_size", "4", "--repeats", "2"]
-    result = pretrain_step.main([*flags, "--max_seq_length", "64"])
+@pytest.mark.parametrize("module", [pretrain_step, denoise_step, finetune_step, inference])
+def test_step_costs(module, corpus, bert_folder, capsys):
+    file = "silver.json" if module in (pretrain_step, denoise_step) else "gold_train.json"
+    flags = ["--documents", str(corpus / file), "--model", bert_folder, "--batch_size", "2", "--repeats", "1"]
+    result = module.main(flags if module is inference else [*flags, "--max_seq_length", "64"])
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == result
-    assert {"collate_ms", "step_s", "bare_encoder_s", "ratio", "tokens_per_s", "peak_rss_mb"} <= result.keys()
-    assert result["ratio"] == pytest.approx(result["step_s"] / result["bare_encoder_s"], rel=0.05)
+    seconds = result["batch_s" if module is inference else "step_s"]
+    assert {"bare_encoder_s", "ratio", "tokens_per_s", "peak_rss_mb", "fastest_layout"} <= result.keys()
+    assert result["ratio"] == pytest.approx(seconds / result["bare_encoder_s"], rel=0.05)
+    assert result["tokens_per_s"] > 0 and (module is inference or result["collate_ms"] > 0)
+
+
+def test_a_step_of_chunks_is_measured_whole(corpus, bert_folder):
+    flags = ["--documents", str(corpus / "silver.json"), "--model", bert_folder, "--batch_size", "2", "--repeats", "1"]
+    one, four = (pretrain_step.main([*flags, *more]) for more in ([], ["--contrastive_batch_size", "8"]))
+    assert four["tokens_per_s"] * four["step_s"] > 2 * one["tokens_per_s"] * one["step_s"]
 
 
 @pytest.mark.parametrize("folder", ["bert_folder", "roberta_folder"])
@@ -93,15 +104,19 @@ def test_the_floor_encodes_the_same_tokens_in_every_layout(folder, request, monk
     sequences = [torch.randint(5, 60, (length,), generator=generator) for length in (7, 30, 12, 19, 3)]
     with torch.no_grad():
         alone = torch.cat([encoder(input_ids=ids[None])[0][0] for ids in sorted(sequences, key=len)])
-        monkeypatch.setattr(pretrain_step, "PACKED", 40)  # several sequences, in more than one row
-        for name, layout in pretrain_step.layouts(sequences, encoder.config).items():
+        enable_packing(encoder)
+        monkeypatch.setattr(step_cost, "MASKED", 40)  # several sequences, in more than one row
+        monkeypatch.setattr(step_cost, "PACKS", (20, 40, 2**20))
+        found = step_cost.layouts(sequences, encoder.config)
+        assert len(found) == len(step_cost.CHUNKS) + 1 + 3
+        for name, layout in found.items():
             hidden = [encoder(**inputs)[0] for inputs in layout]
             if name.startswith("packed"):
-                found = torch.cat([h[0] for h in hidden])
+                hidden = torch.cat([h[0] for h in hidden])
             else:
                 masks = [inputs["attention_mask"].bool() for inputs in layout]
-                found = torch.cat([h[m] for h, m in zip(hidden, masks, strict=True)])
-            torch.testing.assert_close(found, alone, atol=2e-5, rtol=1e-4)
+                hidden = torch.cat([h[m] for h, m in zip(hidden, masks, strict=True)])
+            torch.testing.assert_close(hidden, alone, atol=2e-5, rtol=1e-4)
 
 
 def test_recorder(tmp_path, capsys):

@@ -1,0 +1,34 @@
+"""What does a step of stage 1 cost beside the bare encoder?
+
+    python benchmarks/denoise_step.py                                       # generated documents, a random encoder
+    python benchmarks/denoise_step.py --documents dev_revised.json --model all-MiniLM-L6-v2 --threads 2
+
+As pretrain_step.py; the step includes the paper's head, its loss and the recorder. Further arguments go to
+run_denoise.py, such as `--preset paper`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import run_denoise
+from benchmarks import step_cost
+from finecl_hf import DenoiseTrainer
+
+
+def main(argv=None):
+    return step_cost.run(step_cost.parser(__doc__, batch_size=16), argv, measure)
+
+
+def measure(args, further, folder):
+    flags = step_cost.flags_of(args, *step_cost.inputs_of(args, folder), folder)
+    trainer = step_cost.built_trainer(run_denoise.main, DenoiseTrainer, {**flags, "report": False}, further)
+    return step_cost.measure_steps(trainer, trainer.model.encoder, args)
+
+
+if __name__ == "__main__":
+    main()

@@ -82,9 +82,11 @@ def build_pipeline(encoder: str, device: str) -> RelationExtractionPipeline:
     names = ["NA", *(f"P{i}" for i in range(1, RELATIONS))]
     tokenizer = load_tokenizer(encoder)
     config = FineCLConfig(
-        label2id={name: i for i, name in enumerate(names)}, id2label=dict(enumerate(names)), max_seq_length=max_length_for(tokenizer, AutoConfig.from_pretrained(encoder)),
+        label2id={name: i for i, name in enumerate(names)},
+        id2label=dict(enumerate(names)),
+        max_seq_length=max_length_for(tokenizer, AutoConfig.from_pretrained(encoder)),
         threshold=3.0,
-    )  # fmt: skip
+    )
     model = FineCLForRelationExtraction.from_encoder(encoder, config)
     return RelationExtractionPipeline(model.eval(), tokenizer, device=device)
 

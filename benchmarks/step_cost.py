@@ -135,6 +135,9 @@ def measure_steps(trainer: Trainer, encoder: torch.nn.Module, args) -> dict[str,
             loss.backward()
             model.zero_grad(set_to_none=True)
 
+        if not floors:
+            step()
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # before the floor, which also tries padding
         times["step"].append(timed(step, args.device)[1])
         chunks = inputs.get("chunks", [inputs])
         sequences = [
@@ -162,7 +165,7 @@ def measure_steps(trainer: Trainer, encoder: torch.nn.Module, args) -> dict[str,
         "padded_ratio": round(floor[fastest] and floor["rows of 16"] / floor[fastest], 3),
         "tokens_per_s": round(median(tokens[1:]) / steps["step"]),
         "padding_saved": round(1 - sum(tokens) / sum(padded), 3),
-        "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak_rss_mb": round(peak / 1024),
         "threads": torch.get_num_threads(),
     }
     return {**result, **gpu_figures(trainer, encoder, step, layout, autocast)} if args.device == "cuda" else result

@@ -47,6 +47,7 @@ class RelationBatch:
         label_pair, label_relation: (N,) pair and relation id of each label; pairs without one are NA.
         instance: (N,) row of each label in the learning-order table, or -1.
         pair_counts, entity_counts: pairs and entities of each document, to take the outputs apart again.
+        keys: (B,) the key of each document, to name it by.
     """
 
     input_ids: torch.Tensor
@@ -61,6 +62,7 @@ class RelationBatch:
     instance: torch.Tensor
     pair_counts: list[int]
     entity_counts: list[int]
+    keys: torch.Tensor
 
 
 @dataclass
@@ -114,6 +116,7 @@ class RelationCollator:
             instance=torch.from_numpy(np.concatenate([instance for _, _, instance in judged])),
             pair_counts=pair_counts,
             entity_counts=[int(row["num_entities"]) for row in rows],
+            keys=torch.tensor([int(row["key"]) for row in rows]),
         )
         return vars(batch)
 

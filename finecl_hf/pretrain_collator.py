@@ -34,6 +34,7 @@ class PretrainBatch:
         positive_mask, negative_mask: (N, N) bool, see `contrast`.
         queries, positives: (Q,) entity rows of head and tail; candidate_mask: (Q, E) bool.
         learned: how many of the N are labelled instances; the rest are NA pairs.
+        keys: (B,) the key of each row's document, to name it by.
     """
 
     input_ids: torch.Tensor
@@ -51,6 +52,7 @@ class PretrainBatch:
     positives: torch.Tensor
     candidate_mask: torch.Tensor
     learned: int
+    keys: torch.Tensor
 
 
 @dataclass
@@ -113,6 +115,7 @@ class PretrainCollator:
         batch = {
             "input_ids": masked_ids,
             "attention_mask": attention_mask,
+            "keys": keys,
             "masked": masked,
             "masked_labels": input_ids[masked],
             "token_index": entities.token_index,

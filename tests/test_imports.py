@@ -17,7 +17,7 @@ PACKAGE = Path(finecl_hf.__file__).parent
 LAYERS = [
     layer.split()
     for layer in (
-        "errors markdown coverage",
+        "errors markdown coverage writing",
         "report_pages",
         "hashing columns distances json_stream training_log",
         "documents",
@@ -32,7 +32,7 @@ LAYERS = [
         "features collators corpus encoders",
         "pretrain_collator sampling",
         "modeling masked_lm predictions",
-        "arguments callbacks model_card lora resuming",
+        "arguments callbacks divergence model_card lora resuming stopping",
         "trainers",
         "loading publishing pipeline confident_learning",
         "cli",

@@ -48,6 +48,12 @@ class SurvivingTrainer(Trainer):
         self.stopping.leave_if_requested()
         return result
 
+    def _run_epoch(self, *args, **kwargs) -> None:
+        if self.state.global_step >= self.state.max_steps:  # resumed behind the last step: it would take one more
+            self.control.should_training_stop = True
+        else:
+            super()._run_epoch(*args, **kwargs)
+
     def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
         loss = super().training_step(model, inputs, num_items_in_batch)
         self._batches.append((inputs, loss))

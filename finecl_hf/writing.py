@@ -36,8 +36,11 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
         reason = full_disk(error)
         if reason is None:
             raise
+        # safetensors removes what it could not finish, so that its file is not the newest one
+        weights = type(error).__name__ == "SafetensorError" and os.path.isdir(path)
+        file = f"{path}: the weights" if weights else _newest_file(Path(path))
         raise FineCLError(
-            f"{_newest_file(Path(path))} could not be written: {reason}. Free some space and run the same command "
+            f"{file} could not be written: {reason}. Free some space and run the same command "
             "again; a training run goes on from its last complete checkpoint, which this has not touched."
         ) from error
 

@@ -1,10 +1,12 @@
-"""A stage, killed at one moment, as a machine that fails would do it: `killed_run.py STAGE MOMENT STEP ARGUMENTS`.
+"""A stage that meets something at one moment: `killed_run.py STAGE WHAT MOMENT STEP ARGUMENTS`.
 
-Not a test: tests/test_survival.py starts it in processes of its own. Of several processes, the first one is killed.
-Moments without a step of their own come when so many steps are done.
+Not a test: tests/test_survival.py and others start it in processes of their own. Of several processes, the first one
+is hit. Moments without a step of their own come when so many steps are done. WHAT is `SIGKILL`, `SIGTERM`, or a
+number: from then on files longer than so many bytes cannot be written, as on a disk that is full.
 """
 
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -14,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import numpy as np
-from transformers import Trainer
+from transformers import PreTrainedTokenizerBase, Trainer
 
 from finecl_hf.arguments import run_script
 from finecl_hf.callbacks import TABLE, LearningOrderCallback
@@ -22,9 +24,16 @@ from finecl_hf.trainers import FineCLTrainer, FinetuneTrainer
 from tests.script_runs import MAIN
 
 
+WHAT = sys.argv[2]
+
+
 def kill_if(happens):
-    if happens and os.environ.get("RANK", "0") == "0":
-        os.kill(os.getpid(), signal.SIGKILL)
+    if not happens or os.environ.get("RANK", "0") != "0":
+        return
+    if WHAT.isdigit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(WHAT), resource.RLIM_INFINITY))
+    else:
+        os.kill(os.getpid(), signal.Signals[WHAT])
 
 
 def before(owner, name, happens):
@@ -58,6 +67,10 @@ def at(step):
     return lambda trainer, *args: trainer.state.global_step == step
 
 
+def anyway(*args):
+    return True
+
+
 def half_way_through_the_final_model(step):
     save = Trainer._save
 
@@ -88,6 +101,7 @@ MOMENTS = {
         lambda trainer, *args: at(step)(trainer) and not trainer.accelerator.sync_gradients,
     ),
     "before the model of a checkpoint": lambda step: before(Trainer, "_save", at(step)),
+    "before the tokenizer of a checkpoint": lambda step: before(PreTrainedTokenizerBase, "save_pretrained", anyway),
     "before the optimizer of a checkpoint": lambda step: before(Trainer, "_save_optimizer_and_scheduler", at(step)),
     "before the state of a checkpoint": lambda step: after(Trainer, "_save_rng_state", at(step)),
     "while an old checkpoint is removed": half_way_through_a_removal,
@@ -111,6 +125,6 @@ STAGE_1 = {
 
 
 if __name__ == "__main__":
-    stage, moment, step, *words = sys.argv[1:]
+    stage, _, moment, step, *words = sys.argv[1:]
     {**MOMENTS, **STAGE_1}[moment](int(step))
     run_script(lambda: MAIN[stage](words))

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 
 import numpy as np
@@ -13,7 +12,8 @@ import pytest
 from finecl_hf import LearningOrder, LearningOrderCallback
 from finecl_hf.callbacks import TABLE
 from tests.killed_run import MOMENTS, STAGE_1
-from tests.script_runs import ROOT, arguments, launched, run, same_weights, weights
+from tests.script_runs import arguments, run, same_weights, weights
+from tests.survival_runs import finish, hit_at, start
 
 
 EACH_STEP = {"save_strategy": "steps", "save_steps": 1}
@@ -28,21 +28,6 @@ CASES = [
     ("before the running epoch of a checkpoint", EACH_STEP),
     ("before the state of a checkpoint", EACH_STEP),
 ]
-
-
-def start(script, words, processes=1):
-    """Starts a script in one or more processes, as a shell would."""
-    command = launched(script, processes)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [*command, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-
-def finish(script, words, processes=1):
-    process = start(script, words, processes)
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output[-4000:]
 
 
 def assert_same_order(found, expected, epochs=2):
@@ -69,13 +54,7 @@ def whole(bert_folder, corpus, tmp_path_factory):
 
 
 def kill_at(moment, words, stage="denoise", step=7, processes=1):
-    """Runs a stage until it is killed at a moment."""
-    process = start("tests/killed_run.py", [stage, moment, str(step), *words], processes)
-    output, _ = process.communicate(timeout=300)
-    if processes == 1:
-        assert process.returncode == -signal.SIGKILL, output[-4000:]
-    else:
-        assert process.returncode and "SIGKILL" in output, output[-4000:]
+    hit_at(moment, words, "SIGKILL", stage, step, processes)
 
 
 def test_every_moment_has_a_case():
@@ -143,6 +122,7 @@ CHAINS = {
             ("in gradient accumulation", 2),
             ("before the model of a checkpoint", 3),
             ("before the optimizer of a checkpoint", 4),
+            ("before the tokenizer of a checkpoint", 5),
             ("before the state of a checkpoint", 5),
             ("while an old checkpoint is removed", 6),
             ("in a step", 7),
@@ -195,7 +175,7 @@ def test_other_stages_killed_again_and_again(case, processes, bert_folder, corpu
     if processes == 2:
         if case != "pretrain":
             pytest.skip("stage 2 stands for all of them")
-        kills = [kills[i] for i in (0, 2, 3, 4)]
+        kills = [kills[i] for i in (0, 2, 4, 5)]
         options = {**options, "per_device_train_batch_size": 2}
     if stage == "pretrain":
         options = {**options, "learning_order": order_file}

@@ -79,6 +79,7 @@ def main(argv=None):
             train_dataset=for_training(features),
             data_collator=RelationCollator(silver.tokenizer.pad_token_id, args.na_ratio, args.seed),
             processing_class=silver.tokenizer,
+            corpus=silver.corpus,
             **options,
         )
 

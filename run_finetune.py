@@ -88,6 +88,7 @@ def main(argv=None):
         eval_dataset=validation,
         data_collator=RelationCollator(tokenizer.pad_token_id, args.na_ratio, args.seed),
         processing_class=tokenizer,
+        corpus=corpus,
         train_documents=documents_of(corpus),
         card_data=relation_card(
             config, model_args, args, training_data(data_args, corpus, relation_counts(corpus)), truncation

@@ -63,6 +63,7 @@ def main(argv=None):
             seed=args.seed,
         ),
         processing_class=silver.tokenizer,
+        corpus=silver.corpus,
         temperature=args.temperature,
         max_negatives=args.max_negatives,
         usable=usable_facts(features) if args.pair_documents else None,

@@ -15,6 +15,7 @@ from transformers import HfArgumentParser, TrainingArguments
 
 from finecl_hf.errors import FineCLError
 from finecl_hf.scores import RECOMMENDED, check_weight_by
+from finecl_hf.stopping import EXIT_STATUS, INTERRUPTED, on_sigterm
 
 
 def option(default: Any, help: str) -> Any:
@@ -50,7 +51,6 @@ class ModelArguments:
     hide_names: Literal["none", "type", "mask"] = option(
         "none", "Put a word for its type, or the mask token, in place of each mention: names cannot be memorised then."
     )
-
     attention_dropout: float | None = option(
         None, "Dropout of the attention, in place of the encoder's own; with 0, CPUs are about twice as fast."
     )
@@ -358,12 +358,26 @@ def parse_arguments(types: Sequence[type], argv: list[str] | None = None) -> tup
 
 
 def run_script(main: Callable[[], Any]) -> None:
-    """Runs a script's `main`; a mistake in the user's input is one sentence and exit status 2, not a traceback."""
+    """Runs a script's `main`; how it may end is one line, not a traceback.
+
+    Raises:
+        SystemExit: 2 for a mistake in the user's input or a full disk, 143 after SIGTERM, 130 after Ctrl-C.
+    """
     try:
-        main()
+        with on_sigterm(_end_at_once):
+            main()
     except (FineCLError, OSError) as error:  # OSError: a full disk, a folder that may not be written, no network
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("Interrupted; the same command goes on from the last complete checkpoint.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+def _end_at_once(number, frame) -> None:
+    """SIGTERM outside training, which has a way of its own."""
+    print("Stopped by SIGTERM outside training; run the same command again.", file=sys.stderr)
+    sys.exit(EXIT_STATUS)
 
 
 def _read_config(path: str) -> dict[str, Any]:

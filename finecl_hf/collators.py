@@ -47,7 +47,7 @@ class RelationBatch:
         label_pair, label_relation: (N,) pair and relation id of each label; pairs without one are NA.
         instance: (N,) row of each label in the learning-order table, or -1.
         pair_counts, entity_counts: pairs and entities of each document, to take the outputs apart again.
-        keys: (B,) key of each document.
+        keys: (B,) the key of each document, to name it by.
     """
 
     input_ids: torch.Tensor

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from finecl_hf.errors import FineCLError
+from finecl_hf.writing import writing
 
 
 def strings(values: Any) -> pa.Array:
@@ -105,7 +106,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
+        with writing(path), open(temporary, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

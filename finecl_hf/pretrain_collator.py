@@ -34,7 +34,7 @@ class PretrainBatch:
         queries, positives: (Q,) entity rows of head and tail; candidate_mask: (Q, E) bool.
         learned: how many of the N are labelled instances; the rest are NA pairs.
         num_relations: R, NA among them.
-        keys: (B,) key of the document of each row.
+        keys: (B,) the key of each row's document, to name it by.
     """
 
     input_ids: torch.Tensor
@@ -125,6 +125,7 @@ class PretrainCollator:
         batch = {
             "input_ids": masked_ids,
             "attention_mask": attention_mask,
+            "keys": keys,
             "masked": masked,
             "masked_labels": input_ids[masked],
             "token_index": entities.token_index,
@@ -133,7 +134,6 @@ class PretrainCollator:
             **self._instances(rows, entities.base[: len(rows)]),
             **_queries(queries, entities.base[len(rows) :], len(entities.offsets)),
             "num_relations": len(self.relation_tokens),
-            "keys": keys,
         }
         tensors = {
             name: torch.from_numpy(values) if isinstance(values, np.ndarray) else values

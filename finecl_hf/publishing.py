@@ -32,6 +32,7 @@ from finecl_hf.report import write_report
 from finecl_hf.scores import unit_score
 from finecl_hf.sentence_formats import semeval_answer_lines
 from finecl_hf.trainers import FineCLTrainer, FinetuneTrainer
+from finecl_hf.writing import writing
 
 
 logger = logging.getLogger(__name__)
@@ -156,13 +157,14 @@ def finish_run(trainer: FineCLTrainer, metrics: dict[str, float], script: str, a
         script: name of the script, for the card's command line.
         argv: its arguments; those of this process if None.
     """
-    trainer.log_metrics("train", metrics)
-    trainer.save_metrics("train", metrics)
-    trainer.save_state()
     trainer.card_data.training_time = metrics.get("train_runtime")
     trainer.card_data.command = _command(trainer.args.world_size, script, sys.argv[1:] if argv is None else argv)
-    trainer.save_model()
-    trainer.create_model_card()
+    with writing(trainer.args.output_dir):
+        trainer.log_metrics("train", metrics)
+        trainer.save_metrics("train", metrics)
+        trainer.save_state()
+        trainer.save_model()
+        trainer.create_model_card()
     if trainer.args.push_to_hub:
         trainer.push_to_hub()
 

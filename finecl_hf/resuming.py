@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import re
+import shutil
 from dataclasses import fields
 from hashlib import blake2b
 from pathlib import Path
@@ -112,18 +113,31 @@ def is_checkpoint(folder: str) -> bool:
 
 def last_checkpoint(output_dir: str) -> str | None:
     """The newest complete checkpoint in a folder; others (a run was killed while saving) are named and ignored."""
-    folders = [path for path in Path(output_dir).glob("checkpoint-*") if is_checkpoint(str(path))]
-    for folder in sorted(folders, key=lambda path: int(path.name.split("-")[1]), reverse=True):
+    for folder in _checkpoints(output_dir):
         if _read_state(folder) is not None:
             return str(folder)
         logger.warning("%s is incomplete and is ignored.", folder)
     return None
 
 
+def remove_incomplete(output_dir: str) -> None:
+    """Removes what no run can go on from: the Trainer would count it among the checkpoints that it keeps."""
+    for folder in _checkpoints(output_dir):
+        if _read_state(folder) is None:
+            shutil.rmtree(folder, ignore_errors=True)
+            logger.info("Removed %s.", folder)
+
+
+def _checkpoints(output_dir: str) -> list[Path]:
+    """Folders with a checkpoint's name, newest first."""
+    folders = [path for path in Path(output_dir).glob("checkpoint-*") if is_checkpoint(str(path)) and path.is_dir()]
+    return sorted(folders, key=lambda path: int(path.name.split("-")[1]), reverse=True)
+
+
 def _read_state(checkpoint: Path) -> dict[str, Any] | None:
     """What the Trainer noted in a checkpoint; None where that is missing or damaged."""
     try:
         state = json.loads((checkpoint / _STATE).read_bytes())
-    except (OSError, ValueError):
+    except (FileNotFoundError, ValueError):
         return None
     return state if isinstance(state, dict) else None

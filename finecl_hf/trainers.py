@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections import defaultdict
 from typing import Any
@@ -12,7 +11,6 @@ import torch
 from accelerate.data_loader import prepare_data_loader
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import Trainer
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from finecl_hf.callbacks import EpochCallback, LearningOrderCallback, judge_labels
@@ -31,17 +29,15 @@ from finecl_hf.predictions import (
 )
 from finecl_hf.resuming import describe_run, is_checkpoint, refuse_another_run, refuse_longer_run, write_run
 from finecl_hf.sampling import PartnerBatchSampler
+from finecl_hf.survival import SurvivingTrainer
+from finecl_hf.writing import writing
 
 
-_BOOKKEEPING = (
-    "instance",
-    "pair_counts",
-    "entity_counts",
-    "keys",
-)  # fields of a RelationBatch that the model does not take
+# Fields of a RelationBatch that the model does not take
+_BOOKKEEPING = ("instance", "pair_counts", "entity_counts", "keys")
 
 
-class FineCLTrainer(Trainer):
+class FineCLTrainer(SurvivingTrainer):
     """What the stages share: the epoch for collators, logging of loss components, the model card.
 
     Args:
@@ -88,15 +84,7 @@ class FineCLTrainer(Trainer):
         if resume_from_checkpoint and self._run:
             refuse_another_run(resume_from_checkpoint, self._run)
             refuse_longer_run(resume_from_checkpoint, self.args)
-        result = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
-        weights = self.accelerator.unwrap_model(self.model).parameters()
-        if not math.isfinite(result.training_loss) or not all(weight.isfinite().all() for weight in weights):
-            raise FineCLError(
-                f"Training has diverged: the mean loss is {result.training_loss:g}, or weights are not finite. Lower "
-                "--learning_rate or turn half precision off, and choose another --output_dir: the checkpoints in "
-                f"{self.args.output_dir} are spoilt."
-            )
-        return result
+        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
 
     def create_scheduler(self, *args, **kwargs) -> torch.optim.lr_scheduler.LRScheduler:
         try:
@@ -108,14 +96,10 @@ class FineCLTrainer(Trainer):
             ) from error
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        super().save_model(output_dir, _internal_call=_internal_call)
+        with writing(output_dir or self.args.output_dir):
+            super().save_model(output_dir, _internal_call=_internal_call)
         if self._run and output_dir and is_checkpoint(output_dir):
             write_run(output_dir, self._run)
-
-    def _save_rng_state(self, output_dir: str) -> None:
-        super()._save_rng_state(output_dir)
-        # Only then does a process write trainer_state.json, which marks the checkpoint as complete for all of them.
-        self.accelerator.wait_for_everyone()
 
     def create_model_card(self, **kwargs: Any) -> None:
         """Writes README.md into the output folder, in place of the Trainer's generic card."""
@@ -135,6 +119,18 @@ class RelationTrainer(FineCLTrainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         outputs = classify(model, inputs)
         return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def _documents_to_blame(self, inputs: dict[str, Any]) -> list[int]:
+        """Those that the model finds infinite logits for by themselves; all where it finds none."""
+        keys = super()._documents_to_blame(inputs)
+        if self.is_fsdp_enabled:  # only all processes together could judge them
+            return keys
+        model = self.accelerator.unwrap_model(self.model).eval()
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.accelerator.autocast():
+            finite = classify(model, inputs).logits.isfinite().all(dim=1)
+        parts = finite.split(inputs["pair_counts"])
+        return [key for key, part in zip(keys, parts, strict=True) if not part.all()] or keys
 
     def create_optimizer(self, *args, **kwargs) -> torch.optim.Optimizer:
         is_new = self.optimizer is None

@@ -17,7 +17,7 @@ PACKAGE = Path(finecl_hf.__file__).parent
 LAYERS = [
     layer.split()
     for layer in (
-        "errors markdown coverage",
+        "errors markdown coverage writing",
         "report_pages",
         "hashing columns distances json_stream training_log",
         "documents",
@@ -33,7 +33,8 @@ LAYERS = [
         "pretrain_collator sampling packing",
         "modeling masked_lm predictions",
         "contrastive_step",
-        "arguments callbacks model_card lora resuming",
+        "arguments callbacks divergence model_card lora resuming stopping",
+        "survival",
         "trainers",
         "loading publishing pipeline confident_learning",
         "cli",

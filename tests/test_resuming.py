@@ -134,6 +134,19 @@ def test_a_finished_run_is_not_repeated(bert_folder, corpus, tmp_path, trainers)
     assert again.to_table().equals(whole.to_table())
 
 
+@pytest.mark.parametrize("stage", ["denoise", "pretrain"])
+def test_a_run_that_ended_in_an_epoch_is_not_made_longer(stage, bert_folder, corpus, tmp_path, trainers):
+    """Started again, the Trainer by itself would take one step more."""
+    options = {"max_steps": 3, "save_strategy": "steps", "save_steps": 1}
+    run(stage, bert_folder, corpus, tmp_path, **options)
+    before = weights(tmp_path)
+    (tmp_path / "model.safetensors").unlink()  # killed before it was written
+    run(stage, bert_folder, corpus, tmp_path, **options)
+    assert trainers[1].state.global_step == 3
+    assert same_weights(weights(tmp_path), before)
+    assert not (tmp_path / "checkpoint-4").exists()
+
+
 def test_a_checkpoint_of_another_corpus_is_refused(bert_folder, corpus, tmp_path):
     run("denoise", bert_folder, corpus, tmp_path, num_train_epochs=1)
     with pytest.raises(FineCLError, match="another corpus.*--output_dir"):

@@ -1,9 +1,9 @@
-"""Stage 1 survives `kill -9`: started again, it gives the table and the model of a run that nothing disturbed."""
+"""Every stage survives `kill -9`: started again, it gives what a run gives that nothing disturbed."""
 
+import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 
 import numpy as np
@@ -11,15 +11,16 @@ import pytest
 
 from finecl_hf import LearningOrder, LearningOrderCallback
 from finecl_hf.callbacks import TABLE
-from tests.killed_run import MOMENTS
-from tests.script_runs import ROOT, arguments, launched, run, same_weights, weights
+from tests.killed_run import MOMENTS, STAGE_1
+from tests.script_runs import arguments, run, same_weights, weights
+from tests.survival_runs import finish, hit_at, start
 
 
 EACH_STEP = {"save_strategy": "steps", "save_steps": 1}
 EACH_EPOCH = {"save_strategy": "epoch"}
 CASES = [
     ("in a step", EACH_STEP),
-    ("in a step", EACH_EPOCH),  # two steps behind the checkpoint
+    ("in a step", EACH_EPOCH),  # three steps behind the checkpoint
     ("before an epoch is closed", EACH_STEP),
     ("when an epoch is closed", EACH_EPOCH),  # the table is newer than the checkpoint
     ("before the table is replaced", EACH_EPOCH),
@@ -29,22 +30,7 @@ CASES = [
 ]
 
 
-def start(script, words, processes=1):
-    """Starts a script in one or more processes, as a shell would."""
-    command = launched(script, processes)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [*command, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-
-def finish(script, words, processes=1):
-    process = start(script, words, processes)
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output[-4000:]
-
-
-def assert_same_run(found, expected, epochs=2):
+def assert_same_order(found, expected, epochs=2):
     order, whole = (LearningOrder.read(folder / TABLE) for folder in (found, expected))
     assert order.num_epochs == epochs
     assert order.to_table().equals(whole.to_table())
@@ -67,15 +53,13 @@ def whole(bert_folder, corpus, tmp_path_factory):
     return undisturbed
 
 
-def kill_at(moment, words):
-    """Runs stage 1 until it is killed at a moment."""
-    process = start("tests/killed_run.py", [moment, *words])
-    process.communicate(timeout=300)
-    assert process.returncode == -signal.SIGKILL
+def kill_at(moment, words, stage="denoise", step=7, processes=1):
+    hit_at(moment, words, "SIGKILL", stage, step, processes)
 
 
 def test_every_moment_has_a_case():
-    assert {moment for moment, _ in CASES} == set(MOMENTS)
+    assert {moment for moment, _ in CASES} >= set(STAGE_1)
+    assert {moment for kills, _, _ in CHAINS.values() for moment, _ in kills} == set(MOMENTS)
 
 
 @pytest.mark.slow
@@ -84,16 +68,17 @@ def test_killed(moment, options, bert_folder, corpus, tmp_path, whole):
     words = arguments("denoise", bert_folder, corpus, tmp_path, **options)
     kill_at(moment, words)
     finish("run_denoise.py", words)
-    assert_same_run(tmp_path, whole(1))
+    assert_same_order(tmp_path, whole(1))
 
 
 @pytest.mark.slow
 def test_killed_again_and_again(bert_folder, corpus, tmp_path, whole):
     words = arguments("denoise", bert_folder, corpus, tmp_path, **EACH_STEP)
-    for moment in ("before the table of a checkpoint", "in a step", "before the state of a checkpoint"):
-        kill_at(moment, words)
+    moments = ("before the table of a checkpoint", "in a step", "before the state of a checkpoint")
+    for moment, step in zip(moments, (5, 6, 7), strict=True):
+        kill_at(moment, words, step=step)
     finish("run_denoise.py", words)
-    assert_same_run(tmp_path, whole(1))
+    assert_same_order(tmp_path, whole(1))
 
 
 @pytest.mark.slow
@@ -108,7 +93,7 @@ def test_killed_from_outside(step, bert_folder, corpus, tmp_path, whole):
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     finish("run_denoise.py", words)
-    assert_same_run(tmp_path, whole(1))
+    assert_same_order(tmp_path, whole(1))
 
 
 @pytest.mark.slow
@@ -122,11 +107,89 @@ def test_killed_from_outside(step, bert_folder, corpus, tmp_path, whole):
 )
 def test_one_of_two_processes_killed(moment, options, bert_folder, corpus, tmp_path, whole):
     words = arguments("denoise", bert_folder, corpus, tmp_path, per_device_train_batch_size=2, **options)
-    process = start("tests/killed_run.py", [moment, *words], 2)
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode and "SIGKILL" in output, output[-4000:]
+    kill_at(moment, words, processes=2)
     finish("run_denoise.py", words, 2)
-    assert_same_run(tmp_path, whole(2))
+    assert_same_order(tmp_path, whole(2))
+
+
+# Stages 2 and 3: one kill after the other, each of the run that the one before left behind. -----------------------
+
+PRETRAIN = {"max_steps": 8, "gradient_accumulation_steps": 2, "save_steps": 1, "save_total_limit": 1}
+FINETUNE = {"num_train_epochs": 3, "eval_strategy": "epoch", "na_ratio": 2.0}  # of 3 steps each
+CHAINS = {
+    "pretrain": (
+        [
+            ("in gradient accumulation", 2),
+            ("before the model of a checkpoint", 3),
+            ("before the optimizer of a checkpoint", 4),
+            ("before the tokenizer of a checkpoint", 5),
+            ("before the state of a checkpoint", 5),
+            ("while an old checkpoint is removed", 6),
+            ("in a step", 7),
+            ("while the final model is written", 8),
+            ("before the card", 8),
+        ],
+        PRETRAIN,
+        [],
+    ),
+    "pretrain, workers": ([("in a step", 3), ("before the state of a checkpoint", 6)],
+                          {**PRETRAIN, "dataloader_num_workers": 2}, []),
+    "finetune": (
+        [
+            ("while evaluating", 2),
+            ("in gradient accumulation", 2),
+            ("before the optimizer of a checkpoint", 4),
+            ("while the final model is written", 6),
+        ],
+        {**FINETUNE, "save_strategy": "steps", "save_steps": 1, "gradient_accumulation_steps": 2},
+        [],
+    ),
+    "finetune, adapters, best checkpoint": (
+        [
+            ("in a step", 1),
+            ("before the state of a checkpoint", 3),
+            ("while evaluating", 6),
+            ("before the model of a checkpoint", 6),
+            ("in a step", 7),
+            ("before the card", 9),
+        ],
+        {**FINETUNE, "save_strategy": "epoch", "save_total_limit": 1},
+        ["--use_lora", "--load_best_model_at_end"],
+    ),
+}  # fmt: skip
+
+
+def results(folder):
+    """What a run measured, without times."""
+    figures = json.loads((folder / "all_results.json").read_text())
+    return {name: value for name, value in figures.items() if name.startswith(("eval_", "test_")) and
+            not name.endswith(("runtime", "per_second"))}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("case", CHAINS)
+def test_other_stages_killed_again_and_again(case, processes, bert_folder, corpus, order_file, tmp_path):
+    kills, options, flags = CHAINS[case]
+    stage = case.split(",")[0]
+    if processes == 2:
+        if case != "pretrain":
+            pytest.skip("stage 2 stands for all of them")
+        kills = [kills[i] for i in (0, 2, 4, 5)]
+        options = {**options, "per_device_train_batch_size": 2}
+    if stage == "pretrain":
+        options = {**options, "learning_order": order_file}
+    else:
+        files = {f"{split}_file": corpus / f"gold_{split}.json" for split in ("validation", "test")}
+        options = {**options, **files}
+    command = [arguments(stage, bert_folder, corpus, tmp_path / name, *flags, **options) for name in ("a", "b")]
+    finish(f"run_{stage}.py", command[0], processes)
+    for moment, step in kills:
+        kill_at(moment, command[1], stage, step, processes)
+    finish(f"run_{stage}.py", command[1], processes)
+    assert same_weights(*(weights(tmp_path / name) for name in ("a", "b")))
+    assert results(tmp_path / "b") == results(tmp_path / "a")
+    assert (tmp_path / "b" / "README.md").exists()
 
 
 # A checkpoint's table is another name for the output folder's file, where the disk allows. ---------------------
@@ -150,7 +213,7 @@ def test_an_output_folder_goes_on_elsewhere(newer_table, bert_folder, corpus, tm
     before = LearningOrder.read(tmp_path / "a" / "checkpoint-4" / TABLE).to_table()
     shutil.copy(tmp_path / "a" / "checkpoint-4" / TABLE, tmp_path / "b" / "checkpoint-4" / TABLE)
     run("denoise", bert_folder, corpus, tmp_path / "b", **EACH_EPOCH)
-    assert_same_run(tmp_path / "b", tmp_path / "a")
+    assert_same_order(tmp_path / "b", tmp_path / "a")
     assert LearningOrder.read(tmp_path / "a" / "checkpoint-4" / TABLE).to_table().equals(before)
     assert LearningOrder.read(tmp_path / "b" / "checkpoint-4" / TABLE).to_table().equals(before)
 

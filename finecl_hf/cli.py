@@ -204,10 +204,11 @@ def convert(args: Namespace) -> None:
 def project(args: Namespace) -> None:
     from finecl_hf.columns import refuse_overwriting
     from finecl_hf.projection import ProjectionOptions, check_writable, project_files
+    from finecl_hf.readers import local_files
     from finecl_hf.relation_names import read_relation_choice, read_relation_names
 
     names = read_relation_names(args.rel_info)
-    inputs = [args.documents, *args.knowledge_base, *args.exclude_file, args.aliases, args.rel_info]
+    inputs = [*local_files(args.documents), *args.knowledge_base, *args.exclude_file, args.aliases, args.rel_info]
     refuse_overwriting(args.output, inputs)
     if args.report:
         check_writable(Path(args.report), "--report")

@@ -23,10 +23,9 @@ from finecl_hf.arguments import (
     ModelArguments,
     PretrainArguments,
 )
-from finecl_hf.corpus import check_corpus, documents_of, iter_corpus, load_corpus, relation_counts
+from finecl_hf.corpus import check_corpus, documents_of, exclude_held_out, keys_of, load_corpus, relation_counts
 from finecl_hf.coverage import Coverage
-from finecl_hf.distant import HeldOutPairs, exclude_entity_pairs
-from finecl_hf.documents import NA, Document
+from finecl_hf.documents import NA
 from finecl_hf.errors import FineCLError, loading_from
 from finecl_hf.features import (
     LabelledFeatures,
@@ -74,11 +73,12 @@ def load_training_corpus(data: DataArguments, args: FineCLTrainingArguments) -> 
     """
     with args.main_process_first(desc="reading the training documents"):
         corpus = load_corpus(
-            data.train_source, data.train_split, data.skip_invalid, data.max_train_samples, data.cache_dir
-        )
+            data.train_source, data.train_split, data.skip_invalid, data.max_train_samples, data.cache_dir,
+            data.preprocessing_num_workers,
+        )  # fmt: skip
         if data.exclude_file:
             corpus = _without_held_out(corpus, data)
-        corpus = corpus.select(np.argsort(np.asarray(corpus["key"]), kind="stable"))
+        corpus = corpus.select(np.argsort(keys_of(corpus), kind="stable"))
     if len(corpus) == 0:
         raise FineCLError(f"{data.train_source}: no document is left to train on.")
     return corpus
@@ -300,8 +300,10 @@ def load_evaluation_set(
     if path is None:
         return None
     with args.main_process_first(desc=f"reading the {what} documents"):
-        corpus = load_corpus(path, None, data.skip_invalid, max_documents, data.cache_dir)
-    check_corpus(corpus, label2id, args.task, path)
+        corpus = load_corpus(
+            path, None, data.skip_invalid, max_documents, data.cache_dir, data.preprocessing_num_workers
+        )
+    check_corpus(corpus, label2id, args.task)
     documents = documents_of(corpus)
     unlabelled = sum(not document.labelled for document in documents)
     if unlabelled and what == "validation":
@@ -324,24 +326,10 @@ def training_data(data: DataArguments, corpus: Dataset, counts: dict[str, int]) 
 
 
 def _without_held_out(corpus: Dataset, data: DataArguments) -> Dataset:
-    test = load_corpus(data.exclude_file, skip_invalid=data.skip_invalid, cache_dir=data.cache_dir)
-    held_out = HeldOutPairs(iter_corpus(test))
     before = sum(relation_counts(corpus).values())
-
-    def keep_rest(texts: list[str], keys: list[int], indices: list[int]) -> dict[str, list]:
-        documents = [Document.from_json(text) for text in texts]
-        row_of = {document.title: row for document, *row in zip(documents, keys, indices, strict=True)}
-        rest, _ = exclude_entity_pairs(documents, held_out)
-        return {
-            "document": [document.to_json() for document in rest],
-            "key": [row_of[document.title][0] for document in rest],
-            "index": [row_of[document.title][1] for document in rest],
-        }
-
-    corpus = corpus.map(
-        keep_rest, input_columns=["document", "key", "index"], batched=True, remove_columns=corpus.column_names,
-        desc="Excluding held-out pairs",
-    )  # fmt: skip
+    corpus = exclude_held_out(
+        corpus, data.exclude_file, data.skip_invalid, data.cache_dir, data.preprocessing_num_workers
+    )
     removed = before - sum(relation_counts(corpus).values())
     if removed == before > 0:
         raise FineCLError(

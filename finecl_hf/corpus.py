@@ -25,6 +25,7 @@ from finecl_hf import __version__
 from finecl_hf.distant import HeldOutPairs
 from finecl_hf.documents import Document
 from finecl_hf.errors import DocumentError, FineCLError
+from finecl_hf.fact_chunks import DOCUMENTS, chunk_of
 from finecl_hf.hashing import mix, text_key
 from finecl_hf.hub_files import commit_of, looks_like_dataset_id
 from finecl_hf.readers import iter_documents, local_files, repeated_title, summarise_problems
@@ -43,6 +44,12 @@ COLUMNS = Features(
     }
 )
 ROW = Features({**COLUMNS, "problem": Value("string")})  # "": none; else the fields of a DocumentError
+
+FACTS = Features(  # see `fact_chunks`: a row holds the facts of a thousand documents
+    {name: List(Value("string")) for name in ("title", "relation", "kind_head", "kind_tail", "relation_name")}
+    | {name: List(Value("int32")) for name in ("facts", "head", "tail", "label")}
+    | {"na": List(Value("int64"))}
+)
 
 WHOLE_FILE = -1  # index of a row that says what is wrong with a file as a whole
 SAMPLE = 40  # keeps this draw apart from others made of the same keys
@@ -100,8 +107,7 @@ def documents_of(corpus: Dataset) -> list[Document]:
 def column_batches(dataset: Dataset, name: str) -> Iterator[pa.Array]:
     """One column in the order of the rows, a thousand rows at a time; the others are not read."""
     for batch in dataset.select_columns(name).with_format("arrow").iter(_BATCH):
-        column = batch[name].combine_chunks()
-        yield from column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+        yield batch[name].combine_chunks()
 
 
 def keys_of(corpus: Dataset) -> np.ndarray:
@@ -155,6 +161,27 @@ def exclude_held_out(
         num_proc=num_proc if num_proc > 1 else None,
         desc="Excluding held-out pairs",
     )
+
+
+def collect_facts(corpus: Dataset, num_proc: int | None = None) -> Dataset:
+    """What a learning order is made of, read once; see [`chunks_in`]."""
+    num_proc = min(num_proc or 1, len(corpus))
+    return corpus.map(
+        _collect,
+        input_columns="document",
+        batched=True,
+        batch_size=DOCUMENTS,
+        remove_columns=corpus.column_names,
+        features=FACTS,
+        num_proc=num_proc if num_proc > 1 else None,
+        desc="Collecting facts",
+    )
+
+
+def chunks_in(facts: Dataset) -> Iterator[dict[str, pa.Array]]:
+    """The chunks of [`collect_facts`], for `LearningOrder.from_chunks`."""
+    for row in facts.with_format("arrow").iter(1):
+        yield {name: row[name].combine_chunks().flatten() for name in facts.column_names}
 
 
 def sample_fraction(corpus: Dataset, fraction: float, seed: int) -> Dataset:
@@ -219,6 +246,10 @@ def _row(document: Document, source: str, index: int) -> dict[str, Any]:
         "relations": [fact.relation for fact in document.relations],
         "is_sentence": document.is_sentence,
     }
+
+
+def _collect(texts: list[str]) -> dict[str, list]:
+    return {name: [column] for name, column in chunk_of([Document.from_json(text) for text in texts]).items()}
 
 
 def _problem_row(error: DocumentError, source: str, index: int) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,8 @@ from finecl_hf.columns import refuse_duplicates, release_memory, strings, take
 from finecl_hf.coverage import Coverage
 from finecl_hf.documents import Document
 from finecl_hf.errors import FineCLError
+from finecl_hf.fact_chunks import chunks_of, order_columns
 from finecl_hf.order_files import (
-    SCHEMA,
     from_arrow,
     from_json_dict,
     read_columns,
@@ -34,7 +33,6 @@ from finecl_hf.order_files import (
     write_columns,
 )
 from finecl_hf.order_merging import merge_columns
-from finecl_hf.plausibility import PlausibilityCounts
 from finecl_hf.scores import check_weight_by, unit_score
 
 
@@ -151,26 +149,12 @@ class LearningOrder:
     @classmethod
     def for_documents(cls, documents: Iterable[Document]) -> LearningOrder:
         """A table without epochs: one row for each fact, in the order of the documents."""
-        parts: dict[str, list[pa.Array]] = {name: [] for name in _FACTS}
-        counts = PlausibilityCounts()
-        documents = iter(documents)
-        while chunk := list(islice(documents, _CHUNK)):  # a corpus of millions never lies in memory as Python objects
-            for document in chunk:
-                counts.add(document)
-            facts = [(document, fact) for document in chunk for fact in document.relations]
-            columns = {
-                "instance_id": [document.instance_id(fact) for document, fact in facts],
-                "title": [document.title for document, _ in facts],
-                "head": [fact.head for _, fact in facts],
-                "tail": [fact.tail for _, fact in facts],
-                "relation": [fact.relation for _, fact in facts],
-            }
-            for name, values in columns.items():
-                parts[name].append(pa.array(values, _FACTS[name]))
-        if not parts["head"]:
-            return cls([])
-        columns = {name: pa.concat_arrays(parts.pop(name)) for name in _FACTS}
-        return cls(**columns, plausibility=counts.log_odds())
+        return cls.from_chunks(chunks_of(documents))
+
+    @classmethod
+    def from_chunks(cls, chunks: Iterable[dict[str, Any]]) -> LearningOrder:
+        """[`for_documents`] of documents that `fact_chunks` has read before."""
+        return cls(**order_columns(chunks))
 
     def __len__(self) -> int:
         return len(self.instance_id)
@@ -367,8 +351,6 @@ class LearningOrder:
 _DYNAMICS = {"probability": np.float16, "margin": np.float16, "loss": np.float16, "correct": bool, "observed": bool}
 _COLUMNS = tuple(column.name for column in fields(LearningOrder))
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
-_FACTS = {name: SCHEMA.field(name).type for name in ("instance_id", "title", "head", "tail", "relation")}
-_CHUNK = 1000  # documents whose facts are Python objects at a time
 
 
 def _sound(probability: np.ndarray, margin: np.ndarray, loss: np.ndarray) -> np.ndarray:

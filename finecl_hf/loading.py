@@ -23,7 +23,16 @@ from finecl_hf.arguments import (
     ModelArguments,
     PretrainArguments,
 )
-from finecl_hf.corpus import check_corpus, documents_of, exclude_held_out, keys_of, load_corpus, relation_counts
+from finecl_hf.corpus import (
+    check_corpus,
+    chunks_in,
+    collect_facts,
+    documents_of,
+    exclude_held_out,
+    keys_of,
+    load_corpus,
+    relation_counts,
+)
 from finecl_hf.coverage import Coverage
 from finecl_hf.documents import NA
 from finecl_hf.errors import FineCLError, loading_from
@@ -114,6 +123,13 @@ def load_silver(model: ModelArguments, data: DataArguments, args: FineCLTraining
     tokenizer, max_length = load_encoder_tokenizer(model)
     features, truncation = load_features(corpus, tokenizer, label2id, max_length, model, data, args)
     return SilverCorpus(corpus, counts, names, label2id, tokenizer, max_length, features, truncation)
+
+
+def new_order(silver: SilverCorpus, data: DataArguments, args: FineCLTrainingArguments) -> LearningOrder:
+    """A learning order without epochs: one row for each fact of the corpus."""
+    with args.main_process_first(desc="collecting facts"):
+        facts = collect_facts(silver.corpus, data.preprocessing_num_workers)
+    return LearningOrder.from_chunks(chunks_in(facts))
 
 
 def check_reach(silver: SilverCorpus) -> None:

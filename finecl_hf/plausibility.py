@@ -16,9 +16,12 @@ mentions, E entities, P pairs.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Mapping
 from itertools import chain
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from finecl_hf.distances import NUM_DISTANCES, distance_bucket
 from finecl_hf.documents import Document
@@ -41,7 +44,7 @@ class PlausibilityCounts:
     def __init__(self):
         self._kinds: dict[tuple[str, str], int] = {}
         self._relations: dict[str, int] = {}
-        self._na = np.zeros((0, SENTENCES + WORDS), np.int64)  # (kinds, distances) of NA pairs
+        self._na = np.zeros((0, SENTENCES + WORDS), np.int64)  # (kinds, distances) of NA pairs, with room for more
         self._labels = array("i")  # of each label its relation, kind, sentence and word distance
 
     def add(self, document: Document) -> None:
@@ -59,13 +62,37 @@ class PlausibilityCounts:
         columns = (np.array(relation, np.int64), kind[head, tail], sentences[head, tail], words[head, tail])
         self._labels.frombytes(np.stack(columns, axis=1).astype(np.intc).tobytes())
 
+    def to_columns(self) -> dict[str, Any]:
+        """What was counted, as columns; [`add_columns`] takes them up again."""
+        return {
+            "kind_head": [head for head, _ in self._kinds],
+            "kind_tail": [tail for _, tail in self._kinds],
+            "relation_name": list(self._relations),
+            "na": self._na[: len(self._kinds)].ravel(),
+            "label": np.array(self._labels, np.intc),
+        }
+
+    def add_columns(self, columns: Mapping[str, Any]) -> None:
+        """Counts what others counted, as if their documents came next: lists or arrays of [`to_columns`]."""
+        heads, tails, names = (_strings(columns[name]) for name in ("kind_head", "kind_tail", "relation_name"))
+        kind = np.array([self._kind(pair) for pair in zip(heads, tails, strict=True)], np.int64)
+        relation = np.array([self._relations.setdefault(name, len(self._relations)) for name in names], np.int64)
+        self._na[kind] += np.asarray(columns["na"], np.int64).reshape(-1, SENTENCES + WORDS)
+        labels = np.asarray(columns["label"]).reshape(-1, 4)
+        numbered = np.stack([relation[labels[:, 0]], kind[labels[:, 1]], labels[:, 2], labels[:, 3]], axis=1)
+        self._labels.frombytes(numbered.astype(np.intc).tobytes())
+
+    def _kind(self, pair: tuple[str, str]) -> int:
+        """The number of an ordered pair of entity types."""
+        number = self._kinds.setdefault(pair, len(self._kinds))
+        if number >= len(self._na):
+            self._na = np.pad(self._na, ((0, max(len(self._na), 16)), (0, 0)))
+        return number
+
     def _kinds_of(self, document: Document) -> np.ndarray:
         """(E, E) kind of each pair; an entity's type is that of its first mention."""
         names, index = np.unique([mentions[0].type for mentions in document.entities], return_inverse=True)
-        grid = [[self._kinds.setdefault((str(h), str(t)), len(self._kinds)) for t in names] for h in names]
-        missing = len(self._kinds) - len(self._na)
-        if missing > 0:
-            self._na = np.pad(self._na, ((0, max(missing, len(self._na))), (0, 0)))
+        grid = [[self._kind((str(head), str(tail))) for tail in names] for head in names]
         return np.array(grid, dtype=np.int64).reshape(len(names), len(names))[index[:, None], index]
 
     def log_odds(self) -> np.ndarray:
@@ -124,6 +151,10 @@ def _closest(values: np.ndarray, first: np.ndarray) -> np.ndarray:
     if not len(first):
         return np.zeros((0, 0), np.int64)
     return np.minimum.reduceat(np.minimum.reduceat(values, first, axis=0), first, axis=1)
+
+
+def _strings(values: Any) -> list[str]:
+    return values.to_pylist() if isinstance(values, pa.Array) else list(values)
 
 
 def _counts_of_each(codes: np.ndarray) -> np.ndarray:

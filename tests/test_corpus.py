@@ -11,6 +11,8 @@ from finecl_hf import corpus as corpus_module
 from finecl_hf.corpus import (
     COLUMNS,
     check_corpus,
+    chunks_in,
+    collect_facts,
     documents_of,
     exclude_held_out,
     iter_corpus,
@@ -22,6 +24,7 @@ from finecl_hf.distant import exclude_entity_pairs
 from finecl_hf.documents import Document, Mention, Relation
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.hashing import text_key
+from finecl_hf.learning_order import LearningOrder
 from finecl_hf.readers import read_documents, write_documents
 
 
@@ -266,6 +269,23 @@ def test_held_out_pairs_leave_like_one_by_one(corpus, tmp_path, monkeypatch):
     os.utime(test, ns=(1, 1))
     with pytest.raises(pytest.fail.Exception):
         exclude("cache")
+
+
+# Facts --------------------------------------------------------------------------------------------
+
+
+def test_facts_are_collected_once_for_any_number_of_processes(corpus, tmp_path, monkeypatch):
+    def order(cache, num_proc=None):
+        return LearningOrder.from_chunks(
+            chunks_in(
+                collect_facts(load_corpus(str(corpus / "silver.json"), cache_dir=str(tmp_path / cache)), num_proc)
+            )
+        )
+
+    expected = LearningOrder.for_documents(read_documents(corpus / "silver.json")).to_table()
+    assert order("one").to_table().equals(expected) and order("three", num_proc=3).to_table().equals(expected)
+    monkeypatch.setattr(corpus_module, "chunk_of", lambda documents: pytest.fail("collected again"))
+    assert order("one", num_proc=2).to_table().equals(expected) and order("three").to_table().equals(expected)
 
 
 # Samples ------------------------------------------------------------------------------------------

@@ -15,15 +15,53 @@ import pyarrow.compute as pc
 from finecl_hf.errors import FineCLError
 
 
+_ARROW = (pa.Array, pa.ChunkedArray)
+_BLOCK = 1 << 16  # values that are looked up at a time
+
+
 def strings(values: Any) -> pa.Array:
     """One Arrow array of whatever holds strings."""
     try:
-        if not isinstance(values, (pa.Array, pa.ChunkedArray)):
+        if not isinstance(values, _ARROW):
             return pa.array(values if isinstance(values, np.ndarray) else list(values), pa.large_string())
         values = values.cast(pa.large_string())
         return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     except pa.ArrowException as error:
         raise FineCLError(f"instance ids, titles and relations must be strings ({error}).") from error
+
+
+def in_arrow(values: Any) -> pa.Array | pa.ChunkedArray:
+    """Whatever holds strings, as Arrow; Arrow's own is left as it is, so that what lies on disk stays there."""
+    return values if isinstance(values, _ARROW) else strings(values)
+
+
+def find(values: Any, among: pa.Array) -> np.ndarray:
+    """Place of each value in an array of unique ones, which mostly come in the same order.
+
+    That is how the labels of a corpus stand to those of its learning order. So values are looked for close behind the
+    one before, a block at a time; only if some are not there, a hash table is made of the whole array.
+
+    Args:
+        values: M strings, see [`in_arrow`].
+        among: N large strings.
+
+    Returns:
+        (M,) int64, -1 where there is no such value.
+    """
+    values = in_arrow(values)
+    found = np.full(len(values), -1, np.int64)
+    at = 0
+    for first in range(0, len(values), _BLOCK):
+        block = strings(values[first : first + _BLOCK])
+        places = pc.index_in(block, value_set=among.slice(at, 2 * _BLOCK))
+        places = pc.fill_null(places, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+        found[first : first + len(block)] = np.where(places < 0, -1, places + at)
+        at += int(places.max(initial=-1)) + 1
+    lost = np.flatnonzero(found < 0)
+    if len(lost):
+        places = pc.index_in(strings(values.take(pa.array(lost))), value_set=among)
+        found[lost] = pc.fill_null(places, -1).to_numpy(zero_copy_only=False)
+    return found
 
 
 def refuse_duplicates(instance_ids: pa.Array) -> None:

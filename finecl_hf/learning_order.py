@@ -17,9 +17,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from finecl_hf.columns import refuse_duplicates, release_memory, strings, take
+from finecl_hf.columns import find, in_arrow, refuse_duplicates, release_memory, strings, take
 from finecl_hf.coverage import Coverage
 from finecl_hf.documents import Document
 from finecl_hf.errors import FineCLError
@@ -209,8 +208,7 @@ class LearningOrder:
 
     def lookup(self, instance_ids: Any) -> np.ndarray:
         """Row of each id: M strings, as a list, numpy or Arrow array -> (M,) int64, -1 for an id that is not here."""
-        rows = pc.index_in(strings(instance_ids), value_set=self.instance_id)
-        rows = pc.fill_null(rows, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+        rows = find(instance_ids, self.instance_id)
         release_memory()
         return rows
 
@@ -221,7 +219,7 @@ class LearningOrder:
 
     def coverage(self, instance_ids: Any) -> Coverage:
         """How well this table and the M instances of a corpus fit each other."""
-        ids = strings(instance_ids)
+        ids = in_arrow(instance_ids)
         rows = self.lookup(ids)
         unknown = np.flatnonzero(rows < 0)
         used = rows[rows >= 0]
@@ -253,7 +251,7 @@ class LearningOrder:
             FineCLError: if the table knows none of the ids, or a name is unknown.
         """
         row_weights = self._row_weights(scheme, cutoff, weight_by)
-        ids = strings(instance_ids)
+        ids = in_arrow(instance_ids)
         if scheme == "uniform":
             return np.zeros(len(ids), np.float32), np.ones(len(ids), bool)
         rows = self.lookup(ids)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -35,33 +35,53 @@ def in_arrow(values: Any) -> pa.Array | pa.ChunkedArray:
     return values if isinstance(values, _ARROW) else strings(values)
 
 
-def find(values: Any, among: pa.Array) -> np.ndarray:
-    """Place of each value in an array of unique ones, which mostly come in the same order.
+def find(values: Any, chunks: Callable[[], Iterator[pa.Array]]) -> np.ndarray:
+    """Place of each value in an array of unique ones that comes in chunks, and may lie in a file.
 
-    That is how the labels of a corpus stand to those of its learning order. So values are looked for close behind the
-    one before, a block at a time; only if some are not there, a hash table is made of the whole array.
+    The two mostly stand in the same order, as the labels of a corpus and those of its learning order do. So values are
+    looked for close behind the one before, a block at a time; only for those that are not there, a hash table is made,
+    and the array is gone through once more.
 
     Args:
         values: M strings, see [`in_arrow`].
-        among: N large strings.
+        chunks: called for the array from its beginning on, as large strings.
 
     Returns:
         (M,) int64, -1 where there is no such value.
     """
     values = in_arrow(values)
-    found = np.full(len(values), -1, np.int64)
-    at = 0
-    for first in range(0, len(values), _BLOCK):
-        block = strings(values[first : first + _BLOCK])
-        places = pc.index_in(block, value_set=among.slice(at, 2 * _BLOCK))
-        places = pc.fill_null(places, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-        found[first : first + len(block)] = np.where(places < 0, -1, places + at)
-        at += int(places.max(initial=-1)) + 1
-    lost = np.flatnonzero(found < 0)
+    found = _find_in_order(values, chunks())
+    lost = np.flatnonzero((found < 0) & np.asarray(values.is_valid()))
     if len(lost):
-        places = pc.index_in(strings(values.take(pa.array(lost))), value_set=among)
-        found[lost] = pc.fill_null(places, -1).to_numpy(zero_copy_only=False)
+        rest = strings(values.take(pa.array(lost))).dictionary_encode()
+        places = np.full(len(rest.dictionary), -1, np.int64)
+        first = 0
+        for chunk in chunks():
+            at = pc.index_in(chunk, value_set=rest.dictionary)
+            here = at.is_valid().to_numpy(zero_copy_only=False)
+            places[at.drop_null().to_numpy()] = first + np.flatnonzero(here)
+            first += len(chunk)
+        found[lost] = places[rest.indices.to_numpy()]
     return found
+
+
+def _find_in_order(values: pa.Array | pa.ChunkedArray, chunks: Iterator[pa.Array]) -> np.ndarray:
+    found = np.full(len(values), -1, np.int64)
+    window, at = pa.array([], pa.large_string()), 0  # what lies behind the value found last, and where it begins
+    for first in range(0, len(values), _BLOCK):
+        while len(window) < 2 * _BLOCK and (chunk := next(chunks, None)) is not None:
+            window = pa.concat_arrays([window, chunk])
+        places = pc.index_in(strings(values[first : first + _BLOCK]), value_set=window.slice(0, 2 * _BLOCK))
+        places = pc.fill_null(places, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+        found[first : first + len(places)] = np.where(places < 0, -1, places + at)
+        passed = int(places.max(initial=-1)) + 1
+        window, at = window.slice(passed), at + passed
+    return found
+
+
+def blocks(values: pa.Array) -> Iterator[pa.Array]:
+    """An array in chunks, for [`find`]."""
+    return (values.slice(first, _BLOCK) for first in range(0, len(values), _BLOCK))
 
 
 def refuse_duplicates(instance_ids: pa.Array) -> None:

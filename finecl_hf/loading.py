@@ -243,11 +243,12 @@ def fact_weights(features: Dataset, args: PretrainArguments) -> tuple[np.ndarray
     ids = instance_ids(features)
     if args.learning_order is None:
         return np.zeros(len(ids), np.float32), None
-    order = LearningOrder.read(args.learning_order)
-    coverage = order.coverage(ids)
+    order = LearningOrder.read(args.learning_order, named=False)
+    rows = order.lookup(ids)
+    coverage = order.coverage(ids, rows)
     logger.info("Learning order: %s", coverage)
     try:
-        weights, kept = order.weights(ids, args.weight_scheme, args.weight_cutoff, args.weight_by)
+        weights, kept = order.weights(ids, args.weight_scheme, args.weight_cutoff, args.weight_by, rows)
     except FineCLError as error:
         raise FineCLError(f"{args.learning_order}: {error}") from error
     if args.weight_scheme != "uniform":  # which trusts all labels alike, known or not
@@ -294,7 +295,7 @@ def usable_facts(features: Dataset) -> tuple[np.ndarray, np.ndarray]:
     relation, weight = (arrow_column(features, name).combine_chunks() for name in ("relation", "weight"))
     document = np.asarray(pc.list_parent_indices(relation))
     kept = ~np.isnan(np.asarray(weight.flatten()))
-    return document[kept], np.asarray(relation.flatten())[kept]
+    return document[kept].astype(np.int32), np.asarray(relation.flatten())[kept]
 
 
 def load_evaluation_set(

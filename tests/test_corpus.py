@@ -1,5 +1,6 @@
 """A corpus is read once, validated, and sampled alike whatever its order."""
 
+import gc
 import json
 import logging
 import os
@@ -17,6 +18,7 @@ from finecl_hf.corpus import (
     exclude_held_out,
     iter_corpus,
     load_corpus,
+    parsing,
     relation_counts,
     sample_fraction,
 )
@@ -269,6 +271,18 @@ def test_held_out_pairs_leave_like_one_by_one(corpus, tmp_path, monkeypatch):
     os.utime(test, ns=(1, 1))
     with pytest.raises(pytest.fail.Exception):
         exclude("cache")
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_collector_goes_on_as_it_was(enabled):
+    (gc.enable if enabled else gc.disable)()
+    try:
+        with pytest.raises(ValueError), parsing():
+            assert not gc.isenabled()
+            raise ValueError
+        assert gc.isenabled() == enabled
+    finally:
+        gc.enable()
 
 
 # Facts --------------------------------------------------------------------------------------------

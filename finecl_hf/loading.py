@@ -7,6 +7,7 @@ import os
 import sys
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -336,7 +337,7 @@ def load_evaluation_set(
 
 def training_data(data: DataArguments, corpus: Dataset, counts: dict[str, int]) -> TrainingData:
     """What the model card says of the training corpus."""
-    name = os.path.basename(data.train_file) if data.train_file else data.dataset_name
+    name = Path(data.train_file).name if data.train_file else data.dataset_name
     return TrainingData(
         name, data.train_split, len(corpus), sum(counts.values()), len(counts), on_hub=data.train_file is None
     )

@@ -49,7 +49,7 @@ ROW = Features({**COLUMNS, "problem": Value("string")})  # "": none; else the fi
 
 FACTS = Features(  # see `fact_chunks`: a row holds the facts of a thousand documents
     {name: List(Value("string")) for name in ("title", "relation", "kind_head", "kind_tail", "relation_name")}
-    | {name: List(Value("int32")) for name in ("facts", "head", "tail", "label")}
+    | {name: List(Value("int32")) for name in ("facts", "head", "tail", "case", "label")}
     | {"na": List(Value("int64"))}
 )
 

@@ -261,7 +261,8 @@ def fact_weights(features: Dataset, args: PretrainArguments) -> tuple[np.ndarray
             f"{args.learning_order}: no label of this corpus was ever learned, so nothing is left to learn from; "
             "train stage 1 longer, or take --weight_scheme uniform."
         )
-    return np.where(kept, weights, np.nan).astype(np.float32), coverage
+    weights[~kept] = np.nan
+    return weights, coverage
 
 
 def check_coverage(coverage: Coverage, path: str, allow_partial: bool = False) -> None:

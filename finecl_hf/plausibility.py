@@ -45,7 +45,7 @@ class PlausibilityCounts:
         self._kinds: dict[tuple[str, str], int] = {}
         self._relations: dict[str, int] = {}
         self._na = np.zeros((0, SENTENCES + WORDS), np.int64)  # (kinds, distances) of NA pairs, with room for more
-        # Labels alike in relation, kind, and both distances are one case: there are some thousands, however many labels
+        # Labels alike in relation, kind and both distances are one case: some thousands, however many labels there are
         self._cases: dict[tuple[int, int, int, int], int] = {}
         self._labels = array("i")  # case of each label
 

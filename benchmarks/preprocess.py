@@ -11,7 +11,8 @@ documents per second and worker; seconds leave the imports out.
 Memory in MB, of the process itself: `peak_anon`, the most that it needs for itself (RssAnon of /proc/self/status,
 looked at every 20 ms), and `peak_rss` (VmHWM), which also counts pages of memory-mapped files: the system keeps those
 while there is room and drops them when there is none, so that they grow with the corpus but are not needed. `growth`
-is the peak_anon of the largest size over that of the smallest, in MB. The last line is JSON.
+is the peak_anon of the largest size over that of the smallest, in MB. `table_anon` is the peak while stage 1 sets up
+its table, which holds every label. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -168,10 +169,13 @@ def first(args) -> dict:
     with Memory() as memory:
         corpus, seconds["read"] = timed(load_training_corpus, data, training)
         silver, seconds["tokenise"] = timed(load_silver, model, data, training)  # reads the documents from the cache
+        peak_rss = memory_of("VmHWM")
+    with Memory() as table:
         order, seconds["count"] = timed(new_order, silver, data, training)
     speed = {f"{name}_per_s": round(len(corpus) / taken / args.workers) for name, taken in seconds.items()}
     speed["read_and_tokenise_per_s"] = round(len(corpus) / (seconds["read"] + seconds["tokenise"]) / args.workers)
-    result = {**speed, "facts": len(order), "peak_anon": memory.peak_anon, "peak_rss": memory_of("VmHWM")}
+    result = {**speed, "facts": len(order), "peak_anon": memory.peak_anon, "peak_rss": peak_rss}
+    result["table_anon"] = table.peak_anon
     random = np.random.default_rng(0)
     for _ in range(EPOCHS):
         order.record_epoch(random.random(len(order)), random.normal(size=len(order)), random.random(len(order)) < 0.5)

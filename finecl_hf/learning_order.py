@@ -90,7 +90,8 @@ class LearningOrder:
     """One row an instance, stored as columns: 8 bytes an instance and epoch, beside ids and titles.
 
     Attributes:
-        instance_id: (N,) Arrow strings, unique; see [`Document.instance_id`]. None where they were left in the file.
+        instance_id: (N,) Arrow strings, unique; see [`Document.instance_id`]. None, as title, head and tail,
+            where these were left in the file, see [`read`].
         title, relation: (N,) Arrow strings, empty where unknown (a table that was read from JSON).
         head, tail: (N,) int32 entity numbers, -1 where unknown.
         probability: (N, E) float16, of the label.
@@ -121,18 +122,20 @@ class LearningOrder:
     _file = None  # where ids that were left there are; no column
 
     def __post_init__(self):
+        texts, numbers = ["relation"], dict(_DYNAMICS)
         if self.instance_id is not None:
             self.instance_id = strings(self.instance_id)
             refuse_duplicates(self.instance_id)
             release_memory()
+            texts, numbers = ["title", "relation"], {"head": np.int32, "tail": np.int32, **_DYNAMICS}
         rows = len(self)
-        for name in ("title", "relation"):
+        for name in texts:
             unknown = pa.repeat(pa.scalar("", pa.large_string()), rows)
             setattr(self, name, strings(unknown if getattr(self, name) is None else getattr(self, name)))
         if self.loss is None and self.probability is not None:  # a table of the first version
             self.loss = _loss_of(self.probability)
-        for name, dtype in {"head": np.int32, "tail": np.int32, **_DYNAMICS}.items():
-            missing = np.zeros((rows, 0)) if name in _DYNAMICS else np.full(rows, -1)
+        for name, dtype in numbers.items():
+            missing = np.zeros((rows, 0), dtype) if name in _DYNAMICS else np.full(rows, -1, dtype)
             setattr(self, name, np.asarray(missing if getattr(self, name) is None else getattr(self, name), dtype))
         self.plausibility = np.asarray(np.zeros(rows) if self.plausibility is None else self.plausibility, np.float32)
         unknown = np.full(rows, np.nan) if self.confident_learning is None else self.confident_learning

@@ -211,7 +211,7 @@ class TestIdsInTheFile:
         order, unnamed = both
         assert unnamed.instance_id is None and len(unnamed) == len(order) == 60
         assert unnamed.first_epoch.tolist() == order.first_epoch.tolist()
-        assert unnamed.relation.equals(order.relation) and set(unnamed.title.to_pylist()) == {""}
+        assert unnamed.relation.equals(order.relation) and unnamed.title is unnamed.head is unnamed.tail is None
 
     @pytest.mark.parametrize("score", sorted({*SCORES, "margin_within_relation"} - {"confident_learning"}))
     def test_weights_and_coverage(self, both, score):

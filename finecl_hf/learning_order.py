@@ -130,8 +130,8 @@ class LearningOrder:
             texts, numbers = ["title", "relation"], {"head": np.int32, "tail": np.int32, **_DYNAMICS}
         rows = len(self)
         for name in texts:
-            unknown = pa.repeat(pa.scalar("", pa.large_string()), rows)
-            setattr(self, name, strings(unknown if getattr(self, name) is None else getattr(self, name)))
+            given = getattr(self, name)
+            setattr(self, name, strings([""] * rows if given is None else given))
         if self.loss is None and self.probability is not None:  # a table of the first version
             self.loss = _loss_of(self.probability)
         for name, dtype in numbers.items():

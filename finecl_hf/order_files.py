@@ -92,7 +92,7 @@ def _read_parquet(path: Path, without: Collection[str]) -> dict[str, Any]:
         _check_schema(file.schema_arrow)
         names = [name for name in file.schema_arrow.names if name in SCHEMA.names and name not in without]
         rows, first = file.metadata.num_rows, 0
-        for batch in file.iter_batches(_ROW_GROUP, columns=names, use_threads=False):
+        for batch in file.iter_batches(_ROW_GROUP // 8, columns=names, use_threads=False):
             for name, part in _columns_of(pa.Table.from_batches([batch])).items():
                 if isinstance(part, pa.Array):
                     columns.setdefault(name, []).append(part)

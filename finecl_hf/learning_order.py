@@ -82,7 +82,7 @@ def _epochs(values: Any) -> np.ndarray:
             f"weighting schemes ({', '.join(SCHEMES)}) apply; found {array.dtype} of shape {array.shape}"
             + (f" with the value {array.min()}." if array.dtype.kind in "iuf" else ".")
         )
-    return array.astype(np.int64)
+    return array if array.dtype.kind == "i" else array.astype(np.int64)
 
 
 @dataclass(eq=False)
@@ -273,6 +273,7 @@ class LearningOrder:
             return np.zeros(len(ids), np.float32), np.ones(len(ids), bool)
         rows = self.lookup(ids) if rows is None else rows
         keep = rows >= 0
+        row_weights = row_weights.astype(np.float32)
         if len(ids) and not keep.any():
             raise FineCLError(
                 f"the learning order knows none of the {len(ids):,} instances, so it belongs to another corpus: "

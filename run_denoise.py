@@ -24,19 +24,18 @@ def main(argv=None):
         DenoiseTrainer,
         FineCLConfig,
         FineCLForRelationExtraction,
-        LearningOrder,
         LearningOrderCallback,
     )
     from finecl_hf.callbacks import TABLE
     from finecl_hf.cleaning import check_clean_output
     from finecl_hf.collators import RelationCollator
     from finecl_hf.confident_learning import cross_fitted_scores, require_cleanlab
-    from finecl_hf.corpus import iter_corpus
     from finecl_hf.loading import (
         check_reach,
         for_training,
         instance_ids,
         load_silver,
+        new_order,
         start_run,
         training_data,
         with_fact_column,
@@ -54,7 +53,7 @@ def main(argv=None):
     check_reach(silver)
 
     # Features, each label with its row in the learning order
-    order = LearningOrder.for_documents(iter_corpus(silver.corpus))
+    order = new_order(silver, data_args, args)
     features = with_fact_column(silver.features, "instance", order.lookup(instance_ids(silver.features)))
 
     # A model and its trainer

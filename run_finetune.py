@@ -53,7 +53,7 @@ def main(argv=None):
     names = read_relation_names(data_args.rel_info)
     everything = load_training_corpus(data_args, args)
     label2id = label_set(relation_counts(everything), names, fixed=True, source=data_args.train_source)
-    check_corpus(everything, label2id, args.task, data_args.train_source)
+    check_corpus(everything, label2id, args.task)
     corpus = sample_fraction(everything, args.train_fraction, args.seed)
 
     # Features

@@ -76,14 +76,18 @@ class DataArguments:
 
     dataset_name: str | None = option(None, "Hub dataset id, in place of --train_file; its split `train` is used.")
     dataset_split: str = option("train", "Split of --dataset_name to train on, such as train_distant.")
-    train_file: str | None = option(None, "Training documents.")
+    train_file: str | None = option(
+        None, 'Training documents: a file, or shards as a folder or a pattern in quotes ("silver-*.jsonl.gz").'
+    )
     rel_info: str | None = option(None, "JSON of relation id -> readable name; fixes the label set.")
     exclude_file: str | None = option(
         None, "Held-out documents: facts about their entity pairs (by name) leave the training data."
     )
     skip_invalid: bool = option(False, "Leave invalid documents out, and say how many.")
     max_train_samples: int | None = option(None, "Use the first so many training documents.")
-    preprocessing_num_workers: int | None = option(None, "Processes for tokenisation.")
+    preprocessing_num_workers: int | None = option(
+        None, "Processes that tokenise, and read shards; results are the same for any number."
+    )
     cache_dir: str | None = option(None, "Where `datasets` keeps what it has read.")
 
     def __post_init__(self):

@@ -24,7 +24,7 @@ from finecl_hf.documents import Document
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.hashing import text_key
 from finecl_hf.learning_order import LearningOrder
-from finecl_hf.readers import EXTENSIONS, Record, iter_records, write_documents
+from finecl_hf.readers import EXTENSIONS, Record, iter_records, local_files, write_documents
 from finecl_hf.records import RawRecord, write_rows
 from finecl_hf.scores import RECOMMENDED, unit_score
 
@@ -138,7 +138,7 @@ def clean_files(
     **options: Any,
 ) -> CleanCounts:
     """[`clean_corpus`] by a learning order on disk and a score of `scores.SCORES`."""
-    refuse_overwriting(output, [order_file, source])
+    refuse_overwriting(output, [order_file, *local_files(source)])
     order = LearningOrder.read(order_file)
     return clean_corpus(source, output, order, unit_score(score, order), **options)
 
@@ -160,7 +160,8 @@ def write_clean(
     written as they stand, value for value in parquet.
 
     Args:
-        source: a file in any supported format, or a Hub dataset id, which is written in DocRED's layout.
+        source: a file in any supported format; or shards of a corpus (see [`~finecl_hf.readers.files_of`]), or a Hub
+            dataset id, which are written as one file in DocRED's layout.
         output: a file of the same kind; gzipped where the name ends in `.gz`.
         verdicts: instance id -> whether to keep the label.
         format: of the source, where its content does not tell.
@@ -174,7 +175,8 @@ def write_clean(
             left, the output is the source or named as another format, a record is invalid.
     """
     output = Path(output)
-    refuse_overwriting(output, [source])
+    files = local_files(source)
+    refuse_overwriting(output, files)
     if output.is_dir():
         raise FineCLError(f"{output}: this is a folder; name a file.")
     counts = CleanCounts(drop_unknown=drop_unknown)
@@ -183,13 +185,13 @@ def write_clean(
         islice(records, 1)
     )  # before anything is written: it tells the layout, or what is wrong with the source
     kept = _checked(chain(first, records), counts, source, same_corpus)
-    if not os.path.exists(source):
+    if len(files) != 1:
         write_documents((record.document for record in kept), output)
         return counts
     layout = first[0].raw.layout if first else "lines"
-    _check_name(output, Path(source), layout)
+    _check_name(output, files[0], layout)
     with replacing(output) as file, _compressed(file, output) as out:
-        _WRITERS[layout](kept, out, Path(source))
+        _WRITERS[layout](kept, out, files[0])
     return counts
 
 
@@ -205,13 +207,14 @@ def check_clean_output(
         FineCLError: the output is one of the inputs, is named as another format, or its folder may not be written to.
     """
     output = Path(output)
-    refuse_overwriting(output, [source, *inputs])
+    files = local_files(source)
+    refuse_overwriting(output, [*files, *inputs])
     folder = next(parent for parent in output.absolute().parents if parent.exists())
     if output.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise FineCLError(f"{output}: cannot be written; name a file in a folder of yours.")
-    if os.path.exists(source):
+    if len(files) == 1:
         first = next(iter_records(source, split=split), None)
-        _check_name(output, Path(source), first.raw.layout if first else "lines")
+        _check_name(output, files[0], first.raw.layout if first else "lines")
     elif not output.name.lower().endswith(EXTENSIONS):
         raise FineCLError(f"{output}: the name must end in one of {', '.join(EXTENSIONS)}.")
 

@@ -18,6 +18,9 @@ from finecl_hf import __version__
 from finecl_hf.errors import DocumentError, FineCLError
 
 
+SOURCE = "a file in any supported format, a folder or a quoted pattern of shards, or a Hub dataset id"
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs one subcommand. Returns the exit status: 1 if `validate` found problems, 2 for a mistake in the input."""
     args = make_parser().parse_args(argv)
@@ -52,12 +55,12 @@ def make_parser() -> ArgumentParser:
         return sub
 
     sub = command(validate, "validate", "List every problem of a file of documents.")
-    sub.add_argument("file", help="a file in any supported format, or a Hub dataset id")
+    sub.add_argument("file", help=SOURCE)
     sub.add_argument("--format", help="format of the file, where its content does not tell")
     sub.add_argument("--split", help="split of a Hub dataset")
 
     sub = command(convert, "convert", "Convert documents from any supported format to DocRED's JSON or parquet.")
-    sub.add_argument("input", help="a file in any supported format, or a Hub dataset id")
+    sub.add_argument("input", help=SOURCE)
     sub.add_argument("output", help="ends in .json, .jsonl, .json.gz, .jsonl.gz or .parquet")
     sub.add_argument("--format", help="format of the input, where its content does not tell")
     sub.add_argument("--split", help="split of a Hub dataset")
@@ -112,7 +115,7 @@ def make_parser() -> ArgumentParser:
 
 def _add_order_and_documents(sub: ArgumentParser) -> None:
     sub.add_argument("order", help="learning order of stage 1, parquet or JSON")
-    sub.add_argument("documents", help="the documents it was made from: any supported file, or a Hub dataset id")
+    sub.add_argument("documents", help=f"the documents it was made from: {SOURCE}")
     sub.add_argument(
         "--score",
         default="evidence",
@@ -204,10 +207,11 @@ def convert(args: Namespace) -> None:
 def project(args: Namespace) -> None:
     from finecl_hf.columns import refuse_overwriting
     from finecl_hf.projection import ProjectionOptions, check_writable, project_files
+    from finecl_hf.readers import local_files
     from finecl_hf.relation_names import read_relation_choice, read_relation_names
 
     names = read_relation_names(args.rel_info)
-    inputs = [args.documents, *args.knowledge_base, *args.exclude_file, args.aliases, args.rel_info]
+    inputs = [*local_files(args.documents), *args.knowledge_base, *args.exclude_file, args.aliases, args.rel_info]
     refuse_overwriting(args.output, inputs)
     if args.report:
         check_writable(Path(args.report), "--report")

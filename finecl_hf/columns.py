@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,15 +16,73 @@ from finecl_hf.errors import FineCLError
 from finecl_hf.writing import writing
 
 
+_ARROW = (pa.Array, pa.ChunkedArray)
+_BLOCK = 1 << 16  # values that are looked up at a time
+
+
 def strings(values: Any) -> pa.Array:
     """One Arrow array of whatever holds strings."""
     try:
-        if not isinstance(values, (pa.Array, pa.ChunkedArray)):
+        if not isinstance(values, _ARROW):
             return pa.array(values if isinstance(values, np.ndarray) else list(values), pa.large_string())
         values = values.cast(pa.large_string())
         return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     except pa.ArrowException as error:
         raise FineCLError(f"instance ids, titles and relations must be strings ({error}).") from error
+
+
+def in_arrow(values: Any) -> pa.Array | pa.ChunkedArray:
+    """Whatever holds strings, as Arrow; Arrow's own is left as it is, so that what lies on disk stays there."""
+    return values if isinstance(values, _ARROW) else strings(values)
+
+
+def find(values: Any, chunks: Callable[[], Iterator[pa.Array]]) -> np.ndarray:
+    """Place of each value in an array of unique ones that comes in chunks, and may lie in a file.
+
+    The two mostly stand in the same order, as the labels of a corpus and those of its learning order do. So values are
+    looked for close behind the one before, a block at a time; only for those that are not there, a hash table is made,
+    and the array is gone through once more.
+
+    Args:
+        values: M strings, see [`in_arrow`].
+        chunks: called for the array from its beginning on, as large strings.
+
+    Returns:
+        (M,) int64, -1 where there is no such value.
+    """
+    values = in_arrow(values)
+    found = _find_in_order(values, chunks())
+    lost = np.flatnonzero((found < 0) & np.asarray(values.is_valid()))
+    if len(lost):
+        rest = strings(values.take(pa.array(lost))).dictionary_encode()
+        places = np.full(len(rest.dictionary), -1, np.int64)
+        first = 0
+        for chunk in chunks():
+            at = pc.index_in(chunk, value_set=rest.dictionary)
+            here = at.is_valid().to_numpy(zero_copy_only=False)
+            places[at.drop_null().to_numpy()] = first + np.flatnonzero(here)
+            first += len(chunk)
+        found[lost] = places[rest.indices.to_numpy()]
+    return found
+
+
+def _find_in_order(values: pa.Array | pa.ChunkedArray, chunks: Iterator[pa.Array]) -> np.ndarray:
+    found = np.full(len(values), -1, np.int64)
+    window, at = pa.array([], pa.large_string()), 0  # what lies behind the value found last, and where it begins
+    for first in range(0, len(values), _BLOCK):
+        while len(window) < 2 * _BLOCK and (chunk := next(chunks, None)) is not None:
+            window = pa.concat_arrays([window, chunk])
+        places = pc.index_in(strings(values[first : first + _BLOCK]), value_set=window.slice(0, 2 * _BLOCK))
+        places = pc.fill_null(places, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+        found[first : first + len(places)] = np.where(places < 0, -1, places + at)
+        passed = int(places.max(initial=-1)) + 1
+        window, at = window.slice(passed), at + passed
+    return found
+
+
+def blocks(values: pa.Array) -> Iterator[pa.Array]:
+    """An array in chunks, for [`find`]."""
+    return (values.slice(first, _BLOCK) for first in range(0, len(values), _BLOCK))
 
 
 def refuse_duplicates(instance_ids: pa.Array) -> None:

@@ -15,6 +15,7 @@ from datasets import Dataset, Features, List, Value
 from torch.utils.data import Dataset as TorchDataset
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from finecl_hf.corpus import parsing
 from finecl_hf.documents import Document
 from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import text_key
@@ -139,7 +140,7 @@ def encode_corpus(
         encode,
         input_columns="document",
         batched=True,
-        batch_size=100,
+        batch_size=500,  # Arrow holds some KB in memory for each
         num_proc=num_proc,
         remove_columns=corpus.column_names,
         features=COLUMNS,
@@ -148,7 +149,8 @@ def encode_corpus(
 
 
 def encode_json_batch(texts: list[str], **kwargs) -> dict[str, list]:
-    return encode_documents([Document.from_json(text) for text in texts], **kwargs)
+    with parsing():
+        return encode_documents([Document.from_json(text) for text in texts], **kwargs)
 
 
 def encode_documents(

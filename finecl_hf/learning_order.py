@@ -11,30 +11,28 @@ Shapes: N instances (rows), E epochs, M ids that a caller asks about. An instanc
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
-from itertools import islice
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from finecl_hf.columns import refuse_duplicates, release_memory, strings, take
+from finecl_hf.columns import blocks, find, in_arrow, refuse_duplicates, release_memory, strings, take
 from finecl_hf.coverage import Coverage
 from finecl_hf.documents import Document
 from finecl_hf.errors import FineCLError
+from finecl_hf.fact_chunks import chunks_of, order_columns
 from finecl_hf.order_files import (
-    SCHEMA,
     from_arrow,
     from_json_dict,
     read_columns,
+    read_ids,
     to_arrow,
     to_json_dict,
     write_columns,
 )
 from finecl_hf.order_merging import merge_columns
-from finecl_hf.plausibility import PlausibilityCounts
 from finecl_hf.scores import check_weight_by, unit_score
 
 
@@ -84,7 +82,7 @@ def _epochs(values: Any) -> np.ndarray:
             f"weighting schemes ({', '.join(SCHEMES)}) apply; found {array.dtype} of shape {array.shape}"
             + (f" with the value {array.min()}." if array.dtype.kind in "iuf" else ".")
         )
-    return array.astype(np.int64)
+    return array if array.dtype.kind == "i" else array.astype(np.int64)
 
 
 @dataclass(eq=False)
@@ -92,7 +90,8 @@ class LearningOrder:
     """One row an instance, stored as columns: 8 bytes an instance and epoch, beside ids and titles.
 
     Attributes:
-        instance_id: (N,) Arrow strings, unique; see [`Document.instance_id`].
+        instance_id: (N,) Arrow strings, unique; see [`Document.instance_id`]. None, as title, head and tail,
+            where these were left in the file, see [`read`].
         title, relation: (N,) Arrow strings, empty where unknown (a table that was read from JSON).
         head, tail: (N,) int32 entity numbers, -1 where unknown.
         probability: (N, E) float16, of the label.
@@ -107,7 +106,7 @@ class LearningOrder:
             rows that were observed in any epoch, and carried as given in the others.
     """
 
-    instance_id: pa.Array
+    instance_id: pa.Array | None
     title: pa.Array = None
     head: np.ndarray = None
     tail: np.ndarray = None
@@ -120,24 +119,29 @@ class LearningOrder:
     plausibility: np.ndarray = None
     first_epoch: np.ndarray = None
     confident_learning: np.ndarray = None
+    _file = None  # where ids that were left there are; no column
 
     def __post_init__(self):
-        self.instance_id = strings(self.instance_id)
-        refuse_duplicates(self.instance_id)
-        release_memory()
+        texts, numbers = ["relation"], dict(_DYNAMICS)
+        if self.instance_id is not None:
+            self.instance_id = strings(self.instance_id)
+            refuse_duplicates(self.instance_id)
+            release_memory()
+            texts, numbers = ["title", "relation"], {"head": np.int32, "tail": np.int32, **_DYNAMICS}
         rows = len(self)
-        for name in ("title", "relation"):
-            setattr(self, name, strings([""] * rows if getattr(self, name) is None else getattr(self, name)))
+        for name in texts:
+            given = getattr(self, name)
+            setattr(self, name, strings([""] * rows if given is None else given))
         if self.loss is None and self.probability is not None:  # a table of the first version
             self.loss = _loss_of(self.probability)
-        for name, dtype in {"head": np.int32, "tail": np.int32, **_DYNAMICS}.items():
-            missing = np.zeros((rows, 0)) if name in _DYNAMICS else np.full(rows, -1)
+        for name, dtype in numbers.items():
+            missing = np.zeros((rows, 0), dtype) if name in _DYNAMICS else np.full(rows, -1, dtype)
             setattr(self, name, np.asarray(missing if getattr(self, name) is None else getattr(self, name), dtype))
         self.plausibility = np.asarray(np.zeros(rows) if self.plausibility is None else self.plausibility, np.float32)
         unknown = np.full(rows, np.nan) if self.confident_learning is None else self.confident_learning
         self.confident_learning = np.asarray(unknown, np.float32)
         self.first_epoch = _epochs([-1] * rows if self.first_epoch is None else self.first_epoch).astype(np.int32)
-        lengths = {name: len(getattr(self, name)) for name in _COLUMNS}
+        lengths = {name: len(column) for name, column in self._columns().items() if column is not None}
         shapes = {name: getattr(self, name).shape for name in _DYNAMICS}
         if set(lengths.values()) != {rows} or set(shapes.values()) != {(rows, self.num_epochs)}:
             raise FineCLError(f"columns differ in their rows or epochs: {lengths | shapes}.")
@@ -151,29 +155,15 @@ class LearningOrder:
     @classmethod
     def for_documents(cls, documents: Iterable[Document]) -> LearningOrder:
         """A table without epochs: one row for each fact, in the order of the documents."""
-        parts: dict[str, list[pa.Array]] = {name: [] for name in _FACTS}
-        counts = PlausibilityCounts()
-        documents = iter(documents)
-        while chunk := list(islice(documents, _CHUNK)):  # a corpus of millions never lies in memory as Python objects
-            for document in chunk:
-                counts.add(document)
-            facts = [(document, fact) for document in chunk for fact in document.relations]
-            columns = {
-                "instance_id": [document.instance_id(fact) for document, fact in facts],
-                "title": [document.title for document, _ in facts],
-                "head": [fact.head for _, fact in facts],
-                "tail": [fact.tail for _, fact in facts],
-                "relation": [fact.relation for _, fact in facts],
-            }
-            for name, values in columns.items():
-                parts[name].append(pa.array(values, _FACTS[name]))
-        if not parts["head"]:
-            return cls([])
-        columns = {name: pa.concat_arrays(parts.pop(name)) for name in _FACTS}
-        return cls(**columns, plausibility=counts.log_odds())
+        return cls.from_chunks(chunks_of(documents))
+
+    @classmethod
+    def from_chunks(cls, chunks: Iterable[dict[str, Any]]) -> LearningOrder:
+        """[`for_documents`] of documents that `fact_chunks` has read before."""
+        return cls(**order_columns(chunks))
 
     def __len__(self) -> int:
-        return len(self.instance_id)
+        return len(self.first_epoch if self.instance_id is None else self.instance_id)
 
     @property
     def num_epochs(self) -> int:
@@ -225,20 +215,23 @@ class LearningOrder:
 
     def lookup(self, instance_ids: Any) -> np.ndarray:
         """Row of each id: M strings, as a list, numpy or Arrow array -> (M,) int64, -1 for an id that is not here."""
-        rows = pc.index_in(strings(instance_ids), value_set=self.instance_id)
-        rows = pc.fill_null(rows, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+        rows = find(instance_ids, self._ids)
         release_memory()
         return rows
+
+    def _ids(self) -> Iterator[pa.Array]:
+        return read_ids(self._file) if self.instance_id is None else blocks(self.instance_id)
 
     def select(self, rows: np.ndarray) -> LearningOrder:
         """A table of the given rows: (N,) bool, or numbers."""
         rows = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows)
-        return LearningOrder(**{name: take(column, rows) for name, column in self._columns().items()})
+        columns = {name: None if column is None else take(column, rows) for name, column in self._columns().items()}
+        return LearningOrder(**columns)
 
-    def coverage(self, instance_ids: Any) -> Coverage:
-        """How well this table and the M instances of a corpus fit each other."""
-        ids = strings(instance_ids)
-        rows = self.lookup(ids)
+    def coverage(self, instance_ids: Any, rows: np.ndarray | None = None) -> Coverage:
+        """How well this table and the M instances of a corpus fit each other; `rows`, if known, from [`lookup`]."""
+        ids = in_arrow(instance_ids)
+        rows = self.lookup(ids) if rows is None else rows
         unknown = np.flatnonzero(rows < 0)
         used = rows[rows >= 0]
         unused = len(self) - np.count_nonzero(np.bincount(used, minlength=len(self)))
@@ -246,7 +239,12 @@ class LearningOrder:
         return Coverage(len(used), len(unknown), unused, int((~self.judged)[used].sum()), example)
 
     def weights(
-        self, instance_ids: Any, scheme: str = "linear", cutoff: int | None = 5, weight_by: str = "first_epoch"
+        self,
+        instance_ids: Any,
+        scheme: str = "linear",
+        cutoff: int | None = 5,
+        weight_by: str = "first_epoch",
+        rows: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """What stage 2 needs to know of each instance of its corpus.
 
@@ -261,6 +259,7 @@ class LearningOrder:
                 that `uniform` is always the baseline.
             weight_by: `first_epoch`, which `scheme` turns into weights, or another name of `scores.unit_score`, whose
                 score is the weight.
+            rows: of the ids, from [`lookup`], if they are known already.
 
         Returns:
             weights (M,) float32 in [0, 1], 0 where not kept; keep (M,) bool, whether the instance takes part.
@@ -269,15 +268,16 @@ class LearningOrder:
             FineCLError: if the table knows none of the ids, or a name is unknown.
         """
         row_weights = self._row_weights(scheme, cutoff, weight_by)
-        ids = strings(instance_ids)
+        ids = in_arrow(instance_ids)
         if scheme == "uniform":
             return np.zeros(len(ids), np.float32), np.ones(len(ids), bool)
-        rows = self.lookup(ids)
+        rows = self.lookup(ids) if rows is None else rows
         keep = rows >= 0
+        row_weights = row_weights.astype(np.float32)
         if len(ids) and not keep.any():
             raise FineCLError(
                 f"the learning order knows none of the {len(ids):,} instances, so it belongs to another corpus: "
-                + (f'its first row is "{self.instance_id[0]}"' if len(self) else "it is empty")
+                + (f'its first row is "{next(self._ids())[0]}"' if len(self) else "it is empty")
                 + f', the first instance is "{ids[0]}". Run stage 1 on this corpus, or name the file made from it.'
             )
         takes_part = self.first_epoch >= 0
@@ -312,15 +312,21 @@ class LearningOrder:
         return "\n".join(lines)
 
     @classmethod
-    def read(cls, path: str | os.PathLike) -> LearningOrder:
+    def read(cls, path: str | os.PathLike, named: bool = True) -> LearningOrder:
         """Reads what [`write`] wrote, or the original's `{"uid": epoch}` where the path ends in `.json`.
+
+        Args:
+            named: False leaves the ids, titles and entities in a parquet file: most of its memory. [`lookup`], and
+                what rests on it, then go through the file.
 
         Raises:
             FineCLError: the file is missing, damaged, or no learning order.
         """
-        columns = read_columns(path)
+        columns = read_columns(path, named)
         try:
-            return cls(**columns)
+            order = cls(**{"instance_id": None, **columns})
+            order._file = path
+            return order
         except FineCLError as error:
             raise FineCLError(f"{path}: {error}") from error
 
@@ -367,8 +373,6 @@ class LearningOrder:
 _DYNAMICS = {"probability": np.float16, "margin": np.float16, "loss": np.float16, "correct": bool, "observed": bool}
 _COLUMNS = tuple(column.name for column in fields(LearningOrder))
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
-_FACTS = {name: SCHEMA.field(name).type for name in ("instance_id", "title", "head", "tail", "relation")}
-_CHUNK = 1000  # documents whose facts are Python objects at a time
 
 
 def _sound(probability: np.ndarray, margin: np.ndarray, loss: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -23,10 +24,18 @@ from finecl_hf.arguments import (
     ModelArguments,
     PretrainArguments,
 )
-from finecl_hf.corpus import check_corpus, documents_of, iter_corpus, load_corpus, relation_counts
+from finecl_hf.corpus import (
+    check_corpus,
+    chunks_in,
+    collect_facts,
+    documents_of,
+    exclude_held_out,
+    keys_of,
+    load_corpus,
+    relation_counts,
+)
 from finecl_hf.coverage import Coverage
-from finecl_hf.distant import HeldOutPairs, exclude_entity_pairs
-from finecl_hf.documents import NA, Document
+from finecl_hf.documents import NA
 from finecl_hf.errors import FineCLError, loading_from
 from finecl_hf.features import (
     LabelledFeatures,
@@ -74,11 +83,12 @@ def load_training_corpus(data: DataArguments, args: FineCLTrainingArguments) -> 
     """
     with args.main_process_first(desc="reading the training documents"):
         corpus = load_corpus(
-            data.train_source, data.train_split, data.skip_invalid, data.max_train_samples, data.cache_dir
-        )
+            data.train_source, data.train_split, data.skip_invalid, data.max_train_samples, data.cache_dir,
+            data.preprocessing_num_workers,
+        )  # fmt: skip
         if data.exclude_file:
             corpus = _without_held_out(corpus, data)
-        corpus = corpus.select(np.argsort(np.asarray(corpus["key"]), kind="stable"))
+        corpus = corpus.select(np.argsort(keys_of(corpus), kind="stable"))
     if len(corpus) == 0:
         raise FineCLError(f"{data.train_source}: no document is left to train on.")
     return corpus
@@ -114,6 +124,13 @@ def load_silver(model: ModelArguments, data: DataArguments, args: FineCLTraining
     tokenizer, max_length = load_encoder_tokenizer(model)
     features, truncation = load_features(corpus, tokenizer, label2id, max_length, model, data, args)
     return SilverCorpus(corpus, counts, names, label2id, tokenizer, max_length, features, truncation)
+
+
+def new_order(silver: SilverCorpus, data: DataArguments, args: FineCLTrainingArguments) -> LearningOrder:
+    """A learning order without epochs: one row for each fact of the corpus."""
+    with args.main_process_first(desc="collecting facts"):
+        facts = collect_facts(silver.corpus, data.preprocessing_num_workers)
+    return LearningOrder.from_chunks(chunks_in(facts))
 
 
 def check_reach(silver: SilverCorpus) -> None:
@@ -227,11 +244,12 @@ def fact_weights(features: Dataset, args: PretrainArguments) -> tuple[np.ndarray
     ids = instance_ids(features)
     if args.learning_order is None:
         return np.zeros(len(ids), np.float32), None
-    order = LearningOrder.read(args.learning_order)
-    coverage = order.coverage(ids)
+    order = LearningOrder.read(args.learning_order, named=False)
+    rows = order.lookup(ids)
+    coverage = order.coverage(ids, rows)
     logger.info("Learning order: %s", coverage)
     try:
-        weights, kept = order.weights(ids, args.weight_scheme, args.weight_cutoff, args.weight_by)
+        weights, kept = order.weights(ids, args.weight_scheme, args.weight_cutoff, args.weight_by, rows)
     except FineCLError as error:
         raise FineCLError(f"{args.learning_order}: {error}") from error
     if args.weight_scheme != "uniform":  # which trusts all labels alike, known or not
@@ -243,7 +261,8 @@ def fact_weights(features: Dataset, args: PretrainArguments) -> tuple[np.ndarray
             f"{args.learning_order}: no label of this corpus was ever learned, so nothing is left to learn from; "
             "train stage 1 longer, or take --weight_scheme uniform."
         )
-    return np.where(kept, weights, np.nan).astype(np.float32), coverage
+    weights[~kept] = np.nan
+    return weights, coverage
 
 
 def check_coverage(coverage: Coverage, path: str, allow_partial: bool = False) -> None:
@@ -278,7 +297,7 @@ def usable_facts(features: Dataset) -> tuple[np.ndarray, np.ndarray]:
     relation, weight = (arrow_column(features, name).combine_chunks() for name in ("relation", "weight"))
     document = np.asarray(pc.list_parent_indices(relation))
     kept = ~np.isnan(np.asarray(weight.flatten()))
-    return document[kept], np.asarray(relation.flatten())[kept]
+    return document[kept].astype(np.int32), np.asarray(relation.flatten())[kept]
 
 
 def load_evaluation_set(
@@ -300,8 +319,10 @@ def load_evaluation_set(
     if path is None:
         return None
     with args.main_process_first(desc=f"reading the {what} documents"):
-        corpus = load_corpus(path, None, data.skip_invalid, max_documents, data.cache_dir)
-    check_corpus(corpus, label2id, args.task, path)
+        corpus = load_corpus(
+            path, None, data.skip_invalid, max_documents, data.cache_dir, data.preprocessing_num_workers
+        )
+    check_corpus(corpus, label2id, args.task)
     documents = documents_of(corpus)
     unlabelled = sum(not document.labelled for document in documents)
     if unlabelled and what == "validation":
@@ -317,31 +338,17 @@ def load_evaluation_set(
 
 def training_data(data: DataArguments, corpus: Dataset, counts: dict[str, int]) -> TrainingData:
     """What the model card says of the training corpus."""
-    name = os.path.basename(data.train_file) if data.train_file else data.dataset_name
+    name = Path(data.train_file).name if data.train_file else data.dataset_name
     return TrainingData(
         name, data.train_split, len(corpus), sum(counts.values()), len(counts), on_hub=data.train_file is None
     )
 
 
 def _without_held_out(corpus: Dataset, data: DataArguments) -> Dataset:
-    test = load_corpus(data.exclude_file, skip_invalid=data.skip_invalid, cache_dir=data.cache_dir)
-    held_out = HeldOutPairs(iter_corpus(test))
     before = sum(relation_counts(corpus).values())
-
-    def keep_rest(texts: list[str], keys: list[int], indices: list[int]) -> dict[str, list]:
-        documents = [Document.from_json(text) for text in texts]
-        row_of = {document.title: row for document, *row in zip(documents, keys, indices, strict=True)}
-        rest, _ = exclude_entity_pairs(documents, held_out)
-        return {
-            "document": [document.to_json() for document in rest],
-            "key": [row_of[document.title][0] for document in rest],
-            "index": [row_of[document.title][1] for document in rest],
-        }
-
-    corpus = corpus.map(
-        keep_rest, input_columns=["document", "key", "index"], batched=True, remove_columns=corpus.column_names,
-        desc="Excluding held-out pairs",
-    )  # fmt: skip
+    corpus = exclude_held_out(
+        corpus, data.exclude_file, data.skip_invalid, data.cache_dir, data.preprocessing_num_workers
+    )
     removed = before - sum(relation_counts(corpus).values())
     if removed == before > 0:
         raise FineCLError(

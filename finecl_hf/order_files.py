@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,6 +22,7 @@ from finecl_hf.errors import FineCLError
 VERSION = 2  # of the parquet schema; a reader refuses what a later version wrote
 _LATER = {"plausibility", "loss", "confident_learning"}  # columns that older files have not
 _MISSING = {"confident_learning": float("nan")}  # columns that may hold nulls, and what these are in memory
+_NAMES = {"instance_id", "title", "head", "tail"}
 _ROW_GROUP = 1 << 17
 _DYNAMICS = {"probability": pa.float16(), "margin": pa.float16(), "loss": pa.float16(), "correct": pa.bool_()}
 SCHEMA = pa.schema(
@@ -38,8 +40,11 @@ SCHEMA = pa.schema(
 )
 
 
-def read_columns(path: str | os.PathLike) -> dict[str, Any]:
+def read_columns(path: str | os.PathLike, named: bool = True) -> dict[str, Any]:
     """Columns of a parquet file that [`write_columns`] wrote, or of the original's JSON if the path ends in `.json`.
+
+    Args:
+        named: False leaves in a parquet file what scores need not: the ids, and where each instance stands.
 
     Raises:
         FineCLError: the file is missing, damaged, or no learning order.
@@ -50,7 +55,7 @@ def read_columns(path: str | os.PathLike) -> dict[str, Any]:
     try:
         if path.suffix == ".json":
             return from_json_dict(json.loads(path.read_bytes()))
-        return _read_parquet(path)
+        return _read_parquet(path, () if named else _NAMES)
     except FineCLError as error:
         raise FineCLError(f"{path}: {error}") from error
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -80,15 +85,15 @@ def _write_parquet(columns: dict[str, Any], file: BinaryIO) -> None:
             )
 
 
-def _read_parquet(path: Path) -> dict[str, Any]:
+def _read_parquet(path: Path, without: Collection[str]) -> dict[str, Any]:
     """Part by part, each copied into its place, for the same reason."""
     columns: dict[str, Any] = {}
     with pq.ParquetFile(path) as file:
         _check_schema(file.schema_arrow)
-        names = [name for name in file.schema_arrow.names if name in SCHEMA.names]
+        names = [name for name in file.schema_arrow.names if name in SCHEMA.names and name not in without]
         rows, first = file.metadata.num_rows, 0
-        for batch in file.iter_batches(_ROW_GROUP, columns=names, use_threads=False):
-            for name, part in from_arrow(pa.Table.from_batches([batch])).items():
+        for batch in file.iter_batches(_ROW_GROUP // 8, columns=names, use_threads=False):
+            for name, part in _columns_of(pa.Table.from_batches([batch])).items():
                 if isinstance(part, pa.Array):
                     columns.setdefault(name, []).append(part)
                     continue
@@ -98,11 +103,18 @@ def _read_parquet(path: Path) -> dict[str, Any]:
                 columns[name][first : first + len(part)] = part
             first += len(batch)
         if not columns:
-            return from_arrow(file.schema_arrow.empty_table())
+            return _columns_of(file.schema_arrow.empty_table().select(names))
     for name, column in columns.items():
         columns[name] = pa.concat_arrays(column) if isinstance(column, list) else column
     release_memory()
     return columns
+
+
+def read_ids(path: str | os.PathLike) -> Iterator[pa.Array]:
+    """The instance ids of a parquet file, part by part."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(_ROW_GROUP, columns=["instance_id"], use_threads=False):
+            yield batch.column(0).cast(pa.large_string())
 
 
 def to_json_dict(columns: dict[str, Any]) -> dict[str, int]:
@@ -140,6 +152,10 @@ def from_arrow(table: pa.Table) -> dict[str, Any]:
         FineCLError: a column is missing or of another type, or a value is impossible.
     """
     _check_schema(table.schema)
+    return _columns_of(table)
+
+
+def _columns_of(table: pa.Table) -> dict[str, Any]:
     missing = {name for name in SCHEMA.names if name not in table.column_names}
     columns = {
         field.name: read_column(table, field, _MISSING.get(field.name))

@@ -16,9 +16,12 @@ mentions, E entities, P pairs.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Mapping
 from itertools import chain
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from finecl_hf.distances import NUM_DISTANCES, distance_bucket
 from finecl_hf.documents import Document
@@ -41,8 +44,10 @@ class PlausibilityCounts:
     def __init__(self):
         self._kinds: dict[tuple[str, str], int] = {}
         self._relations: dict[str, int] = {}
-        self._na = np.zeros((0, SENTENCES + WORDS), np.int64)  # (kinds, distances) of NA pairs
-        self._labels = array("i")  # of each label its relation, kind, sentence and word distance
+        self._na = np.zeros((0, SENTENCES + WORDS), np.int64)  # (kinds, distances) of NA pairs, with room for more
+        # Labels alike in relation, kind and both distances are one case: some thousands, however many labels there are
+        self._cases: dict[tuple[int, int, int, int], int] = {}
+        self._labels = array("i")  # case of each label
 
     def add(self, document: Document) -> None:
         """Counts one document's labels and NA pairs."""
@@ -56,16 +61,45 @@ class PlausibilityCounts:
             np.add.at(self._na, (kind[na[:, 0], na[:, 1]], first + distance[na[:, 0], na[:, 1]]), 1)
         head, tail = facts.T
         relation = [self._relations.setdefault(fact.relation, len(self._relations)) for fact in document.relations]
-        columns = (np.array(relation, np.int64), kind[head, tail], sentences[head, tail], words[head, tail])
-        self._labels.frombytes(np.stack(columns, axis=1).astype(np.intc).tobytes())
+        at = kind[head, tail].tolist(), sentences[head, tail].tolist(), words[head, tail].tolist()
+        self._labels.extend(self._case(case) for case in zip(relation, *at, strict=True))
+
+    def _case(self, case: tuple[int, int, int, int]) -> int:
+        return self._cases.setdefault(case, len(self._cases))
+
+    def to_columns(self) -> dict[str, Any]:
+        """What was counted, as columns; [`add_columns`] takes them up again."""
+        return {
+            "kind_head": [head for head, _ in self._kinds],
+            "kind_tail": [tail for _, tail in self._kinds],
+            "relation_name": list(self._relations),
+            "na": self._na[: len(self._kinds)].ravel(),
+            "case": np.array(list(self._cases), np.int32).ravel(),
+            "label": np.array(self._labels, np.int32),
+        }
+
+    def add_columns(self, columns: Mapping[str, Any]) -> None:
+        """Counts what others counted, as if their documents came next: lists or arrays of [`to_columns`]."""
+        heads, tails, names = (_strings(columns[name]) for name in ("kind_head", "kind_tail", "relation_name"))
+        kind = np.array([self._kind(pair) for pair in zip(heads, tails, strict=True)], np.int64)
+        relation = np.array([self._relations.setdefault(name, len(self._relations)) for name in names], np.int64)
+        self._na[kind] += np.asarray(columns["na"], np.int64).reshape(-1, SENTENCES + WORDS)
+        relation_of, kind_of, sentence, word = np.asarray(columns["case"], np.int64).reshape(-1, 4).T
+        cases = zip(*(part.tolist() for part in (relation[relation_of], kind[kind_of], sentence, word)), strict=True)
+        number = np.array([self._case(case) for case in cases], np.intc)
+        self._labels.frombytes(number[np.asarray(columns["label"])].tobytes())
+
+    def _kind(self, pair: tuple[str, str]) -> int:
+        """The number of an ordered pair of entity types."""
+        number = self._kinds.setdefault(pair, len(self._kinds))
+        if number >= len(self._na):
+            self._na = np.pad(self._na, ((0, max(len(self._na), 16)), (0, 0)))
+        return number
 
     def _kinds_of(self, document: Document) -> np.ndarray:
         """(E, E) kind of each pair; an entity's type is that of its first mention."""
         names, index = np.unique([mentions[0].type for mentions in document.entities], return_inverse=True)
-        grid = [[self._kinds.setdefault((str(h), str(t)), len(self._kinds)) for t in names] for h in names]
-        missing = len(self._kinds) - len(self._na)
-        if missing > 0:
-            self._na = np.pad(self._na, ((0, max(missing, len(self._na))), (0, 0)))
+        grid = [[self._kind((str(head), str(tail))) for tail in names] for head in names]
         return np.array(grid, dtype=np.int64).reshape(len(names), len(names))[index[:, None], index]
 
     def log_odds(self) -> np.ndarray:
@@ -75,27 +109,29 @@ class PlausibilityCounts:
             (N,) float64 in the order of the documents and their `relations`, higher for a more plausible label; 0
             throughout where no judged pair is without a label.
         """
-        relation, kind, sentence, word = np.array(self._labels, np.intc).reshape(-1, 4).T
         na_kinds = self._na[:, :SENTENCES].sum(axis=1)  # NA pairs of each kind
-        if not na_kinds.sum() or not len(relation):
-            return np.zeros(len(relation))
-        labels = np.bincount(relation)  # of each relation
-        share = labels[relation] / na_kinds.sum()
-        together = _counts_of_each(relation * (kind.max() + 1) + kind)  # labels of this relation and kind
+        if not na_kinds.sum() or not self._labels:
+            return np.zeros(len(self._labels))
+        relation, kind, sentence, word = np.array(list(self._cases), np.int64).T
+        case = np.array(self._labels, np.intc)
+        count = np.bincount(case)
+        share = _total(relation, count) / na_kinds.sum()
+        together = _total(relation * len(self._kinds) + kind, count)  # labels of this relation and kind
         types = np.log(together - 1 + TYPES_WEIGHT * share) - np.log(na_kinds[kind] + TYPES_WEIGHT)
-        by_sentence = self._distance_odds(relation, kind, sentence, slice(0, SENTENCES))
-        by_word = self._distance_odds(relation, kind, word, slice(SENTENCES, None))
-        return types - PRIOR * np.log(share) + (by_sentence + by_word) / 2
+        by_sentence = self._distance_odds(relation, kind, sentence, count, slice(0, SENTENCES))
+        by_word = self._distance_odds(relation, kind, word, count, slice(SENTENCES, None))
+        return (types - PRIOR * np.log(share) + (by_sentence + by_word) / 2)[case]
 
-    def _distance_odds(self, relation: np.ndarray, kind: np.ndarray, distance: np.ndarray, part: slice) -> np.ndarray:
-        """(N,) log P(d | r) / P(d | NA, c)."""
+    def _distance_odds(
+        self, relation: np.ndarray, kind: np.ndarray, distance: np.ndarray, count: np.ndarray, part: slice
+    ) -> np.ndarray:
+        """(C,) log P(d | r) / P(d | NA, c) of C cases, each of which so many labels are."""
         na = self._na[:, part].astype(float)  # (kinds, D)
         overall = (na.sum(axis=0) + 1) / (na.sum() + na.shape[1])
         na = (na + NA_WEIGHT * overall) / (na.sum(axis=1, keepdims=True) + NA_WEIGHT)
-        labels = np.bincount(relation)[relation]
-        same = _counts_of_each(relation * na.shape[1] + distance)  # labels of this relation at this distance
-        usual = np.bincount(distance)[distance] / len(distance)
-        own = (same - 1 + DISTANCE_WEIGHT * usual) / (labels - 1 + DISTANCE_WEIGHT)
+        same = _total(relation * na.shape[1] + distance, count)  # labels of this relation at this distance
+        usual = _total(distance, count) / count.sum()
+        own = (same - 1 + DISTANCE_WEIGHT * usual) / (_total(relation, count) - 1 + DISTANCE_WEIGHT)
         return np.log(own) - np.log(na[kind, distance])
 
 
@@ -126,7 +162,11 @@ def _closest(values: np.ndarray, first: np.ndarray) -> np.ndarray:
     return np.minimum.reduceat(np.minimum.reduceat(values, first, axis=0), first, axis=1)
 
 
-def _counts_of_each(codes: np.ndarray) -> np.ndarray:
-    """(N,) -> (N,) how many entries equal each one."""
-    _, index, counts = np.unique(codes, return_inverse=True, return_counts=True)
-    return counts[index]
+def _strings(values: Any) -> list[str]:
+    return values.to_pylist() if isinstance(values, pa.Array) else list(values)
+
+
+def _total(group: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """(C,) groups and counts -> (C,) sum of the counts of each one's group."""
+    _, index = np.unique(group, return_inverse=True)
+    return np.bincount(index, weights=count)[index]

@@ -6,10 +6,12 @@ rest. docs/data_formats.md shows each format.
 
 from __future__ import annotations
 
+import glob
 import gzip
 import logging
 import os
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import nullcontext
@@ -18,6 +20,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from finecl_hf.documents import Document
 from finecl_hf.errors import DocumentError
+from finecl_hf.hashing import text_key
 from finecl_hf.hub_files import hub_files, looks_like_dataset_id
 from finecl_hf.records import RawRecord, raw_records, write_rows
 from finecl_hf.sentence_formats import CONVERTERS
@@ -27,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 FORMATS = ("docred", *CONVERTERS)
 EXTENSIONS = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".parquet")  # what `write_documents` writes
+_SHARDS = (*EXTENSIONS, ".txt")  # of the files in a folder, those that can hold documents
 
 
 class Record(NamedTuple):
@@ -37,14 +41,16 @@ class Record(NamedTuple):
 
 
 def iter_documents(
-    source: str | os.PathLike, *, format: str | None = None, split: str | None = None
+    source: str | os.PathLike, *, format: str | None = None, split: str | None = None, check_titles: bool = True
 ) -> Iterator[Document | DocumentError]:
     """Yields one item a record, in file order; a bad record does not stop the rest.
 
     Args:
-        source: a file, or the id of a dataset on the Hub (`user/name`) where no such file exists.
+        source: a file, shards of one corpus (see [`files_of`]), or the id of a dataset on the Hub (`user/name`) where
+            no such file exists.
         format: one of `FORMATS`; None finds it out from the content.
         split: which split of a dataset on the Hub; files have none.
+        check_titles: refuse a title that occurred before; False where the caller sees to it.
 
     Yields:
         The document, or the `DocumentError` that says what is wrong with it.
@@ -53,23 +59,33 @@ def iter_documents(
         DocumentError: for what concerns the whole file: missing, empty, neither JSON nor parquet, cut off. What stands
             before the place of the error is yielded first.
     """
-    return (record.item for record in iter_records(source, format=format, split=split))
+    records = iter_records(source, format=format, split=split, check_titles=check_titles)
+    return (record.item for record in records)
 
 
 def iter_records(
-    source: str | os.PathLike, *, format: str | None = None, split: str | None = None
+    source: str | os.PathLike, *, format: str | None = None, split: str | None = None, check_titles: bool = True
 ) -> Iterator[Record]:
     """Yields what [`iter_documents`] yields, each with the raw record; same arguments, same errors."""
     if format is not None and format not in FORMATS:
         raise DocumentError(
             f'the format "{format}" is unknown; choose one of {", ".join(FORMATS)}.', source=str(source)
         )
-    first_with_title: dict[str, str] = {}
+    titles = _Titles() if check_titles else None
     count = 0
-    for name, path in _files(source, split):
-        count += yield from _iter_file(path, name, format, first_with_title)
+    for name, path in files_of(source, split):
+        if titles is not None:
+            titles.open(name, count)
+        count += yield from _iter_file(path, name, format, titles)
     if not count:
         raise DocumentError("there are no documents in it; check that this is the right file.", source=str(source))
+
+
+def repeated_title(first: int, name: str) -> DocumentError:
+    """What to say of a document whose title document `first` of the file `name` has, too."""
+    return DocumentError(
+        f"titles must be unique, and document {first} of {name} has this one; rename one of the two.", "title"
+    )
 
 
 def read_documents(
@@ -167,15 +183,30 @@ def write_documents(documents: Iterable[Document], path: str | os.PathLike) -> N
         temporary.unlink(missing_ok=True)
 
 
-def _files(source: str | os.PathLike, split: str | None) -> list[tuple[str, Path]]:
-    """(name for messages, path) of the files behind a source."""
+def files_of(source: str | os.PathLike, split: str | None = None) -> list[tuple[str, Path]]:
+    """The files behind a source, in the order of their names.
+
+    Args:
+        source: a file; the shards of a corpus, as a folder that holds nothing else or as a pattern
+            (`silver-*.jsonl.gz`); or the id of a dataset on the Hub.
+        split: which split of a dataset on the Hub.
+
+    Returns:
+        (name for messages, path) of each.
+
+    Raises:
+        DocumentError: there is no such file, or the files of a folder are not shards of one corpus.
+    """
     path = Path(source)
     if path.is_dir():
-        inside = sorted(child.name for child in path.iterdir() if child.is_file())[:8]
-        found = f" It holds: {', '.join(inside)}." if inside else ""
-        raise DocumentError(f"this is a folder; name one file.{found}", source=str(source))
+        return [(str(shard), shard) for shard in _shards_in(path)]
     if path.exists():
         return [(str(source), path)]
+    if glob.has_magic(str(source)):
+        files = sorted(name for name in glob.glob(str(source), recursive=True) if os.path.isfile(name))
+        if not files:
+            raise DocumentError("no file has a name like this; check the pattern.", source=str(source))
+        return [(name, Path(name)) for name in files]
     if looks_like_dataset_id(str(source)):
         return hub_files(str(source), split)
     raise DocumentError(
@@ -183,9 +214,51 @@ def _files(source: str | os.PathLike, split: str | None) -> list[tuple[str, Path
     )
 
 
-def _iter_file(
-    path: Path, name: str, format: str | None, first_with_title: dict[str, str]
-) -> Generator[Record, None, int]:
+def local_files(source: str | os.PathLike) -> list[Path]:
+    """The files behind a source on this machine, as [`files_of`] finds them; none behind a dataset on the Hub."""
+    if not os.path.exists(source) and not glob.has_magic(str(source)):
+        return []
+    return [path for _, path in files_of(source)]
+
+
+def _shards_in(folder: Path) -> list[Path]:
+    """The documents' files in a folder. Other kinds of files beside them are left alone, but two sets of documents (a
+    train and a test file) are refused: to train on both must not happen by oversight."""
+    names = sorted(child.name for child in folder.iterdir() if child.is_file() and not child.name.startswith("."))
+    shards = [name for name in names if name.lower().endswith(_SHARDS)]
+    if not shards:
+        found = f" It holds: {', '.join(names[:8])}." if names else ""
+        raise DocumentError(f"this folder holds no documents; name a file or another folder.{found}", source=folder)
+    kinds = {re.sub(r"\d+", "", name): name for name in reversed(shards)}
+    if len(kinds) > 1:
+        raise DocumentError(
+            f"this folder holds different files ({', '.join(sorted(kinds.values())[:8])}), not only shards of one "
+            f'corpus; name one file, or several by a pattern, such as "{folder}/train-*.json".',
+            source=folder,
+        )
+    return [folder / name for name in shards]
+
+
+class _Titles:
+    """Where each title was seen first; holds hashes of them, which take less memory than millions of titles."""
+
+    def __init__(self):
+        self._first: dict[int, int] = {}  # hash of a title -> number among all records of all files
+        self._files: list[tuple[int, str]] = []  # number of the first record of each file, and its name
+
+    def open(self, name: str, number: int) -> None:
+        """What follows comes from this file, whose first record has this number."""
+        self._files.append((number, name))
+
+    def see(self, title: str, count: int) -> None:
+        """Raises DocumentError if record `count` of the file has the title of another one."""
+        number = self._files[-1][0] + count
+        if (first := self._first.setdefault(text_key(title), number)) != number:
+            start, name = self._files[bisect_right(self._files, first, key=lambda file: file[0]) - 1]
+            raise repeated_title(first - start, name)
+
+
+def _iter_file(path: Path, name: str, format: str | None, titles: _Titles | None) -> Generator[Record, None, int]:
     count = 0
     repeats: Counter[str] = Counter()
     records = raw_records(path, format)
@@ -199,14 +272,9 @@ def _iter_file(
         except OSError as error:
             raise DocumentError(f"the file cannot be read ({error.strerror or error}).", source=name) from None
         try:
-            document = _document(raw.value, raw.format, repeats)
-            if document.title in first_with_title:
-                first = first_with_title[document.title]
-                raise DocumentError(
-                    f"titles must be unique, and {first} has this one; rename one of the two.", "title"
-                )
-            first_with_title[document.title] = f"document {count} of {name}"
-            item = document
+            item = _document(raw.value, raw.format, repeats)
+            if titles is not None:
+                titles.see(item.title, count)
         except DocumentError as error:
             item = DocumentError(error.message, error.field, name, count, _title_of(raw.value))
         yield Record(item, raw)

@@ -27,7 +27,7 @@ from finecl_hf.excerpts import Piece, excerpt, marked_stretches
 from finecl_hf.hashing import text_key
 from finecl_hf.learning_order import LearningOrder
 from finecl_hf.noise import NoiseEstimate, noise_of
-from finecl_hf.readers import iter_documents
+from finecl_hf.readers import iter_documents, local_files
 from finecl_hf.relation_names import read_relation_names
 from finecl_hf.report_pages import render
 from finecl_hf.scores import RECOMMENDED, unit_score
@@ -170,7 +170,7 @@ def report_files(
 ) -> Coverage:
     """[`write_report`] of a learning order and a corpus on disk; `score` as in `scores.SCORES`."""
     for page in (Path(output), Path(output).with_suffix(".md")):
-        refuse_overwriting(page, [order_file, source, rel_info])
+        refuse_overwriting(page, [order_file, *local_files(source), rel_info])
         _refuse_foreign(page)
     order = LearningOrder.read(order_file)
     documents = _valid(iter_documents(source, format=format, split=split))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModel
 
-from benchmarks import denoise, denoise_step, finetune_step, inference, pretrain_step, recorder, step_cost
+from benchmarks import denoise, denoise_step, finetune_step, inference, preprocess, pretrain_step, recorder, step_cost
 from finecl_hf.packing import enable_packing
 from finecl_hf.scores import SCORES
 
@@ -125,3 +125,16 @@ def test_recorder(tmp_path, capsys):
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     told = json.dumps(result)
     assert all(f'"{name}"' in told for name in SCORES if name != "confident_learning")
+
+
+@pytest.mark.slow
+def test_preprocess(corpus, bert_folder, tmp_path, capsys):
+    flags = ["--documents", str(corpus / "silver.json"), "--model", bert_folder, "--workers", "2", "--batches", "1"]
+    result = preprocess.main([*flags, "--sizes", "30", "--folder", str(tmp_path)])
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == result
+    (row,) = result["sizes"]
+    labels = [len(document.relations) for document in denoise.read_documents(corpus / "silver.json")]
+    assert row["documents"] == 30 and row["shards"] == 2 and row["first"]["facts"] == 2 * sum(labels) + sum(labels[:2])
+    assert row["second"]["batches"] == row["order"]["batches"] == 1
+    assert all(0 < row[phase]["peak_anon"] <= row[phase]["peak_rss"] for phase in preprocess.PHASES)
+    assert result["growth"] == dict.fromkeys(preprocess.PHASES, 0) and not list(tmp_path.iterdir())

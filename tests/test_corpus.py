@@ -1,17 +1,33 @@
 """A corpus is read once, validated, and sampled alike whatever its order."""
 
+import gc
 import json
 import logging
 import os
+from collections import Counter
 
 import pytest
 
 from finecl_hf import corpus as corpus_module
-from finecl_hf.corpus import check_corpus, documents_of, iter_corpus, load_corpus, relation_counts, sample_fraction
+from finecl_hf.corpus import (
+    COLUMNS,
+    check_corpus,
+    chunks_in,
+    collect_facts,
+    documents_of,
+    exclude_held_out,
+    iter_corpus,
+    load_corpus,
+    parsing,
+    relation_counts,
+    sample_fraction,
+)
+from finecl_hf.distant import exclude_entity_pairs
 from finecl_hf.documents import Document, Mention, Relation
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.hashing import text_key
-from finecl_hf.readers import write_documents
+from finecl_hf.learning_order import LearningOrder
+from finecl_hf.readers import read_documents, write_documents
 
 
 @pytest.fixture
@@ -51,7 +67,7 @@ def test_documents_come_back_equal_and_in_order(extension, tmp_path, load, ada, 
     documents = [curie, odd, ada, sentence("s", "r")]
     corpus = load(write(tmp_path / f"corpus.{extension}", documents))
     assert documents_of(corpus) == list(iter_corpus(corpus)) == documents
-    assert corpus.column_names == ["document", "key", "index"]
+    assert corpus.column_names == list(COLUMNS)
     assert list(corpus["key"]) == [text_key(document.title) for document in documents]
     assert relation_counts(corpus) == {"born in": 2, "located in": 1, "capital of": 1, "died in": 1, "r": 1}
 
@@ -150,7 +166,7 @@ def test_a_file_cut_off_and_a_missing_one(source, tmp_path, load):
         load(tmp_path / "cut.json")
     with pytest.raises(DocumentError, match="missing.json: there is no such file"):
         load(tmp_path / "missing.json")
-    with pytest.raises(DocumentError, match="this is a folder"):
+    with pytest.raises(DocumentError, match="this folder holds different files"):
         load(tmp_path)
 
 
@@ -171,6 +187,119 @@ def test_max_documents_takes_the_first(wanted, count, source, load, ada, curie):
 
 def test_max_documents_counts_valid_ones(broken, load, ada, curie):
     assert documents_of(load(broken, skip_invalid=True, max_documents=2)) == [ada, curie]
+
+
+# Shards -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shards(tmp_path):
+    """Five shards of four documents."""
+    for i in range(5):
+        write(tmp_path / "shards" / f"silver-{i}.jsonl", [sentence(f"d{i}{j}", "r") for j in range(4)])
+    return tmp_path / "shards"
+
+
+def test_shards_are_one_corpus_for_any_number_of_processes(shards, load, monkeypatch):
+    one = load(shards)
+    assert [document.title for document in iter_corpus(one)] == [f"d{i}{j}" for i in range(5) for j in range(4)]
+    assert one["index"][5] == 1 and one["source"][5] == str(shards / "silver-1.jsonl")
+    assert load_corpus(str(shards), cache_dir=str(shards.parent / "other"), num_proc=3).to_dict() == one.to_dict()
+    monkeypatch.setattr(corpus_module, "iter_documents", lambda *args, **kwargs: pytest.fail("read again"))
+    assert load(shards, num_proc=2).cache_files == load(shards / "*.jsonl", num_proc=8).cache_files == one.cache_files
+
+
+def test_a_changed_shard_is_read_again(shards, load):
+    assert len(load(shards)) == 20
+    write(shards / "silver-3.jsonl", [sentence("new")])
+    assert len(load(shards)) == 17
+
+
+@pytest.mark.parametrize("num_proc", [1, 2])
+def test_messages_name_the_shard_whatever_process_reads_it(num_proc, shards, load):
+    lines = (shards / "silver-3.jsonl").read_text().splitlines()
+    (shards / "silver-3.jsonl").write_text("\n".join([*lines, '{"title": "x"}']))
+    with pytest.raises(DocumentError, match=r'silver-3.jsonl, document 4 \("x"\): the key "sents" is missing'):
+        load(shards, num_proc=num_proc)
+    (shards / "silver-3.jsonl").write_bytes(b"\xff")
+    with pytest.raises(DocumentError, match="silver-3.jsonl: the byte 0xff is not UTF-8"):
+        load(shards, num_proc=num_proc)
+
+
+def test_a_title_in_two_shards(shards, load, caplog):
+    write(shards / "silver-3.jsonl", [sentence("d11"), sentence("new")])
+    with pytest.raises(DocumentError) as error:
+        load(shards)
+    where, what = str(error.value).split("titles must be unique")
+    assert where == f'{shards / "silver-3.jsonl"}, document 0 ("d11"), title: '
+    assert f"document 1 of {shards / 'silver-1.jsonl'} has this one" in what
+    assert len(load(shards, skip_invalid=True)) == 17
+
+
+def test_what_could_not_be_read_is_not_remembered(source, load, ada, monkeypatch):
+    def fail(*args, **kwargs):
+        yield ada
+        raise DocumentError("the disk is away for a moment.")
+
+    monkeypatch.setattr(corpus_module, "iter_documents", fail)
+    with pytest.raises(DocumentError, match="away"):
+        load(source)
+    monkeypatch.undo()
+    assert len(load(source)) == 2
+
+
+# Held-out pairs -----------------------------------------------------------------------------------
+
+
+def test_held_out_pairs_leave_like_one_by_one(corpus, tmp_path, monkeypatch):
+    silver = str(corpus / "silver.json")
+    everything = read_documents(silver)
+    test = write(tmp_path / "test.json", everything[3:6])
+    documents, removed = exclude_entity_pairs(everything, everything[3:6])
+    assert 0 < removed < sum(len(document.relations) for document in everything)
+
+    def exclude(cache, num_proc=None):
+        cache = str(tmp_path / cache)
+        return exclude_held_out(load_corpus(silver, cache_dir=cache), test, cache_dir=cache, num_proc=num_proc)
+
+    rest = exclude("cache")
+    assert documents_of(rest) == documents and rest.column_names == list(COLUMNS)
+    assert relation_counts(rest) == Counter(fact.relation for document in documents for fact in document.relations)
+    assert exclude("other", num_proc=2).to_dict() == rest.to_dict()
+    monkeypatch.setattr(corpus_module, "HeldOutPairs", lambda documents: pytest.fail("collected again"))
+    assert exclude("cache", num_proc=2).cache_files == rest.cache_files
+    os.utime(test, ns=(1, 1))
+    with pytest.raises(pytest.fail.Exception):
+        exclude("cache")
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_collector_goes_on_as_it_was(enabled):
+    (gc.enable if enabled else gc.disable)()
+    try:
+        with pytest.raises(ValueError), parsing():
+            assert not gc.isenabled()
+            raise ValueError
+        assert gc.isenabled() == enabled
+    finally:
+        gc.enable()
+
+
+# Facts --------------------------------------------------------------------------------------------
+
+
+def test_facts_are_collected_once_for_any_number_of_processes(corpus, tmp_path, monkeypatch):
+    def order(cache, num_proc=None):
+        return LearningOrder.from_chunks(
+            chunks_in(
+                collect_facts(load_corpus(str(corpus / "silver.json"), cache_dir=str(tmp_path / cache)), num_proc)
+            )
+        )
+
+    expected = LearningOrder.for_documents(read_documents(corpus / "silver.json")).to_table()
+    assert order("one").to_table().equals(expected) and order("three", num_proc=3).to_table().equals(expected)
+    monkeypatch.setattr(corpus_module, "chunk_of", lambda documents: pytest.fail("collected again"))
+    assert order("one", num_proc=2).to_table().equals(expected) and order("three").to_table().equals(expected)
 
 
 # Samples ------------------------------------------------------------------------------------------
@@ -208,21 +337,23 @@ def test_impossible_fractions(fraction, source, load):
 def test_an_unknown_relation_is_named(source, load):
     corpus = load(source)
     known = {"NA": 0, "born in": 1, "located in": 2, "capital of": 3, "died in": 4}
-    check_corpus(corpus, known, "document", "dev.json")
+    check_corpus(corpus, known, "document")
     del known["died in"]
     with pytest.raises(DocumentError) as error:
-        check_corpus(corpus, known, "document", "dev.json")
+        check_corpus(corpus, known, "document")
     assert str(error.value) == (
-        'dev.json, document 1 ("Curie"), labels: the relation "died in" is not among the 3 relations the model knows; '
-        "add it to --rel_info or to the training file, or drop the label."
+        f'{source}, document 1 ("Curie"), labels: the relation "died in" is not among the 3 relations the model '
+        "knows; add it to --rel_info or to the training file, or drop the label."
     )
     with pytest.raises(DocumentError, match="document 1 "):  # its number in the file, whatever the order now
-        check_corpus(corpus.select([1, 0]), known, "document", "dev.json")
+        check_corpus(corpus.select([1, 0]), known, "document")
 
 
 def test_the_sentence_task_needs_sentences(source, tmp_path, load):
     sentences = load(write(tmp_path / "sentences.json", [sentence("one"), sentence("two", "r")]))
-    check_corpus(sentences, {"NA": 0, "r": 1}, "sentence", "x")
-    check_corpus(sentences, {"NA": 0, "r": 1}, "document", "x")
-    with pytest.raises(DocumentError, match=r'x, document 0 \("Ada"\), pairs: --task sentence needs exactly one'):
-        check_corpus(load(source), {"NA": 0}, "sentence", "x")
+    check_corpus(sentences, {"NA": 0, "r": 1}, "sentence")
+    check_corpus(sentences, {"NA": 0, "r": 1}, "document")
+    with pytest.raises(
+        DocumentError, match=r'documents.json, document 0 \("Ada"\), pairs: --task sentence needs exactly one'
+    ):
+        check_corpus(load(source), {"NA": 0}, "sentence")

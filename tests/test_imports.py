@@ -22,7 +22,7 @@ LAYERS = [
         "hashing columns distances json_stream training_log",
         "documents",
         "plausibility",
-        "scores",
+        "fact_chunks scores",
         "hub_files sentence_formats order_files order_merging excerpts relation_names label_noise triples",
         "records distant table_join layout",
         "readers learning_order metrics ranking synthetic_templates synthetic_world synthetic plots",

@@ -194,6 +194,42 @@ class TestLookup:
         assert LearningOrder([]).coverage([]).share == 1.0
 
 
+class TestIdsInTheFile:
+    """A table whose ids stay in its file answers like the whole one."""
+
+    @pytest.fixture
+    def both(self, tmp_path):
+        rng = np.random.default_rng(0)
+        names = [f"d{i // 3}#{i % 3}#1#r{i % 4}" for i in range(60)]
+        order = LearningOrder(names, relation=[f"r{i % 4}" for i in range(60)], plausibility=rng.normal(size=60))
+        for _ in range(3):
+            order.record_epoch(rng.random(60), rng.normal(size=60), rng.random(60) < 0.4, np.arange(60) % 7 > 0)
+        order.write(tmp_path / "order.parquet")
+        return order, LearningOrder.read(tmp_path / "order.parquet", named=False)
+
+    def test_names_are_left_there(self, both):
+        order, unnamed = both
+        assert unnamed.instance_id is None and len(unnamed) == len(order) == 60
+        assert unnamed.first_epoch.tolist() == order.first_epoch.tolist()
+        assert unnamed.relation.equals(order.relation) and unnamed.title is unnamed.head is unnamed.tail is None
+
+    @pytest.mark.parametrize("score", sorted({*SCORES, "margin_within_relation"} - {"confident_learning"}))
+    def test_weights_and_coverage(self, both, score):
+        order, unnamed = both
+        ids = [*order.instance_id.to_pylist()[::-1], "nobody", *order.instance_id.to_pylist()[5:9]]
+        for one, other in zip(order.weights(ids, weight_by=score), unnamed.weights(ids, weight_by=score), strict=True):
+            assert one.tolist() == other.tolist()
+        assert order.coverage(ids) == unnamed.coverage(ids)
+
+    def test_another_corpus(self, both):
+        with pytest.raises(FineCLError, match='first row is "d0#0#1#r0"'):
+            both[1].weights(["x"])
+
+    def test_json_has_nothing_to_leave(self, tmp_path):
+        LearningOrder(["a", "b"], first_epoch=[0, 1]).write(tmp_path / "order.json")
+        assert LearningOrder.read(tmp_path / "order.json", named=False).instance_id.to_pylist() == ["a", "b"]
+
+
 class TestWeights:
     def test_by_first_epoch(self):
         order = LearningOrder(list("abcd"), first_epoch=[0, 2, 10, -1])

@@ -4,6 +4,7 @@ import json
 import logging
 import random
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -134,6 +135,22 @@ def test_the_order_of_the_file_has_no_influence(silver, data, denoise, tmp_path)
     one = load_training_corpus(data(), denoise)
     two = load_training_corpus(data(train_file=str(tmp_path / "backwards.json")), denoise)
     assert documents_of(one) == documents_of(two) and len(one) == 7
+
+
+def test_shards_in_any_arrangement_are_the_same_corpus(silver, data, denoise, tmp_path):
+    for folder, sizes in (("a", [3, 3, 1]), ("b", [1, 5, 1])):
+        documents = iter(silver if folder == "a" else silver[::-1])
+        for number, size in enumerate(sizes):
+            write_documents(islice(documents, size), tmp_path / folder / f"silver-{number}.jsonl")
+    one = load_training_corpus(data(), denoise)
+    shards = [
+        load_training_corpus(data(train_file=str(tmp_path / name), preprocessing_num_workers=2), denoise)
+        for name in ("a", "b", "b/silver-*.jsonl")
+    ]
+    assert all(documents_of(corpus) == documents_of(one) for corpus in shards)
+    with pytest.raises(FineCLError, match="no file has a name like this"):
+        load_training_corpus(data(train_file=str(tmp_path / "c" / "*.json")), denoise)
+    assert training_data(data(train_file=f"{tmp_path}/a/"), one, {}).name == "a"
 
 
 def test_max_train_samples_and_an_empty_rest(data, denoise):

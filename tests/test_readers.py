@@ -16,7 +16,14 @@ from hypothesis import strategies as st
 
 from finecl_hf.documents import Document, Mention, Relation
 from finecl_hf.errors import DocumentError
-from finecl_hf.readers import EXTENSIONS, iter_documents, read_documents, summarise_problems, write_documents
+from finecl_hf.readers import (
+    EXTENSIONS,
+    iter_documents,
+    local_files,
+    read_documents,
+    summarise_problems,
+    write_documents,
+)
 from tests.test_sentence_formats import SEMEVAL, fewrel, opennre, tacred
 
 
@@ -312,8 +319,14 @@ def test_text_that_is_not_utf8_is_told(tmp_path):
 def test_missing_files_and_folders_are_told(tmp_path):
     assert "there is no such file" in str(error_of(tmp_path / "missing.json"))
     assert "no such file" in str(error_of("data/train.json"))  # not taken for a dataset on the Hub
+    (tmp_path / "notes.md").write_text("")
+    assert "this folder holds no documents; name a file or another folder. It holds: notes.md." in str(
+        error_of(tmp_path)
+    )
+    assert "no file has a name like this" in str(error_of(tmp_path / "train-*.json"))
     save(tmp_path / "train.json", [])
-    assert "this is a folder; name one file. It holds: train.json." in str(error_of(tmp_path))
+    save(tmp_path / "test.json", [])
+    assert "this folder holds different files (test.json, train.json), not only shards" in str(error_of(tmp_path))
 
 
 def test_half_characters_are_told_before_a_tokenizer_meets_them(tmp_path):
@@ -410,3 +423,40 @@ def test_real_corpora_read(name, count, facts):
         pytest.skip("set FINECL_REAL_DATA to the folder of the real corpora")
     corpus = read_documents(Path(folder) / name)
     assert len(corpus) == count and sum(len(document.relations) for document in corpus) == facts
+
+
+# Shards -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shards(tmp_path, ada, curie):
+    """A folder of two shards, beside other files; the third document is invalid."""
+    folder = tmp_path / "shards"
+    write_documents([ada, curie], folder / "silver-00001.jsonl.gz")
+    (folder / "silver-00002.jsonl.gz").write_bytes(gzip.compress(b'{"title": "c"}\n'))
+    (folder / "README.md").write_text("not a shard")
+    (folder / ".hidden.json").write_text("nor this")
+    return folder
+
+
+def test_shards_are_read_in_the_order_of_their_names(shards, ada, curie):
+    for source in (shards, shards / "silver-*.jsonl.gz", f"{shards.parent}/**/silver*"):
+        first, second, broken = iter_documents(source)
+        assert [first, second] == [ada, curie]
+        assert broken.source.endswith("silver-00002.jsonl.gz") and broken.index == 0
+    assert len(local_files(shards)) == 2 and local_files("user/name") == []
+
+
+def test_a_title_in_two_shards_names_the_first_place(tmp_path, ada, curie):
+    write_documents([ada], tmp_path / "s-1.json")
+    write_documents([curie, ada], tmp_path / "s-2.json")
+    write_documents([curie], tmp_path / "s-3.json")
+    one, two, *errors = iter_documents(tmp_path / "s-*.json")
+    assert [one, two] == [ada, curie]
+    assert [(Path(e.source).name, e.index, e.title) for e in errors] == [
+        ("s-2.json", 1, "Ada"),
+        ("s-3.json", 0, "Curie"),
+    ]
+    assert f"document 0 of {tmp_path / 's-1.json'} has this one" in errors[0].message
+    assert f"document 0 of {tmp_path / 's-2.json'} has this one" in errors[1].message
+    assert list(iter_documents(tmp_path / "s-*.json", check_titles=False)) == [ada, curie, ada, curie]

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from finecl_hf.cleaning import CleanCounts, choose_labels, clean_corpus, write_clean
+from finecl_hf.cleaning import CleanCounts, check_clean_output, choose_labels, clean_corpus, write_clean
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.learning_order import LearningOrder
 from finecl_hf.readers import read_documents, write_documents
@@ -321,3 +321,21 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path, ada):
     tracemalloc.stop()
     assert counts.dropped == 1 and counts.kept == 4499
     assert peak < 8 << 20 < (tmp_path / "in.jsonl").stat().st_size
+
+
+def test_shards_are_written_as_one_file_and_never_over(tmp_path, ada, curie):
+    for number, document in enumerate((ada, curie)):
+        write_documents([document], tmp_path / "shards" / f"silver-{number}.jsonl")
+    pattern, shard = str(tmp_path / "shards" / "silver-*.jsonl"), tmp_path / "shards" / "silver-1.jsonl"
+    facts = [(document, fact) for document in (ada, curie) for fact in document.relations]
+    verdicts = {document.instance_id(fact): fact.relation != "born in" for document, fact in facts}
+    for source in (pattern, tmp_path / "shards"):
+        write_clean(source, tmp_path / "clean.json", verdicts)
+        cleaned = read_documents(tmp_path / "clean.json")
+        kept = [[fact.relation for fact in document.relations] for document in cleaned]
+        assert kept == [["located in", "capital of"], ["died in"]]
+        with pytest.raises(FineCLError, match="this file is read"):
+            write_clean(source, shard, verdicts)
+        with pytest.raises(FineCLError, match="this file is read"):
+            check_clean_output(source, shard)
+    assert read_documents(pattern) == [ada, curie]

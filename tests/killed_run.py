@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerBase, Trainer
 
 from finecl_hf.arguments import run_script
 from finecl_hf.callbacks import TABLE, LearningOrderCallback
-from finecl_hf.trainers import FineCLTrainer, FinetuneTrainer
+from finecl_hf.trainers import FineCLTrainer, FinetuneTrainer, PretrainTrainer
 from tests.script_runs import MAIN
 
 
@@ -94,6 +94,16 @@ def half_way_through_a_removal(step):
     shutil.rmtree = rmtree
 
 
+def loss_is_nan(step):
+    compute_loss = PretrainTrainer.compute_loss
+
+    def wrapper(trainer, *args, **kwargs):
+        loss = compute_loss(trainer, *args, **kwargs)
+        return loss * float("nan") if at(step)(trainer) and os.environ.get("RANK", "0") == "0" else loss
+
+    PretrainTrainer.compute_loss = wrapper
+
+
 MOMENTS = {
     "in a step": lambda step: after(Trainer, "training_step", at(step)),
     "in gradient accumulation": lambda step: after(
@@ -126,5 +136,5 @@ STAGE_1 = {
 
 if __name__ == "__main__":
     stage, _, moment, step, *words = sys.argv[1:]
-    {**MOMENTS, **STAGE_1}[moment](int(step))
+    {**MOMENTS, **STAGE_1, "in the loss": loss_is_nan}[moment](int(step))
     run_script(lambda: MAIN[stage](words))

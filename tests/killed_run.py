@@ -24,16 +24,14 @@ from finecl_hf.trainers import FineCLTrainer, FinetuneTrainer, PretrainTrainer
 from tests.script_runs import MAIN
 
 
-WHAT = sys.argv[2]
-
-
 def kill_if(happens):
     if not happens or os.environ.get("RANK", "0") != "0":
         return
-    if WHAT.isdigit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (int(WHAT), resource.RLIM_INFINITY))
+    what = sys.argv[2]
+    if what.isdigit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(what), resource.RLIM_INFINITY))
     else:
-        os.kill(os.getpid(), signal.Signals[WHAT])
+        os.kill(os.getpid(), signal.Signals[what])
 
 
 def before(owner, name, happens):

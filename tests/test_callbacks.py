@@ -158,7 +158,9 @@ def test_epoch_mode_is_an_evaluation_pass(bert_folder, corpus, tmp_path, trainer
     for row in (dataset[i] for i in range(len(dataset))):
         batch = collator([row])
         with torch.no_grad():
-            kept = {name: batch[name] for name in batch if name not in ("instance", "pair_counts", "entity_counts")}
+            kept = {
+                name: batch[name] for name in batch if name not in ("instance", "pair_counts", "entity_counts", "keys")
+            }
             logits = model(**kept).logits
         for pair, relation, instance in zip(
             batch["label_pair"].tolist(), row["relation"].tolist(), row["instance"].tolist(), strict=True

@@ -54,23 +54,18 @@ def measure(args, further, folder):
         sequences = [ids.to(args.device) for ids in token_ids(pipeline, batch)]
         tokens.append(sum(map(len, sequences)))
         with torch.no_grad():
-            for name, layout in step_cost.layouts(sequences, model.encoder.config).items():
-                floors.setdefault(name, []).append(
-                    step_cost.timed(
-                        lambda layout=layout: step_cost.bare(model.encoder, layout, autocast), args.device
-                    )[1]
-                )
-    floor = {name: median(values[1:]) for name, values in floors.items()}
-    fastest = min(floor, key=floor.get)
+            layouts = step_cost.layouts(sequences, model.encoder.config)
+            step_cost.time_layouts(floors, layouts, model.encoder, autocast, args.device)
+    fastest, floor_seconds = step_cost.fastest_layout(floors)
     seconds = median(times[1:])
     return {
         "documents": size,
         "documents_per_s": round(size / seconds, 1),
         "tokens_per_s": round(median(tokens[1:]) / seconds),
         "batch_s": round(seconds, 4),
-        "bare_encoder_s": round(floor[fastest], 4),
+        "bare_encoder_s": round(floor_seconds, 4),
         "fastest_layout": fastest,
-        "ratio": round(seconds / floor[fastest], 3),
+        "ratio": round(seconds / floor_seconds, 3),
         "triples": triples,
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "threads": torch.get_num_threads(),

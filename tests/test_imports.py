@@ -33,6 +33,7 @@ LAYERS = [
         "pretrain_collator sampling",
         "modeling masked_lm predictions",
         "arguments callbacks divergence model_card lora resuming stopping",
+        "survival",
         "trainers",
         "loading publishing pipeline confident_learning",
         "cli",

@@ -1,7 +1,7 @@
 """What the step benchmarks share: the trainer that a script builds, the floor it is measured against, and timing.
 
 The floor is the encoder alone, forward and backward over the same real tokens, in the fastest of several layouts: rows
-of similar length together, 2 to 16 at a time; packed into rows of 1,024 tokens whose attention a mask keeps apart; or
+of similar length together, 2 to 8 at a time on CPUs, more on GPUs; packed into rows of 1,024 tokens whose attention a mask keeps apart; or
 packed into rows of 1,024 to any number of tokens, each document attending to itself (`finecl_hf.packing`).
 """
 
@@ -27,7 +27,7 @@ from finecl_hf.small_encoder import build_small_encoder, train_tokenizer
 from finecl_hf.synthetic import generate_corpus
 
 
-CHUNKS = (2, 4, 8, 16)  # rows of similar length that the floor encodes together
+CHUNKS = {"cpu": (2, 4, 8), "cuda": (8, 32, 128)}  # rows of similar length that the floor encodes together
 MASKED = 1024  # tokens of a packed row with a mask, which costs memory with its square
 PACKS = (1024, 2048, 4096, 2**20)  # tokens of a packed row without one
 
@@ -239,7 +239,7 @@ def layouts(sequences: list[torch.Tensor], config) -> dict[str, list[dict]]:
     by_length = sorted(sequences, key=len)
     result = {
         f"rows of {size}": [padded_batch(by_length[i : i + size]) for i in range(0, len(by_length), size)]
-        for size in CHUNKS
+        for size in CHUNKS[sequences[0].device.type]
     }
     if config.model_type in PACKABLE:
         masked = groups(by_length, MASKED)

@@ -18,7 +18,7 @@ def divergence_message(what: str, keys: list[int], corpus: Dataset | None, args:
     """One sentence or two for a run that cannot go on; every process calls it.
 
     Args:
-        what: such as "the loss is nan at step 7".
+        what: such as "the loss is not finite at step 7".
         keys: of the documents that may be to blame, as this process knows them.
         corpus: the documents, see `corpus.load_corpus`; None names keys.
     """
@@ -28,7 +28,7 @@ def divergence_message(what: str, keys: list[int], corpus: Dataset | None, args:
     kept = f"{checkpoint} was written before and is whole" if checkpoint else "No checkpoint was written"
     half = " or ".join(f"--{name} false" for name in ("bf16", "fp16") if getattr(args, name))
     with_half = f"{'go on from it' if checkpoint else 'start again'} with {half}, or " if half else ""
-    documents = " or without these documents" if names else ""
+    documents = ", or leave these documents out" if names else ""
     return (
         f"Training has diverged: {what}{where}. {kept}. The same command would come to the same point: "
         f"{with_half}lower --learning_rate (now {args.learning_rate:g}){documents}, with another --output_dir."

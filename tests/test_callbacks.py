@@ -12,6 +12,7 @@ from transformers import TrainerControl, TrainerState
 from finecl_hf import Document, FineCLForRelationExtraction, LearningOrder, LearningOrderCallback, write_documents
 from finecl_hf.callbacks import TABLE, judge_labels
 from finecl_hf.collators import RelationCollator
+from finecl_hf.trainers import classify
 from tests.script_runs import run, same_weights, weights
 from tests.tiny_models import build_bert
 
@@ -158,10 +159,7 @@ def test_epoch_mode_is_an_evaluation_pass(bert_folder, corpus, tmp_path, trainer
     for row in (dataset[i] for i in range(len(dataset))):
         batch = collator([row])
         with torch.no_grad():
-            kept = {
-                name: batch[name] for name in batch if name not in ("instance", "pair_counts", "entity_counts", "keys")
-            }
-            logits = model(**kept).logits
+            logits = classify(model, batch).logits
         for pair, relation, instance in zip(
             batch["label_pair"].tolist(), row["relation"].tolist(), row["instance"].tolist(), strict=True
         ):

@@ -7,6 +7,7 @@ from torch.utils.data import DataLoader
 
 from finecl_hf.collators import RelationCollator, SharedEpoch, judged_pairs, pad
 from finecl_hf.features import encode_documents
+from finecl_hf.hashing import text_key
 from finecl_hf.pooling import pool_entities
 from tests.feature_rows import random_row, random_rows
 from tests.test_distances import slow_bucket
@@ -192,6 +193,7 @@ def test_features_of_real_documents(bert_tokenizer, ada, curie):
     rows = [{name: values[i] for name, values in columns.items()} for i in range(2)]
     batch = RelationCollator(bert_tokenizer.pad_token_id)(rows)
     assert batch["pair_counts"] == [12, 6] and batch["entity_counts"] == [4, 3]
+    assert batch["keys"].tolist() == [text_key("Ada"), text_key("Curie")]
     named = [
         (batch["pairs"][pair].tolist(), relation)
         for pair, relation in zip(batch["label_pair"].tolist(), batch["label_relation"].tolist(), strict=True)

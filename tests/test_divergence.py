@@ -76,7 +76,9 @@ def test_stops_before_the_step(stage, name, bert_folder, corpus, tmp_path, with_
     message = with_trainer(loss_becomes(change), stage, bert_folder, corpus, out, **EACH_STEP)
     assert f"diverged: {what} is not finite at step 3, in a batch with the documents " in message
     assert f"{out / 'checkpoint-2'} was written before and is whole. The same command would" in message
-    assert "point: lower --learning_rate (now 0.001) or without these documents, with another --output_dir." in message
+    assert (
+        "point: lower --learning_rate (now 0.001), or leave these documents out, with another --output_dir." in message
+    )
     assert last_checkpoint(str(out)) == str(out / "checkpoint-2")
     assert not (out / "model.safetensors").exists() and not (out / "README.md").exists()
     run(stage, bert_folder, corpus, out, **EACH_STEP)  # nothing spoils it this time

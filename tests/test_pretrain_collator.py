@@ -87,6 +87,13 @@ def _queries(rows, batch):
     return found
 
 
+def test_each_row_has_the_key_of_its_document():
+    keys = [row["key"] for row in ROWS]
+    found = _collator()(ROWS)["keys"].tolist()
+    assert found[: len(keys)] == keys and len(found) > len(keys)
+    assert set(found[len(keys) :]) <= set(keys)  # entity rows
+
+
 def test_relation_rows_hold_learned_facts_and_na_pairs():
     batch = _collator(na_pairs=5, na_weight=0.25)(ROWS)
     assert batch["learned"] == sum(len(_facts(row, used=True)) for row in ROWS)

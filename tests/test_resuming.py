@@ -127,6 +127,17 @@ def test_a_run_goes_on_from_the_newest_complete_checkpoint(bert_folder, corpus, 
     assert same_weights(weights(tmp_path / "a"), weights(tmp_path / "b"))
 
 
+def test_incomplete_checkpoints_do_not_push_complete_ones_out(bert_folder, corpus, tmp_path):
+    """The Trainer keeps the newest checkpoints, whole or not: with a limit of one, nothing would be left."""
+    options = {**STEPS, "save_total_limit": 1}
+    run("denoise", bert_folder, corpus, tmp_path, **{**options, "num_train_epochs": 1})
+    (tmp_path / "checkpoint-99").mkdir()
+    (tmp_path / "checkpoint-99" / "model.safetensors").write_bytes(b"half")
+    run("denoise", bert_folder, corpus, tmp_path, **options)
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-8"]
+    assert last_checkpoint(str(tmp_path)) == str(tmp_path / "checkpoint-8")
+
+
 def test_a_finished_run_is_not_repeated(bert_folder, corpus, tmp_path, trainers):
     whole = run("denoise", bert_folder, corpus, tmp_path)
     again = run("denoise", bert_folder, corpus, tmp_path)

@@ -154,6 +154,7 @@ run_script(main)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number, status", [(signal.SIGTERM, EXIT_STATUS), (signal.SIGINT, INTERRUPTED)])
 def test_outside_training_a_script_just_ends(number, status):
     ended = subprocess.run(

@@ -1,8 +1,9 @@
 """What the step benchmarks share: the trainer that a script builds, the floor it is measured against, and timing.
 
 The floor is the encoder alone, forward and backward over the same real tokens, in the fastest of several layouts: rows
-of similar length together, 2 to 8 at a time on CPUs, more on GPUs; packed into rows of 1,024 tokens whose attention a mask keeps apart; or
-packed into rows of 1,024 to any number of tokens, each document attending to itself (`finecl_hf.packing`).
+of similar length together, 2 to 8 at a time on CPUs, more on GPUs; packed into rows of 1,024 tokens whose attention a
+mask keeps apart; or packed into rows of 1,024 to any number of tokens, each document attending to itself
+(`finecl_hf.packing`).
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ from finecl_hf.predictions import (
 )
 from finecl_hf.resuming import describe_run, is_checkpoint, refuse_another_run, refuse_longer_run, write_run
 from finecl_hf.sampling import PartnerBatchSampler
+from finecl_hf.sharding import sharding_layers
 
 
 _BOOKKEEPING = (
@@ -88,7 +89,8 @@ class FineCLTrainer(Trainer):
         if resume_from_checkpoint and self._run:
             refuse_another_run(resume_from_checkpoint, self._run)
             refuse_longer_run(resume_from_checkpoint, self.args)
-        result = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        with sharding_layers(self.accelerator, self.model):
+            result = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
         weights = self.accelerator.unwrap_model(self.model).parameters()
         if not math.isfinite(result.training_loss) or not all(weight.isfinite().all() for weight in weights):
             raise FineCLError(

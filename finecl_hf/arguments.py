@@ -361,6 +361,8 @@ def run_script(main: Callable[[], Any]) -> None:
     """Runs a script's `main`; a mistake in the user's input is one sentence and exit status 2, not a traceback."""
     try:
         main()
+        if torch.distributed.is_initialized():  # left to the end of the program, a process now and then aborts in it
+            torch.distributed.destroy_process_group()
     except (FineCLError, OSError) as error:  # OSError: a full disk, a folder that may not be written, no network
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)

@@ -14,6 +14,7 @@ import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
 from finecl_hf.errors import FineCLError
+from finecl_hf.presets import PRESETS
 from finecl_hf.scores import RECOMMENDED, check_weight_by
 from finecl_hf.stopping import EXIT_STATUS, INTERRUPTED, on_sigterm
 
@@ -300,30 +301,6 @@ class FinetuneArguments(FineCLTrainingArguments):
             self.loss = "softmax" if self.task == "sentence" else "adaptive_threshold"
 
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {
-        "loss": "bce",
-        "na_ratio": 3.0,
-        "num_train_epochs": 15,
-        "learning_rate": 4e-5,
-        "per_device_train_batch_size": 32,
-        "warmup_steps": 0.1,
-        "order_mode": "batch",
-    },
-    # Documents labelled by projection, a few thousand labels or more: see docs/denoising.md
-    "projected": {
-        "hide_names": "type",
-        "attention_dropout": 0.0,
-        "loss": "softmax",
-        "na_ratio": 3.0,
-        "num_train_epochs": 5,
-        "learning_rate": 1e-4,
-        "head_learning_rate": 1e-3,
-        "per_device_train_batch_size": 8,
-    },
-}
-
-
 class ScriptParser(HfArgumentParser):
     """Reports mistakes as [`FineCLError`] instead of printing the usage of a hundred flags."""
 
@@ -370,6 +347,8 @@ def run_script(main: Callable[[], Any]) -> None:
     try:
         with on_sigterm(_end_at_once):
             main()
+        if torch.distributed.is_initialized():  # left to the end of the program, a process now and then aborts in it
+            torch.distributed.destroy_process_group()
     except (FineCLError, OSError) as error:  # OSError: a full disk, a folder that may not be written, no network
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)

@@ -8,7 +8,6 @@ get no padding at all, others get rows of similar length together. Both give the
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -35,23 +34,20 @@ PACKED_TOKENS = {"cpu": 4096}
 PADDED_TOKENS = {"cpu": 2048, "cuda": 16384}
 
 
-@dataclass
 class Packing:
     """Where the documents of a packed row lie.
 
-    Attributes:
+    No dataclass: FSDP would make a copy of it, to cast what is in it, on the way into each layer.
+
+    Args:
         lengths: tokens of each document.
         index: (T,) place of each token in the flattened padded batch (B * L).
         mask: (B, L) bool, the padded batch's real tokens.
     """
 
-    lengths: list[int]
-    index: torch.Tensor
-    mask: torch.Tensor
-    positions: torch.Tensor = field(init=False)  # (T,) place of each token in its document
-
-    def __post_init__(self):
-        self.positions = self.index % self.mask.shape[1]
+    def __init__(self, lengths: list[int], index: torch.Tensor, mask: torch.Tensor):
+        self.lengths, self.index, self.mask = lengths, index, mask
+        self.positions = index % mask.shape[1]  # (T,) place of each token in its document
 
     @cached_property
     def padded_source(self) -> torch.Tensor:

@@ -29,6 +29,7 @@ from finecl_hf.predictions import (
 )
 from finecl_hf.resuming import describe_run, is_checkpoint, refuse_another_run, refuse_longer_run, write_run
 from finecl_hf.sampling import PartnerBatchSampler
+from finecl_hf.sharding import sharding_layers
 from finecl_hf.survival import SurvivingTrainer
 from finecl_hf.writing import writing
 
@@ -84,7 +85,8 @@ class FineCLTrainer(SurvivingTrainer):
         if resume_from_checkpoint and self._run:
             refuse_another_run(resume_from_checkpoint, self._run)
             refuse_longer_run(resume_from_checkpoint, self.args)
-        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        with sharding_layers(self.accelerator, self.model):
+            return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
 
     def create_scheduler(self, *args, **kwargs) -> torch.optim.lr_scheduler.LRScheduler:
         try:

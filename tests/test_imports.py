@@ -17,7 +17,7 @@ PACKAGE = Path(finecl_hf.__file__).parent
 LAYERS = [
     layer.split()
     for layer in (
-        "errors markdown coverage writing",
+        "errors markdown coverage writing presets",
         "report_pages",
         "hashing columns distances json_stream training_log",
         "documents",
@@ -32,7 +32,7 @@ LAYERS = [
         "features collators corpus encoders",
         "pretrain_collator sampling packing",
         "modeling masked_lm predictions",
-        "contrastive_step",
+        "contrastive_step sharding",
         "arguments callbacks divergence model_card lora resuming stopping",
         "survival",
         "trainers",

@@ -106,6 +106,6 @@ class StreamWeights:
             )
         unknown = np.flatnonzero(~known)
         example = instance_ids[unknown[0]] if len(unknown) else ""
-        coverage = Coverage(int(known.sum()), len(unknown), len(self.keys) - int(known.sum()), example=example)
-        logger.info("Learning order, of the first block: %s", coverage)
+        coverage = Coverage(int(known.sum()), len(unknown), unused=0, example=example)
+        logger.info("The learning order knows %s of the first %s labels.", f"{known.sum():,}", f"{len(known):,}")
         check_coverage(coverage, self.path, self.allow_partial)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from transformers import PreTrainedTokenizerBase
 
 from finecl_hf.arguments import DataArguments, ModelArguments, PretrainArguments
 from finecl_hf.collators import SharedEpoch
-from finecl_hf.corpus import check_document, iter_corpus, load_corpus
+from finecl_hf.corpus import check_document, iter_corpus, load_corpus, parsing
 from finecl_hf.distant import HeldOutPairs
 from finecl_hf.documents import Document
 from finecl_hf.errors import DocumentError, FineCLError
@@ -50,6 +51,13 @@ from finecl_hf.stream_weights import StreamWeights
 logger = logging.getLogger(__name__)
 
 SHARD = 50  # keeps this draw apart from others made of the same keys
+
+
+class StreamError(FineCLError):
+    """What is wrong with a streamed document: torch puts the traceback of a worker before the sentence."""
+
+    def __init__(self, message: str):
+        super().__init__(re.sub(r"(?s)^Caught StreamError .*StreamError: ", "", message).strip())
 
 
 class StreamBatches:
@@ -125,12 +133,20 @@ class Stream(TorchDataset):
         return StreamBatches(count, self.batch_size)
 
     def __getitems__(self, places: list[tuple[int, int]]) -> list[dict[str, Any]]:
-        """Rows, as the collators want them, of one batch: (number of the batch, row in it) of each."""
+        """Rows, as the collators want them, of one batch: (number of the batch, row in it) of each.
+
+        Raises:
+            StreamError: a document on the way there is invalid, or the learning order belongs to another corpus.
+        """
         number = places[0][0]
         if number < self._first:
             self._restart()
-        while number >= self._first + len(self._batches):
-            self._open_block(number)
+        try:
+            while number >= self._first + len(self._batches):
+                with parsing():
+                    self._open_block(number)
+        except FineCLError as error:
+            raise StreamError(str(error)) from error
         self.epoch.set(self._pass)
         batch = self._batches[number - self._first]
         return self._rows.__getitems__([batch[row] for _, row in places])
@@ -151,7 +167,7 @@ class Stream(TorchDataset):
     def _open_block(self, number: int) -> None:
         """Goes on to the next block; tokenises it unless all of its batches come before a given one."""
         first = self._first + len(self._batches)
-        needed = number <= first + self.groups_a_block  # a block has one batch more than groups at most
+        needed = number <= first + self.groups_a_block  # it may have one batch more than groups
         tables, count = [], 0
         for group in islice(self._groups, self.groups_a_block):
             count += len(group)

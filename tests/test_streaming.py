@@ -17,6 +17,7 @@ from finecl_hf.stream_weights import StreamWeights
 from finecl_hf.streaming import Stream
 from tests.script_runs import MAIN, arguments, run, same_weights, weights
 from tests.small_documents import small_document
+from tests.test_distributed import launch
 from tests.test_resuming import interrupted
 from tests.tiny_models import build_bert
 
@@ -214,12 +215,12 @@ def test_only_stage_2_streams(stage, bert_folder, corpus, tmp_path):
         MAIN[stage](arguments(stage, bert_folder, corpus, tmp_path, "--streaming", "true"))
 
 
-@pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize(
-    "line, message",
+    "workers, line, message",
     [
-        ('{"title": "broken"}', r'document 3 \("broken"\): the key "sents" is missing.'),
-        ("unknown relation", r'document 3 \("new"\), labels: the relation "spouse of nobody" is not among the .*'),
+        (0, '{"title": "broken"}', r'document 3 \("broken"\): the key "sents" is missing.'),
+        (0, "unknown relation", r'document 3 \("new"\), labels: the relation "spouse of nobody" is not among the .*'),
+        (1, "unknown relation", r'document 3 \("new"\), labels: the relation "spouse of nobody" is not among the .*'),
     ],
 )
 def test_the_sentence_on_a_document_is_the_usual_one(workers, line, message, bert_folder, corpus, tmp_path):
@@ -283,3 +284,15 @@ def test_the_card_claims_no_more_than_is_known(bert_folder, corpus, shards, orde
     card = (tmp_path / "out" / "README.md").read_text()
     assert "Training facts in the learning order" not in card and "mentions" not in card
     assert "| Name |\n| --- |\n| `shards` |" in card
+
+
+@pytest.mark.slow
+def test_two_processes_stream_what_one_does(corpus, shards, tmp_path):
+    encoder = build_bert(tmp_path / "encoder", dropout=0.0)
+    options = {**NO_WARMUP, "train_file": shards, "streaming_block": 8, "max_steps": 6, "learning_rate": 1e-4}
+    launch("pretrain", encoder, corpus, tmp_path / "two", **options, per_device_train_batch_size=2)
+    run("pretrain", encoder, corpus, tmp_path / "one", **options, per_device_train_batch_size=4)
+    logs = [json.loads((tmp_path / name / "trainer_state.json").read_text()) for name in ("two", "one")]
+    losses = [[entry["loss"] for entry in log["log_history"] if "loss" in entry] for log in logs]
+    assert len(losses[0]) == 6
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)

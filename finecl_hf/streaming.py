@@ -83,9 +83,10 @@ class StreamBatches:
 class Stream(TorchDataset):
     """Documents as numbered batches without an end; they are asked for in ascending order.
 
-    In memory are the features of one block, the documents of one batch that were read ahead, and the weights. A pass
-    begins with the shards in an order of its own (two passes share one, since a [`PartnerBatchSampler`] makes every
-    document an anchor once in two epochs). Its last block takes in what would not fill a batch.
+    In memory are the features of one block and as much as was taken of it of the next one, the documents of one batch,
+    and the weights. A pass begins with the shards in an order of its own (two passes share one, since a
+    [`PartnerBatchSampler`] makes every document an anchor once in two epochs). Its last block takes in what would not
+    fill a batch.
 
     Args:
         files: the shards; the names of their folders have no influence on their order.
@@ -142,9 +143,10 @@ class Stream(TorchDataset):
         if number < self._first:
             self._restart()
         try:
-            while number >= self._first + len(self._batches):
-                with parsing():
+            with parsing():
+                while number >= self._first + len(self._batches):
                     self._open_block(number)
+                self._read_ahead(number - self._first)
         except FineCLError as error:
             raise StreamError(str(error)) from error
         self.epoch.set(self._pass)
@@ -160,7 +162,7 @@ class Stream(TorchDataset):
         }
 
     def _restart(self) -> None:
-        self._pass, self._groups = -1, iter(())
+        self._pass, self._groups, self._ahead = -1, iter(()), []
         self._first, self._batches, self._rows = 0, [], None
         self._counts: Counter[str] = Counter()
 
@@ -168,11 +170,12 @@ class Stream(TorchDataset):
         """Goes on to the next block; tokenises it unless all of its batches come before a given one."""
         first = self._first + len(self._batches)
         needed = number <= first + self.groups_a_block  # it may have one batch more than groups
-        tables, count = [], 0
-        for group in islice(self._groups, self.groups_a_block):
+        tables, self._ahead = self._ahead, []
+        count = sum(map(len, tables))
+        for group in islice(self._groups, self.groups_a_block - len(tables)):
             count += len(group)
             if needed:
-                tables.append(pa.Table.from_pydict(self.encode(group), schema=COLUMNS.arrow_schema))
+                tables.append(self._table(group))
         if not count:
             self._begin_pass()
             return
@@ -181,6 +184,15 @@ class Stream(TorchDataset):
             self._fill_block(pa.concat_tables(tables).combine_chunks())
         else:
             self._counts["skipped"] += 1
+
+    def _read_ahead(self, batch: int) -> None:
+        """Tokenises as much of the next block of the pass as was taken of this one, so that nobody waits for all of it
+        at once."""
+        for group in islice(self._groups, max(0, min(batch + 1, self.groups_a_block) - len(self._ahead))):
+            self._ahead.append(self._table(group))
+
+    def _table(self, group: list[Document]) -> pa.Table:
+        return pa.Table.from_pydict(self.encode(group), schema=COLUMNS.arrow_schema)
 
     def _begin_pass(self) -> None:
         if self._pass >= 0:

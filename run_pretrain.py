@@ -32,13 +32,24 @@ def main(argv=None):
     from finecl_hf.pretrain_collator import PretrainCollator
     from finecl_hf.publishing import encoder_card, finish_run
     from finecl_hf.resuming import last_checkpoint
+    from finecl_hf.streaming import open_stream
 
     start_run(args)
-    silver = load_silver(model_args, data_args, args)
-
-    # Features, each label with its weight
-    weights, coverage = fact_weights(silver.features, args)
-    features = with_fact_column(silver.features, "weight", weights)
+    if args.streaming:
+        silver = open_stream(model_args, data_args, args)
+        card = encoder_card(model_args, args, training_data(data_args), silver.max_length)
+        training = {"train_dataset": silver.stream}
+    else:
+        silver = load_silver(model_args, data_args, args)
+        weights, coverage = fact_weights(silver.features, args)
+        features = with_fact_column(silver.features, "weight", weights)
+        data = training_data(data_args, silver.corpus, silver.counts)
+        card = encoder_card(model_args, args, data, silver.max_length, silver.truncation, coverage)
+        training = {
+            "train_dataset": for_training(features),
+            "usable": usable_facts(features) if args.pair_documents else None,
+            "corpus": silver.corpus,
+        }
 
     # Model
     model, has_head = load_masked_lm(
@@ -51,7 +62,7 @@ def main(argv=None):
     trainer = PretrainTrainer(
         model=model,
         args=args,
-        train_dataset=for_training(features),
+        **training,
         data_collator=PretrainCollator.for_tokenizer(
             silver.tokenizer,
             relation_names=[silver.names.get(relation, relation) for relation in silver.label2id],
@@ -63,13 +74,9 @@ def main(argv=None):
             seed=args.seed,
         ),
         processing_class=silver.tokenizer,
-        corpus=silver.corpus,
         temperature=args.temperature,
         max_negatives=args.max_negatives,
-        usable=usable_facts(features) if args.pair_documents else None,
-        card_data=encoder_card(
-            model_args, args, training_data(data_args, silver.corpus, silver.counts), silver.truncation, coverage
-        ),
+        card_data=card,
     )
     result = trainer.train(resume_from_checkpoint=last_checkpoint(args.output_dir))
     finish_run(trainer, result.metrics, "run_pretrain.py", argv)

@@ -234,6 +234,8 @@ class PretrainArguments(FineCLTrainingArguments):
     )
     mlm_probability: float = option(0.15, "Share of the tokens outside mentions to mask.")
     pair_documents: bool = option(True, "Batch each document with one that holds the same relation.")
+    streaming: bool = option(False, "Read and tokenise documents while training; no features lie on the disk.")
+    streaming_block: int = option(8192, "Documents that a stream holds in memory, and pairs and shuffles.")
     learning_rate: float = option(3e-5, "Peak learning rate.")
     weight_decay: float = option(1e-5, "Weight decay.")
     warmup_steps: float = option(500, "Warm-up in steps, or as a share of all steps if below 1.")
@@ -247,6 +249,7 @@ class PretrainArguments(FineCLTrainingArguments):
         check_range(self, "na_weight", 0, 10)  # enters as exp(w)
         check_range(self, "mlm_probability", 0, 1)
         check_range(self, "na_pairs max_negatives weight_cutoff", 0)
+        check_range(self, "streaming_block", 1)
         super().__post_init__()
         self._check_contrastive_batch()
         if self.na_weight is None:

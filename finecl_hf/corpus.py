@@ -150,7 +150,7 @@ def check_corpus(corpus: Dataset, label2id: dict[str, int], task: str) -> None:
     )
     if needs_sentences or relation_counts(corpus).keys() - label2id.keys():
         for row in corpus.select_columns(["document", "source", "index"]):
-            _check_document(Document.from_json(row["document"]), label2id, task, row["source"], row["index"])
+            check_document(Document.from_json(row["document"]), label2id, task, row["source"], row["index"])
 
 
 def exclude_held_out(
@@ -320,7 +320,8 @@ def _forget(rows: Dataset) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _check_document(document: Document, label2id: dict[str, int], task: str, source: str, index: int) -> None:
+def check_document(document: Document, label2id: dict[str, int], task: str, source: str, index: int) -> None:
+    """[`check_corpus`] of one document, which is number `index` of the file `source`."""
     if task == "sentence" and not document.is_sentence:
         raise DocumentError(
             "--task sentence needs exactly one judged pair a document; take --task document.",

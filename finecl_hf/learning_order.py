@@ -215,11 +215,12 @@ class LearningOrder:
 
     def lookup(self, instance_ids: Any) -> np.ndarray:
         """Row of each id: M strings, as a list, numpy or Arrow array -> (M,) int64, -1 for an id that is not here."""
-        rows = find(instance_ids, self._ids)
+        rows = find(instance_ids, self.iter_ids)
         release_memory()
         return rows
 
-    def _ids(self) -> Iterator[pa.Array]:
+    def iter_ids(self) -> Iterator[pa.Array]:
+        """The ids of all rows, some at a time; from the file, where they were left there."""
         return read_ids(self._file) if self.instance_id is None else blocks(self.instance_id)
 
     def select(self, rows: np.ndarray) -> LearningOrder:
@@ -267,33 +268,31 @@ class LearningOrder:
         Raises:
             FineCLError: if the table knows none of the ids, or a name is unknown.
         """
-        row_weights = self._row_weights(scheme, cutoff, weight_by)
+        row_weights = self.row_weights(scheme, cutoff, weight_by)
         ids = in_arrow(instance_ids)
         if scheme == "uniform":
             return np.zeros(len(ids), np.float32), np.ones(len(ids), bool)
         rows = self.lookup(ids) if rows is None else rows
         keep = rows >= 0
-        row_weights = row_weights.astype(np.float32)
         if len(ids) and not keep.any():
             raise FineCLError(
                 f"the learning order knows none of the {len(ids):,} instances, so it belongs to another corpus: "
-                + (f'its first row is "{next(self._ids())[0]}"' if len(self) else "it is empty")
+                + (f'its first row is "{next(self.iter_ids())[0]}"' if len(self) else "it is empty")
                 + f', the first instance is "{ids[0]}". Run stage 1 on this corpus, or name the file made from it.'
             )
-        takes_part = self.first_epoch >= 0
-        if weight_by != "first_epoch":
-            takes_part |= self.observed.any(axis=1)
-        keep[keep] = takes_part[rows[keep]]
+        keep[keep] = ~np.isnan(row_weights[rows[keep]])
         weights = np.zeros(len(ids), np.float32)
         weights[keep] = row_weights[rows[keep]]
         return weights, keep
 
-    def _row_weights(self, scheme: str, cutoff: int | None, weight_by: str) -> np.ndarray:
+    def row_weights(self, scheme: str, cutoff: int | None, weight_by: str) -> np.ndarray:
+        """[`weights`] of all rows: (N,) float32, NaN for those that take no part."""
         check_weight_by(weight_by)
-        by_order = order_weights(self.first_epoch, scheme, cutoff)
-        if weight_by == "first_epoch" or scheme == "uniform":
-            return by_order
-        return unit_score(weight_by, self)
+        weights, takes_part = order_weights(self.first_epoch, scheme, cutoff), self.first_epoch >= 0
+        if weight_by != "first_epoch" and scheme != "uniform":
+            weights = unit_score(weight_by, self)
+            takes_part = takes_part | self.observed.any(axis=1)
+        return np.where(takes_part, weights, np.nan).astype(np.float32)
 
     def learned_by_epoch(self) -> np.ndarray:
         """(E + 1,) int: how many judged rows were first predicted in each epoch, and last, how many never."""

@@ -336,12 +336,15 @@ def load_evaluation_set(
     return LabelledFeatures(features, documents)
 
 
-def training_data(data: DataArguments, corpus: Dataset, counts: dict[str, int]) -> TrainingData:
-    """What the model card says of the training corpus."""
+def training_data(
+    data: DataArguments, corpus: Dataset | None = None, counts: dict[str, int] | None = None
+) -> TrainingData:
+    """What the model card says of the training corpus; without sizes of one that is streamed: nobody counted it."""
     name = Path(data.train_file).name if data.train_file else data.dataset_name
-    return TrainingData(
-        name, data.train_split, len(corpus), sum(counts.values()), len(counts), on_hub=data.train_file is None
+    sizes = (
+        (None, None, None) if corpus is None or counts is None else (len(corpus), sum(counts.values()), len(counts))
     )
+    return TrainingData(name, data.train_split, *sizes, on_hub=data.train_file is None)
 
 
 def _without_held_out(corpus: Dataset, data: DataArguments) -> Dataset:

@@ -56,6 +56,7 @@ def relation_card(
         model_args,
         args,
         data,
+        truncation.max_length,
         truncation,
         relations={
             relation: (config.relation_names or {}).get(relation, "") for relation in config.label2id if relation != NA
@@ -72,15 +73,17 @@ def encoder_card(
     model_args: ModelArguments,
     args: FineCLTrainingArguments,
     data: TrainingData,
-    truncation: Truncation,
-    coverage: Coverage | None,
+    max_length: int,
+    truncation: Truncation | None = None,
+    coverage: Coverage | None = None,
 ) -> FineCLCardData:
-    """Facts known before training, for the card of an encoder."""
+    """Facts known before training, for the card of an encoder; a stream does not know the last two."""
     return _card(
         "encoder",
         model_args,
         args,
         data,
+        max_length,
         truncation,
         learning_order=os.path.basename(args.learning_order) if args.learning_order else None,
         learning_order_coverage=coverage.share if coverage else None,
@@ -179,7 +182,8 @@ def _card(
     model_args: ModelArguments,
     args: FineCLTrainingArguments,
     data: TrainingData,
-    truncation: Truncation,
+    max_length: int,
+    truncation: Truncation | None,
     **facts: Any,
 ) -> FineCLCardData:
     changed = changed_arguments(args)
@@ -191,8 +195,8 @@ def _card(
         repo=args.hub_model_id or args.output_dir,
         base_model=model_args.model_name_or_path,
         datasets=[data],
-        truncated_mentions=truncation.lost_mentions,
-        total_mentions=truncation.mentions,
+        truncated_mentions=truncation.lost_mentions if truncation else None,
+        total_mentions=truncation.mentions if truncation else None,
         hyperparameters={
             "learning_rate": args.learning_rate,
             "num_train_epochs": args.num_train_epochs if args.max_steps < 0 else None,
@@ -201,7 +205,7 @@ def _card(
             "gradient_accumulation_steps": args.gradient_accumulation_steps,
             "weight_decay": args.weight_decay,
             "warmup_steps": args.warmup_steps,
-            "max_seq_length": truncation.max_length,
+            "max_seq_length": max_length,
             "entity_markers": model_args.entity_markers,
             "hide_names": model_args.hide_names,
             "attention_dropout": model_args.attention_dropout,

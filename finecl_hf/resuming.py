@@ -54,6 +54,8 @@ def describe_run(trainer: Trainer) -> dict[str, str]:
                 for chunk in arrow_column(trainer.train_dataset, name).chunks:
                     digest.update(np.asarray(chunk.flatten() if pa.types.is_list(chunk.type) else chunk).tobytes())
         run["the tokenised training documents or their weights"] = digest.hexdigest()
+    elif hasattr(trainer.train_dataset, "describe"):  # a stream says itself what it is
+        run |= trainer.train_dataset.describe()
     run["the label set"] = blake2b(json.dumps(trainer.model.config.label2id).encode(), digest_size=8).hexdigest()
     digest = blake2b(digest_size=8)
     for weight in trainer.model.parameters():

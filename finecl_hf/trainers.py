@@ -30,6 +30,7 @@ from finecl_hf.predictions import (
 from finecl_hf.resuming import describe_run, is_checkpoint, refuse_another_run, refuse_longer_run, write_run
 from finecl_hf.sampling import PartnerBatchSampler
 from finecl_hf.sharding import sharding_layers
+from finecl_hf.streaming import Stream, StreamBatches
 from finecl_hf.survival import SurvivingTrainer
 from finecl_hf.writing import writing
 
@@ -252,24 +253,31 @@ class PretrainTrainer(FineCLTrainer):
     def get_total_train_batch_size(self, args) -> int:
         return self.documents_per_step * args.gradient_accumulation_steps
 
-    def get_train_dataloader(self) -> DataLoader:
+    def _batch_sampler(self) -> PartnerBatchSampler | StreamBatches:
         processes, args = self.accelerator.num_processes, self.args
+        if isinstance(self.train_dataset, Stream):
+            return self.train_dataset.batches(
+                args.max_steps * args.gradient_accumulation_steps, self.data_collator.epoch
+            )
         documents = min(self.documents_per_step, len(self.train_dataset) // processes * processes)
         if documents == 0:
             raise FineCLError(
                 f"{len(self.train_dataset)} documents cannot be shared by {processes} processes; start fewer."
             )
         nothing = np.empty(0, np.int64)
-        sampler = PartnerBatchSampler(
+        return PartnerBatchSampler(
             *(self.usable or (nothing, nothing)),
             num_documents=len(self.train_dataset),
             batch_size=documents,
             seed=args.data_seed if args.data_seed is not None else args.seed,
             epoch=self.data_collator.epoch,
         )
+
+    def get_train_dataloader(self) -> DataLoader:
+        args = self.args
         loader = DataLoader(
             self.train_dataset,
-            batch_sampler=sampler,
+            batch_sampler=self._batch_sampler(),
             collate_fn=self.data_collator,
             num_workers=args.dataloader_num_workers,
             pin_memory=args.dataloader_pin_memory,
@@ -279,7 +287,7 @@ class PretrainTrainer(FineCLTrainer):
         return prepare_data_loader(  # each process encodes its part of the documents that contrast
             loader,
             device=self.accelerator.device,
-            num_processes=processes,
+            num_processes=self.accelerator.num_processes,
             process_index=self.accelerator.process_index,
             split_batches=True,
             put_on_device=True,

@@ -34,9 +34,11 @@ LAYERS = [
         "modeling masked_lm predictions",
         "contrastive_step sharding",
         "arguments callbacks divergence model_card lora resuming stopping",
-        "survival",
+        "survival loading",
+        "stream_weights",
+        "streaming",
         "trainers",
-        "loading publishing pipeline confident_learning",
+        "publishing pipeline confident_learning",
         "cli",
     )
 ]

@@ -226,7 +226,8 @@ class PretrainTrainer(FineCLTrainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         chunks = inputs.get("chunks", [inputs])
-        encoded = encode_chunks(model, self.accelerator.unwrap_model(model), chunks, self.temperature)
+        unwrapped = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        encoded = encode_chunks(model, unwrapped, chunks, self.temperature)
         contrast = Contrast.of(encoded.pairs, chunks, self.max_negatives, self.accelerator.num_processes)
         losses = self._means(
             loss_rd=contrast.loss(self.temperature), loss_ed=encoded.entity_loss, loss_mlm=encoded.mlm_loss

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
@@ -50,7 +51,6 @@ class ModelArguments:
     hide_names: Literal["none", "type", "mask"] = option(
         "none", "Put a word for its type, or the mask token, in place of each mention: names cannot be memorised then."
     )
-
     attention_dropout: float | None = option(
         None, "Dropout of the attention, in place of the encoder's own; with 0, CPUs are about twice as fast."
     )
@@ -137,6 +137,8 @@ class FineCLTrainingArguments(TrainingArguments):
         if self.remove_unused_columns:
             raise FineCLError("--remove_unused_columns true is not possible: collators need every column.")
         super().__post_init__()
+        if self.torch_compile:  # once for all lengths, where Accelerate passes this on
+            os.environ.setdefault("ACCELERATE_DYNAMO_USE_DYNAMIC", "true")
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the access token: the Trainer pickles its arguments into training_args.bin, and pushes that."""
@@ -361,7 +363,7 @@ def run_script(main: Callable[[], Any]) -> None:
     """Runs a script's `main`; a mistake in the user's input is one sentence and exit status 2, not a traceback."""
     try:
         main()
-        if torch.distributed.is_initialized():  # left to the end of the program, a process now and then aborts in it
+        if torch.distributed.is_initialized():  # at the very end of a program, a process now and then aborts in it
             torch.distributed.destroy_process_group()
     except (FineCLError, OSError) as error:  # OSError: a full disk, a folder that may not be written, no network
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)

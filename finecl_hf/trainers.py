@@ -31,7 +31,7 @@ from finecl_hf.predictions import (
 )
 from finecl_hf.resuming import describe_run, is_checkpoint, refuse_another_run, refuse_longer_run, write_run
 from finecl_hf.sampling import PartnerBatchSampler
-from finecl_hf.sharding import sharding_layers
+from finecl_hf.sharding import check_sharding, sharding_layers
 
 
 _BOOKKEEPING = (
@@ -61,6 +61,7 @@ class FineCLTrainer(Trainer):
             raise FineCLError(" ".join(str(error).split())) from error
         if self.args.n_gpu > 1:
             raise FineCLError("Several GPUs are visible to one process; start one per GPU with `accelerate launch`.")
+        check_sharding(self.accelerator)
         self.card_data = card_data
         if card_data is not None and self.hub_model_id:  # known in full once the repository exists
             card_data.repo = self.hub_model_id

@@ -137,8 +137,8 @@ class FineCLTrainingArguments(TrainingArguments):
         if self.remove_unused_columns:
             raise FineCLError("--remove_unused_columns true is not possible: collators need every column.")
         super().__post_init__()
-        if self.torch_compile:  # once for all lengths, where Accelerate passes this on
-            os.environ.setdefault("ACCELERATE_DYNAMO_USE_DYNAMIC", "true")
+        if self.torch_compile:  # once for all lengths; `accelerate launch` says false, for a graph for each length
+            os.environ["ACCELERATE_DYNAMO_USE_DYNAMIC"] = "true"
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the access token: the Trainer pickles its arguments into training_args.bin, and pushes that."""
@@ -256,10 +256,11 @@ class PretrainArguments(FineCLTrainingArguments):
 
     def _check_contrastive_batch(self) -> None:
         size, processes = self.contrastive_batch_size, self.world_size
-        if size is not None and (size % processes or size < processes * self.per_device_train_batch_size):
+        least = processes * self.per_device_train_batch_size
+        if size is not None and (size % processes or size < least):
             raise FineCLError(
                 f"--contrastive_batch_size {size} is out of range; give a multiple of the {processes} processes that "
-                f"is at least {processes * self.per_device_train_batch_size}, what they encode at a time."
+                f"is at least {least}, what they encode at a time."
             )
 
 

@@ -245,22 +245,19 @@ class PretrainArguments(FineCLTrainingArguments):
         check_range(self, "mlm_probability", 0, 1)
         check_range(self, "na_pairs max_negatives weight_cutoff", 0)
         super().__post_init__()
-        self._check_contrastive_batch()
-        if self.na_weight is None:
-            self.na_weight = 0.0 if self.weight_scheme == "uniform" else 0.5
-        if self.learning_order is None and self.weight_scheme != "uniform":
-            raise FineCLError(
-                "--learning_order is missing; name stage 1's learning_order.parquet, "
-                "or take --weight_scheme uniform to trust every label alike."
-            )
-
-    def _check_contrastive_batch(self) -> None:
         size, processes = self.contrastive_batch_size, self.world_size
         least = processes * self.per_device_train_batch_size
         if size is not None and (size % processes or size < least):
             raise FineCLError(
                 f"--contrastive_batch_size {size} is out of range; give a multiple of the {processes} processes that "
                 f"is at least {least}, what they encode at a time."
+            )
+        if self.na_weight is None:
+            self.na_weight = 0.0 if self.weight_scheme == "uniform" else 0.5
+        if self.learning_order is None and self.weight_scheme != "uniform":
+            raise FineCLError(
+                "--learning_order is missing; name stage 1's learning_order.parquet, "
+                "or take --weight_scheme uniform to trust every label alike."
             )
 
 

@@ -139,7 +139,7 @@ class FineCLForRelationExtraction(FineCLPreTrainedModel):
         self.encoder = encoder if encoder is not None else AutoModel.from_config(config.text_config)
         enable_packing(self.encoder)
         if hasattr(self.encoder, "pooler") and isinstance(self.encoder.pooler, nn.Module):
-            # Entities are pooled from its hidden states. DDP and FSDP take a parameter without a gradient for a mistake.
+            # It pools nothing here, and DDP and FSDP take a parameter that gets no gradient for a mistake.
             self.encoder.pooler.requires_grad_(False)
         self.relation_head = HEADS[config.head](config)
         self.post_init()

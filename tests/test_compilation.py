@@ -11,7 +11,7 @@ from tests.tiny_models import build_bert
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage, processes", [("denoise", 1), ("pretrain", 1), ("pretrain", 2), ("finetune", 1)])
+@pytest.mark.parametrize("stage, processes", [("denoise", 1), ("pretrain", 2)])
 def test_compiled_models_learn_the_same_and_are_compiled_once(stage, processes, corpus, tmp_path):
     """The backend stops before code is generated: tracing and gradients are what our code can break."""
     encoder = build_bert(tmp_path / "encoder", dropout=0.0)

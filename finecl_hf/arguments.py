@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
@@ -142,6 +143,8 @@ class FineCLTrainingArguments(TrainingArguments):
         if self.remove_unused_columns:
             raise FineCLError("--remove_unused_columns true is not possible: collators need every column.")
         super().__post_init__()
+        if self.torch_compile:  # once for all lengths; `accelerate launch` says false, for a graph for each length
+            os.environ["ACCELERATE_DYNAMO_USE_DYNAMIC"] = "true"
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the access token: the Trainer pickles its arguments into training_args.bin, and pushes that."""
@@ -251,21 +254,19 @@ class PretrainArguments(FineCLTrainingArguments):
         check_range(self, "na_pairs max_negatives weight_cutoff", 0)
         check_range(self, "streaming_block", 1)
         super().__post_init__()
-        self._check_contrastive_batch()
+        size, processes = self.contrastive_batch_size, self.world_size
+        least = processes * self.per_device_train_batch_size
+        if size is not None and (size % processes or size < least):
+            raise FineCLError(
+                f"--contrastive_batch_size {size} is out of range; give a multiple of the {processes} processes that "
+                f"is at least {least}, what they encode at a time."
+            )
         if self.na_weight is None:
             self.na_weight = 0.0 if self.weight_scheme == "uniform" else 0.5
         if self.learning_order is None and self.weight_scheme != "uniform":
             raise FineCLError(
                 "--learning_order is missing; name stage 1's learning_order.parquet, "
                 "or take --weight_scheme uniform to trust every label alike."
-            )
-
-    def _check_contrastive_batch(self) -> None:
-        size, processes = self.contrastive_batch_size, self.world_size
-        if size is not None and (size % processes or size < processes * self.per_device_train_batch_size):
-            raise FineCLError(
-                f"--contrastive_batch_size {size} is out of range; give a multiple of the {processes} processes that "
-                f"is at least {processes * self.per_device_train_batch_size}, what they encode at a time."
             )
 
 
@@ -350,7 +351,7 @@ def run_script(main: Callable[[], Any]) -> None:
     try:
         with on_sigterm(_end_at_once):
             main()
-        if torch.distributed.is_initialized():  # left to the end of the program, a process now and then aborts in it
+        if torch.distributed.is_initialized():  # at the very end of a program, a process now and then aborts in it
             torch.distributed.destroy_process_group()
     except (FineCLError, OSError) as error:  # OSError: a full disk, a folder that may not be written, no network
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)

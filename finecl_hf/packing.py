@@ -177,8 +177,13 @@ def packed_attention(
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
+    return _attend_packed(query, key, value, packing, dropout, scaling, sliding_window), None
+
+
+@torch.compiler.disable  # kernels of its own, and shapes that change with each batch; torch 2.13 compiles it wrongly
+def _attend_packed(query, key, value, packing, dropout, scaling, window):
     attend = _attend_one_by_one if query.device.type == "cpu" else _attend_padded
-    return attend(query, key, value, packing, dropout, scaling, sliding_window), None
+    return attend(query, key, value, packing, dropout, scaling, window)
 
 
 def _attend_one_by_one(query, key, value, packing, dropout, scaling, window):

@@ -1,4 +1,4 @@
-"""Which parts of an encoder FSDP 2 shards, each gathered alone when it is its turn."""
+"""FSDP 2: which parts of an encoder are gathered together, and what checkpoints are like."""
 
 from __future__ import annotations
 
@@ -9,6 +9,26 @@ from accelerate import Accelerator
 from torch import nn
 from transformers import PreTrainedModel
 
+from finecl_hf.errors import FineCLError
+
+
+def check_sharding(accelerator: Accelerator) -> None:
+    """Checks that FSDP, where it is asked for, leaves checkpoints that `from_pretrained` loads.
+
+    Raises:
+        FineCLError: it is version 1, or keeps each process's shard in a file of its own.
+    """
+    plugin = getattr(accelerator.state, "fsdp_plugin", None)
+    if plugin is None:
+        return
+    if plugin.fsdp_version != 2:
+        raise FineCLError("FSDP 1 is not supported; set `fsdp_version: 2` in the configuration of accelerate.")
+    if "FULL_STATE_DICT" not in str(plugin.state_dict_type):
+        raise FineCLError(
+            "With sharded checkpoints no model that `from_pretrained` loads is saved; set "
+            "`fsdp_state_dict_type: FULL_STATE_DICT` in the configuration of accelerate."
+        )
+
 
 @contextmanager
 def sharding_layers(accelerator: Accelerator, model: PreTrainedModel) -> Iterator[None]:
@@ -18,7 +38,7 @@ def sharding_layers(accelerator: Accelerator, model: PreTrainedModel) -> Iterato
     the matrix of an MLM head, but not the other names of its tied weights, into a group with them; torch refuses both.
     """
     plugin = getattr(accelerator.state, "fsdp_plugin", None)
-    if plugin is None or plugin.fsdp_version != 2:
+    if plugin is None:
         yield
         return
     if plugin.transformer_cls_names_to_wrap is None:

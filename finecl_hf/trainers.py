@@ -29,7 +29,7 @@ from finecl_hf.predictions import (
 )
 from finecl_hf.resuming import describe_run, is_checkpoint, refuse_another_run, refuse_longer_run, write_run
 from finecl_hf.sampling import PartnerBatchSampler
-from finecl_hf.sharding import sharding_layers
+from finecl_hf.sharding import check_sharding, sharding_layers
 from finecl_hf.streaming import Stream, StreamBatches
 from finecl_hf.survival import SurvivingTrainer
 from finecl_hf.writing import writing
@@ -58,6 +58,7 @@ class FineCLTrainer(SurvivingTrainer):
             raise FineCLError(" ".join(str(error).split())) from error
         if self.args.n_gpu > 1:
             raise FineCLError("Several GPUs are visible to one process; start one per GPU with `accelerate launch`.")
+        check_sharding(self.accelerator)
         self.card_data = card_data
         if card_data is not None and self.hub_model_id:  # known in full once the repository exists
             card_data.repo = self.hub_model_id
@@ -223,7 +224,8 @@ class PretrainTrainer(FineCLTrainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         chunks = inputs.get("chunks", [inputs])
-        encoded = encode_chunks(model, self.accelerator.unwrap_model(model), chunks, self.temperature)
+        unwrapped = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        encoded = encode_chunks(model, unwrapped, chunks, self.temperature)
         contrast = Contrast.of(encoded.pairs, chunks, self.max_negatives, self.accelerator.num_processes)
         losses = self._means(
             loss_rd=contrast.loss(self.temperature), loss_ed=encoded.entity_loss, loss_mlm=encoded.mlm_loss

@@ -3,7 +3,7 @@
 Accelerate shards on accelerators only: on CPUs it takes DDP, whatever is asked for. Here its state says otherwise, and
 everything that follows is what runs on GPUs: Accelerate's, the Trainer's and ours, with torch's `fully_shard` on gloo.
 
-Not a test: tests/test_fsdp.py starts it in processes of its own.
+Not a test: tests/test_sharding.py starts it in processes of its own.
 """
 
 import os

@@ -6,6 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
+import torch
 
 from finecl_hf import LearningOrder, RelationExtractionPipeline, read_documents
 from finecl_hf.metrics import docred_scores
@@ -58,6 +59,15 @@ def test_two_processes_record_what_one_records(documents, corpus, tmp_path):
     for name in ("probability", "margin", "loss"):
         np.testing.assert_allclose(getattr(two, name)[:, same], getattr(one, name)[:, same], atol=4e-3, err_msg=name)
     assert (two.correct == one.correct)[:, same].mean() > 0.99  # a margin of 0 may fall to either side
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # the option has another name in later versions
+def test_checkpointed_gradients_in_half_precision(corpus, bert_folder, tmp_path):
+    """With these, DDP refuses a parameter that gets no gradient."""
+    launch("denoise", bert_folder, corpus, tmp_path, gradient_checkpointing="true", bf16="true", num_train_epochs=1)
+    trained = weights(tmp_path)
+    assert all(weight.isfinite().all() and weight.dtype == torch.float32 for weight in trained.values())
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ LAYERS = [
         "report",
         "pooling losses contrast configuration small_encoder gathering token_loss",
         "features collators corpus encoders",
-        "pretrain_collator sampling packing",
+        "pretrain_collator sampling packing sharding",
         "modeling masked_lm predictions",
         "contrastive_step sharding",
         "arguments callbacks divergence model_card lora resuming stopping",

@@ -1,0 +1,32 @@
+"""A stage's script, compiled for a GPU's attention: `compiled_run.py STAGE ARGUMENTS`; says how often it was compiled.
+
+Not a test: tests/test_compilation.py starts it in processes of its own.
+"""
+
+import sys
+from pathlib import Path
+
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import torch
+from transformers import Trainer
+
+from finecl_hf import packing
+from finecl_hf.arguments import run_script
+from tests.script_runs import MAIN
+
+
+training_step = Trainer.training_step
+
+
+def count_graphs(trainer, *args):
+    loss = training_step(trainer, *args)
+    print("graphs", torch._dynamo.utils.counters["stats"]["unique_graphs"], flush=True)
+    return loss
+
+
+if __name__ == "__main__":
+    Trainer.training_step = count_graphs
+    packing._attend_one_by_one = packing._attend_padded
+    run_script(lambda: MAIN[sys.argv[1]](sys.argv[2:]))

@@ -14,6 +14,9 @@ import torch
 from finecl_hf.hashing import GOLDEN, MULTIPLIERS
 
 
+BLOCK = 2**23  # entries of a mask that are drawn at a time
+
+
 @dataclass
 class Instances:
     """Relation instances and NA pairs (N), each field an int64 tensor (N,).
@@ -50,17 +53,26 @@ class Instances:
 
 
 def contrast_masks(
-    instances: Instances,
-    num_relations: int,
-    anchors: torch.Tensor | slice = slice(None),
-    max_negatives: int | None = None,
+    instances: Instances, num_relations: int, anchors: torch.Tensor, max_negatives: int | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Partner and negatives of each anchor: [`partner_mask`] and [`negative_mask`], with the draws made once."""
-    draws = _draw(instances.key, anchors)
-    return (
-        partner_mask(instances, anchors, draws),
-        negative_mask(instances, num_relations, anchors, max_negatives, draws),
-    )
+    """Partner and negatives of each anchor: [`partner_mask`] and [`negative_mask`], with the draws made once.
+
+    Anchors are taken a block at a time: a random number takes eight times the memory of a mask's entry.
+
+    Args:
+        anchors: (A,) rows to be anchors.
+    """
+    masks = []
+    for block in anchors.split(max(1, BLOCK // max(len(instances), 1))):
+        draws = _draw(instances.key, block)
+        masks.append(
+            (
+                partner_mask(instances, block, draws),
+                negative_mask(instances, num_relations, block, max_negatives, draws),
+            )
+        )
+    positive, negative = zip(*masks, strict=True)
+    return torch.cat(positive), torch.cat(negative)
 
 
 def partner_mask(

@@ -155,3 +155,15 @@ def test_tensors_are_mixed_as_arrays_are():
     mixed = mix_tensors(torch.from_numpy(left)[:, None], torch.from_numpy(right), torch.tensor([7]))
     assert (mixed.numpy().view(np.uint64) == mix(left[:, None], right, 7)).all()
     assert (mix_tensors(torch.tensor([-1, 0, 2**63 - 1])).numpy().view(np.uint64) == mix([-1, 0, 2**63 - 1])).all()
+
+
+@pytest.mark.parametrize("block", [1, 90, 2**23])
+def test_masks_of_blocks_are_those_of_all_anchors(block, monkeypatch):
+    monkeypatch.setattr(contrast, "BLOCK", block)
+    instances, anchors = as_instances(*_instances(1)), torch.tensor([3, 0, 17, 5, 39])
+    positive, negative = contrast.contrast_masks(instances, 4, anchors, max_negatives=3)
+    assert torch.equal(positive, contrast.partner_mask(instances, anchors))
+    assert torch.equal(negative, contrast.negative_mask(instances, 4, anchors, 3))
+    assert positive.any() and negative.any()
+    nothing = contrast.contrast_masks(instances, 4, anchors[:0], max_negatives=3)
+    assert all(mask.shape == (0, 40) for mask in nothing)

@@ -143,7 +143,7 @@ class FineCLTrainingArguments(TrainingArguments):
         if self.remove_unused_columns:
             raise FineCLError("--remove_unused_columns true is not possible: collators need every column.")
         super().__post_init__()
-        if self.torch_compile:  # once for all lengths; `accelerate launch` says false, for a graph for each length
+        if self.torch_compile:  # once for all lengths; `accelerate launch` sets this to false: a graph for each length
             os.environ["ACCELERATE_DYNAMO_USE_DYNAMIC"] = "true"
 
     def __getstate__(self) -> dict[str, Any]:
@@ -254,12 +254,11 @@ class PretrainArguments(FineCLTrainingArguments):
         check_range(self, "na_pairs max_negatives weight_cutoff", 0)
         check_range(self, "streaming_block", 1)
         super().__post_init__()
-        size, processes = self.contrastive_batch_size, self.world_size
-        least = processes * self.per_device_train_batch_size
-        if size is not None and (size % processes or size < least):
+        size, least = self.contrastive_batch_size, self.world_size * self.per_device_train_batch_size
+        if size is not None and (size % self.world_size or size < least):
             raise FineCLError(
-                f"--contrastive_batch_size {size} is out of range; give a multiple of the {processes} processes that "
-                f"is at least {least}, what they encode at a time."
+                f"--contrastive_batch_size {size} is out of range; give a multiple of the {self.world_size} processes "
+                f"that is at least {least}, what they encode at a time."
             )
         if self.na_weight is None:
             self.na_weight = 0.0 if self.weight_scheme == "uniform" else 0.5

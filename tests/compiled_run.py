@@ -3,6 +3,7 @@
 Not a test: tests/test_compilation.py starts it in processes of its own.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -22,7 +23,8 @@ training_step = Trainer.training_step
 
 def count_graphs(trainer, *args):
     loss = training_step(trainer, *args)
-    print("graphs", torch._dynamo.utils.counters["stats"]["unique_graphs"], flush=True)
+    if os.environ.get("RANK", "0") == "0":
+        print("graphs", torch._dynamo.utils.counters["stats"]["unique_graphs"], flush=True)
     return loss
 
 

@@ -26,7 +26,7 @@ def test_compiled_models_learn_the_same_and_are_compiled_once(stage, processes, 
     )  # fmt: skip
     assert result.returncode == 0, result.stderr[-4000:]
     graphs = [int(line.split()[1]) for line in result.stdout.splitlines() if line.startswith("graphs ")]
-    assert len(graphs) == 5 * processes and graphs[0] > 0
+    assert len(graphs) == 5 and graphs[0] > 0
     assert graphs[-1] <= graphs[0] + 4  # not some for each step
     run(stage, encoder, corpus, tmp_path / "plain", **options)
     compiled, plain = weights(tmp_path / "compiled"), weights(tmp_path / "plain")

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 import finecl_hf.streaming
-from finecl_hf import LearningOrder, read_documents
+from finecl_hf import read_documents
 from finecl_hf.collators import SharedEpoch
 from finecl_hf.errors import FineCLError
 from finecl_hf.features import COLUMNS
@@ -178,20 +178,6 @@ def test_the_collator_is_told_the_pass(tmp_path):
     assert seen == [0, 0, 1, 1, 2, 2]
 
 
-@pytest.mark.parametrize("scheme", ["linear", "exponential"])
-def test_weights_are_those_of_the_learning_order(scheme, order_file, tmp_path):
-    from finecl_hf.arguments import PretrainArguments
-
-    order = LearningOrder.read(order_file)
-    ids = [*order.instance_id.to_pylist()[::-1], "nobody's"]
-    args = PretrainArguments(output_dir=str(tmp_path), learning_order=str(order_file), weight_scheme=scheme)
-    values, known = StreamWeights.from_arguments(args).of(ids)
-    expected, kept = order.weights(ids, scheme)
-    assert known.tolist() == [True] * len(order) + [False]
-    assert (values == values).tolist() == kept.tolist() and values[kept].tolist() == expected[kept].tolist()
-    assert 0 < kept.sum() < len(order)
-
-
 @pytest.mark.parametrize(
     "flags, message",
     [
@@ -257,25 +243,6 @@ def test_held_out_pairs_leave_the_stream(bert_folder, corpus, shards, tmp_path, 
     run("pretrain", bert_folder, corpus, tmp_path / "out", **options)
     assert f"Pass 1 read 14 documents; {facts:,} facts about held-out entity pairs left them; 0 of 0" in caplog.text
     assert facts > 50
-
-
-def test_an_order_of_another_corpus_is_refused(bert_folder, corpus, shards, tmp_path):
-    options = {"streaming": "true", "train_file": shards, "learning_order": tmp_path / "order.parquet"}
-    ids = [
-        document.instance_id(fact)
-        for document in read_documents(corpus / "silver.json")
-        for fact in document.relations
-    ]
-    LearningOrder(["x#0#1#r"], first_epoch=[0]).write(tmp_path / "order.parquet")
-    with pytest.raises(FineCLError, match="knows none of the first .* belongs to another corpus"):
-        run("pretrain", bert_folder, corpus, tmp_path / "out", **options)
-    LearningOrder(ids[:20], first_epoch=[0] * 20).write(tmp_path / "order.parquet")
-    with pytest.raises(FineCLError, match="--allow_partial_order true"):
-        run("pretrain", bert_folder, corpus, tmp_path / "out", **options)
-    run("pretrain", bert_folder, corpus, tmp_path / "out", **options, allow_partial_order="true", max_steps=1)
-    LearningOrder(ids, first_epoch=[-1] * len(ids)).write(tmp_path / "order.parquet")
-    with pytest.raises(FineCLError, match="no label was ever learned"):
-        run("pretrain", bert_folder, corpus, tmp_path / "none", **options)
 
 
 def test_the_card_claims_no_more_than_is_known(bert_folder, corpus, shards, order_file, tmp_path):

@@ -293,8 +293,9 @@ class FinetuneArguments(FineCLTrainingArguments):
     head_learning_rate: float | None = option(None, "Peak learning rate of the classifier; the same by default.")
 
     def __post_init__(self):
-        check_range(self, "na_ratio head_learning_rate lora_alpha", 0, 1e6)
+        check_range(self, "na_ratio head_learning_rate", 0, 1e6)
         check_range(self, "lora_r", 1)
+        check_range(self, "lora_alpha", 0)
         check_range(self, "lora_dropout", 0, 0.999)
         if self.load_best_model_at_end and self.metric_for_best_model is None:
             self.metric_for_best_model = "f1"

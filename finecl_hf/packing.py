@@ -202,8 +202,9 @@ def _attend_padded(query, key, value, packing, dropout, scaling, window):
         for states in (query, key, value)
     ]  # (B, H, L, d)
     mask = packing.mask[:, None, None, :]
-    if window is not None:
-        mask = mask & _near(longest, window, query.device)
+    near = _near(longest, window, query.device)
+    if near is not None:
+        mask = mask & near
         mask = mask | torch.eye(longest, dtype=torch.bool, device=query.device)  # padding attends to itself: no NaN
     output = _attend(*padded, mask, dropout, scaling).transpose(1, 2)  # (B, L, H, d)
     return output.flatten(0, 1).index_select(0, packing.index)[None]

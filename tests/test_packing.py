@@ -101,6 +101,16 @@ def test_packed_equals_padded(name, attend, monkeypatch):
     assert len(calls) >= 2
 
 
+@pytest.mark.parametrize("attend", ["_attend_one_by_one", "_attend_padded"])
+def test_documents_shorter_than_the_window(attend, monkeypatch):
+    """ModernBERT's local layers see all of them."""
+    monkeypatch.setattr(packing, "_attend_one_by_one", getattr(packing, attend))
+    model = build(CONFIGS["modernbert"])
+    padded, _ = both_ways(model, [4, 2, 3])
+    enable_packing(model)
+    assert_equal(padded, both_ways(model, [4, 2, 3])[1])
+
+
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_architectures_get_rows_of_similar_length(name, monkeypatch):
     monkeypatch.setitem(packing.PADDED_TOKENS, "cpu", 64)

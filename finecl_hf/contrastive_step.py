@@ -75,7 +75,7 @@ def encode_chunks(
 def _encode_chunk(
     forward: Callable, unwrapped: PreTrainedModel, chunk: dict[str, Any], temperature: float
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Pair embeddings (N, 2 D) in float32, and the sums of the entity and MLM losses."""
+    """Pair embeddings (N, 2 D), and the sums of the entity and MLM losses."""
     inputs = (chunk[name] for name in ("input_ids", "attention_mask", "masked"))
     hidden, token_logits = masked_lm_forward(forward, *inputs, unwrapped)
     entities = pool_entities(hidden, *(chunk[name] for name in ("token_index", "token_weight", "entity_offsets")))

@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from transformers import TrainingArguments
 
 from finecl_hf.collators import SharedEpoch
 from finecl_hf.hashing import mix
 
 
 ORDER, ANCHOR_RELATION, PARTNER = range(20, 23)
+
+
+def documents_per_step(args: TrainingArguments) -> int:
+    """Documents that contrast with each other, of all processes together, by the arguments of stage 2."""
+    return args.contrastive_batch_size or args.train_batch_size * args.world_size
+
+
+def sampling_seed(args: TrainingArguments) -> int:
+    """The seed that batches are drawn with."""
+    return args.data_seed if args.data_seed is not None else args.seed
 
 
 class PartnerBatchSampler:

@@ -44,7 +44,7 @@ from finecl_hf.loading import (
 )
 from finecl_hf.readers import files_of, iter_documents, local_files, repeated_title
 from finecl_hf.relation_names import read_relation_names
-from finecl_hf.sampling import PartnerBatchSampler
+from finecl_hf.sampling import PartnerBatchSampler, documents_per_step, sampling_seed
 from finecl_hf.stream_weights import StreamWeights
 
 
@@ -325,9 +325,9 @@ def open_stream(model: ModelArguments, data: DataArguments, args: PretrainArgume
         partial(encode_documents, tokenizer=tokenizer, **settings),
         StreamWeights.from_arguments(args),
         label2id,
-        batch_size=args.contrastive_batch_size or args.train_batch_size * args.world_size,
+        batch_size=documents_per_step(args),
         block=args.streaming_block,
-        seed=args.data_seed if args.data_seed is not None else args.seed,
+        seed=sampling_seed(args),
         pair_documents=args.pair_documents,
         skip_invalid=data.skip_invalid,
         held_out=held_out,

@@ -28,7 +28,7 @@ from finecl_hf.predictions import (
     sentence_labels,
 )
 from finecl_hf.resuming import describe_run, is_checkpoint, refuse_another_run, refuse_longer_run, write_run
-from finecl_hf.sampling import PartnerBatchSampler
+from finecl_hf.sampling import PartnerBatchSampler, documents_per_step, sampling_seed
 from finecl_hf.sharding import check_sharding, sharding_layers
 from finecl_hf.streaming import Stream, StreamBatches
 from finecl_hf.survival import SurvivingTrainer
@@ -246,14 +246,8 @@ class PretrainTrainer(FineCLTrainer):
             for (name, loss), count in zip(losses.items(), counts, strict=True)
         }
 
-    @property
-    def documents_per_step(self) -> int:
-        """Documents that contrast with each other, of all processes together."""
-        each = self.args.train_batch_size * self.accelerator.num_processes
-        return self.args.contrastive_batch_size or each
-
     def get_total_train_batch_size(self, args) -> int:
-        return self.documents_per_step * args.gradient_accumulation_steps
+        return documents_per_step(args) * args.gradient_accumulation_steps
 
     def _batch_sampler(self) -> PartnerBatchSampler | StreamBatches:
         processes, args = self.accelerator.num_processes, self.args
@@ -261,7 +255,7 @@ class PretrainTrainer(FineCLTrainer):
             return self.train_dataset.batches(
                 args.max_steps * args.gradient_accumulation_steps, self.data_collator.epoch
             )
-        documents = min(self.documents_per_step, len(self.train_dataset) // processes * processes)
+        documents = min(documents_per_step(args), len(self.train_dataset) // processes * processes)
         if documents == 0:
             raise FineCLError(
                 f"{len(self.train_dataset)} documents cannot be shared by {processes} processes; start fewer."
@@ -271,7 +265,7 @@ class PretrainTrainer(FineCLTrainer):
             *(self.usable or (nothing, nothing)),
             num_documents=len(self.train_dataset),
             batch_size=documents,
-            seed=args.data_seed if args.data_seed is not None else args.seed,
+            seed=sampling_seed(args),
             epoch=self.data_collator.epoch,
         )
 

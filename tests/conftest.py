@@ -16,7 +16,7 @@ from transformers import AutoTokenizer
 from finecl_hf.documents import Document
 from finecl_hf.learning_order import LearningOrder
 from finecl_hf.synthetic import generate_corpus, write_corpus
-from finecl_hf.trainers import FineCLTrainer
+from tests.script_runs import when_built
 from tests.tiny_models import build_bert, build_roberta
 
 
@@ -111,11 +111,5 @@ def order_file(corpus, tmp_path):
 def trainers(monkeypatch):
     """Collects the trainers that scripts build."""
     built = []
-    build = FineCLTrainer.__init__
-
-    def collect(self, *args, **kwargs):
-        build(self, *args, **kwargs)
-        built.append(self)
-
-    monkeypatch.setattr(FineCLTrainer, "__init__", collect)
+    when_built(monkeypatch, built.append)
     return built

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 import run_denoise
 import run_finetune
 import run_pretrain
+from finecl_hf.trainers import FineCLTrainer
 
 
 ROOT = Path(__file__).parent.parent
@@ -37,6 +38,17 @@ def arguments(stage, model, corpus, output, *flags, **options):
 def run(stage, *args, **options):
     """Runs a script's `main` and returns what it returns."""
     return MAIN[stage](arguments(stage, *args, **options))
+
+
+def when_built(monkeypatch, action):
+    """Hands every trainer that a script builds to `action`."""
+    build = FineCLTrainer.__init__
+
+    def built(self, *args, **kwargs):
+        build(self, *args, **kwargs)
+        action(self)
+
+    monkeypatch.setattr(FineCLTrainer, "__init__", built)
 
 
 def program(code, *args, **kwargs):

@@ -12,8 +12,7 @@ from finecl_hf.corpus import load_corpus
 from finecl_hf.divergence import name_documents
 from finecl_hf.errors import FineCLError
 from finecl_hf.resuming import last_checkpoint
-from finecl_hf.trainers import FineCLTrainer
-from tests.script_runs import arguments, run, same_weights, weights
+from tests.script_runs import arguments, run, same_weights, weights, when_built
 from tests.survival_runs import hit_at
 
 
@@ -25,14 +24,8 @@ def with_trainer(monkeypatch):
     """Runs a script whose trainer is changed once it is built; it must end with an error, whose text returns."""
 
     def failing(change, *args, **options):
-        build = FineCLTrainer.__init__
-
-        def changed(self, *args, **kwargs):
-            build(self, *args, **kwargs)
-            change(self)
-
         with monkeypatch.context() as patched:
-            patched.setattr(FineCLTrainer, "__init__", changed)
+            when_built(patched, change)
             with pytest.raises(FineCLError) as error:
                 run(*args, **options)
         return str(error.value)

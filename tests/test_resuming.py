@@ -9,8 +9,7 @@ from transformers import TrainerCallback, TrainingArguments
 from finecl_hf import LearningOrder
 from finecl_hf.errors import FineCLError
 from finecl_hf.resuming import last_checkpoint, refuse_longer_run
-from finecl_hf.trainers import FineCLTrainer
-from tests.script_runs import run, same_weights, weights
+from tests.script_runs import run, same_weights, weights, when_built
 from tests.tiny_models import build_bert
 
 
@@ -38,14 +37,8 @@ class Interrupt(TrainerCallback):
 
 def interrupted(monkeypatch, step, how, stage, *args, **options):
     """Runs a script up to an interruption, then again from its checkpoint."""
-    build = FineCLTrainer.__init__
-
-    def interrupt(self, *args, **kwargs):
-        build(self, *args, **kwargs)
-        self.add_callback(Interrupt(step, how))
-
     with monkeypatch.context() as patched:
-        patched.setattr(FineCLTrainer, "__init__", interrupt)
+        when_built(patched, lambda trainer: trainer.add_callback(Interrupt(step, how)))
         try:
             run(stage, *args, **options)
         except Interruption:

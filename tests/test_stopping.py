@@ -15,8 +15,7 @@ from finecl_hf import LearningOrder
 from finecl_hf.callbacks import TABLE
 from finecl_hf.resuming import last_checkpoint
 from finecl_hf.stopping import EXIT_STATUS, INTERRUPTED, on_sigterm
-from finecl_hf.trainers import FineCLTrainer
-from tests.script_runs import ROOT, arguments, run, same_weights, weights
+from tests.script_runs import ROOT, arguments, run, same_weights, weights, when_built
 from tests.survival_runs import finish, hit_at, start
 
 
@@ -38,14 +37,8 @@ def signalled(monkeypatch):
     """Runs a script that gets SIGTERM at a moment."""
 
     def stopped(event, step, *args, **options):
-        build = FineCLTrainer.__init__
-
-        def with_signal(self, *args, **kwargs):
-            build(self, *args, **kwargs)
-            self.add_callback(Signal(event, step))
-
         with monkeypatch.context() as patched:
-            patched.setattr(FineCLTrainer, "__init__", with_signal)
+            when_built(patched, lambda trainer: trainer.add_callback(Signal(event, step)))
             with pytest.raises(SystemExit) as ended:
                 run(*args, **options)
         assert ended.value.code == EXIT_STATUS == 143

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from torch.distributed.tensor import DTensor
 from transformers import Trainer
 from transformers.trainer_utils import TrainOutput
 
@@ -74,6 +75,8 @@ class SurvivingTrainer(Trainer):
         spoilt = ~torch.stack([loss for _, loss in batches]).isfinite()  # (accumulated batches,)
         # With fp16, gradients overflow every now and then: the scaler then skips the step and lowers the scale.
         unscaled = isinstance(grad_norm, torch.Tensor) and self.accelerator.scaler is None
+        if isinstance(grad_norm, DTensor):  # FSDP's, of which each process has a part
+            grad_norm = grad_norm.full_tensor()
         gradient = ~grad_norm.isfinite() if unscaled else spoilt.new_zeros(())
         flags = torch.stack([spoilt.any(), gradient.to(spoilt.device), spoilt.new_tensor(self.stopping.requested)])
         loss_flag, gradient_flag, stop_flag = self.accelerator.reduce(flags.float(), reduction="sum").tolist()

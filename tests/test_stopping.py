@@ -132,6 +132,7 @@ OUTSIDE = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 from finecl_hf.arguments import run_script
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which is ignored where a shell starts the tests with `&`
 def main():
     ready, begun = os.pipe()
     if not (child := os.fork()):  # such as a process that tokenises
@@ -151,8 +152,9 @@ run_script(main)
 @pytest.mark.parametrize("number, status", [(signal.SIGTERM, EXIT_STATUS), (signal.SIGINT, INTERRUPTED)])
 def test_outside_training_a_script_just_ends(number, status):
     ended = subprocess.run(
-        [sys.executable, "-c", OUTSIDE, str(ROOT), str(int(number))], capture_output=True, text=True
-    )
+        [sys.executable, "-c", OUTSIDE, str(ROOT), str(int(number))], capture_output=True, text=True,
+        timeout=120,
+    )  # fmt: skip
     assert ended.returncode == status
     assert ended.stdout.split() == ["child", str(int(signal.SIGTERM))]  # which ended as ever
     assert ended.stderr.count("\n") == 1 and "same command" in ended.stderr

@@ -12,7 +12,8 @@ interruption, it resumes from the last checkpoint. `--preset paper` is the publi
 
 import os
 
-from finecl_hf.arguments import DataArguments, DenoiseArguments, ModelArguments, parse_arguments, run_script
+from finecl_hf.denoising.arguments import DenoiseArguments
+from finecl_hf.training.arguments import DataArguments, ModelArguments, parse_arguments, run_script
 
 
 def main(argv=None):
@@ -20,28 +21,17 @@ def main(argv=None):
 
     from transformers import set_seed
 
-    from finecl_hf import (
-        DenoiseTrainer,
-        FineCLConfig,
-        FineCLForRelationExtraction,
-        LearningOrderCallback,
-    )
-    from finecl_hf.callbacks import TABLE
-    from finecl_hf.cleaning import check_clean_output
-    from finecl_hf.collators import RelationCollator
-    from finecl_hf.confident_learning import cross_fitted_scores, require_cleanlab
-    from finecl_hf.loading import (
-        check_reach,
-        for_training,
-        instance_ids,
-        load_silver,
-        new_order,
-        start_run,
-        training_data,
-        with_fact_column,
-    )
-    from finecl_hf.publishing import finish_run, relation_card, write_denoising
-    from finecl_hf.resuming import last_checkpoint
+    from finecl_hf import DenoiseTrainer, FineCLConfig, FineCLForRelationExtraction, LearningOrderCallback
+    from finecl_hf.denoising.cleaning import check_clean_output
+    from finecl_hf.denoising.cross_fitting import cross_fitted_scores, require_cleanlab
+    from finecl_hf.denoising.outputs import check_reach, new_order, write_denoising
+    from finecl_hf.denoising.recorder import TABLE
+    from finecl_hf.encoding.batches import RelationCollator
+    from finecl_hf.encoding.features import for_training, instance_ids, with_fact_column
+    from finecl_hf.extraction.evaluation import relation_card
+    from finecl_hf.training.checkpoints import last_checkpoint
+    from finecl_hf.training.loading import load_silver, training_data
+    from finecl_hf.training.scripts import finish_run, start_run
 
     if args.cross_fit_folds:
         require_cleanlab()
@@ -92,7 +82,7 @@ def main(argv=None):
         features,
         args,
         learning_order=LearningOrderCallback(order, args.order_mode),
-        card_data=relation_card(make_config(), model_args, args, data, silver.truncation),
+        card_data=relation_card(make_config(), model_args, args, data, silver.truncation, silver_labels=True),
     )
     result = trainer.train(resume_from_checkpoint=last_checkpoint(args.output_dir))
     order = trainer.learning_order.order

@@ -15,14 +15,8 @@ The decision threshold is fitted on the validation file. Predictions for the tes
 predicted, never scored.
 """
 
-from finecl_hf.arguments import (
-    DataArguments,
-    EvaluationArguments,
-    FinetuneArguments,
-    ModelArguments,
-    parse_arguments,
-    run_script,
-)
+from finecl_hf.extraction.arguments import EvaluationArguments, FinetuneArguments
+from finecl_hf.training.arguments import DataArguments, ModelArguments, parse_arguments, run_script
 
 
 def main(argv=None):
@@ -31,22 +25,21 @@ def main(argv=None):
     )
 
     from finecl_hf import FineCLConfig, FineCLForRelationExtraction, FinetuneTrainer
-    from finecl_hf.collators import RelationCollator
-    from finecl_hf.corpus import check_corpus, documents_of, relation_counts, sample_fraction
-    from finecl_hf.loading import (
-        for_training,
+    from finecl_hf.data.corpus import check_corpus, documents_of, relation_counts, sample_fraction
+    from finecl_hf.data.relation_names import read_relation_names
+    from finecl_hf.encoding.batches import RelationCollator
+    from finecl_hf.encoding.features import for_training
+    from finecl_hf.extraction.evaluation import load_evaluation_set, record_scores, relation_card, write_predictions
+    from finecl_hf.extraction.modeling import add_adapters
+    from finecl_hf.training.checkpoints import last_checkpoint
+    from finecl_hf.training.loading import (
         label_set,
         load_encoder_tokenizer,
-        load_evaluation_set,
         load_features,
         load_training_corpus,
-        start_run,
         training_data,
     )
-    from finecl_hf.lora import add_adapters
-    from finecl_hf.publishing import finish_run, record_scores, relation_card, write_predictions
-    from finecl_hf.relation_names import read_relation_names
-    from finecl_hf.resuming import last_checkpoint
+    from finecl_hf.training.scripts import finish_run, start_run
 
     # Documents and label set
     start_run(args)
@@ -91,7 +84,13 @@ def main(argv=None):
         corpus=corpus,
         train_documents=documents_of(corpus),
         card_data=relation_card(
-            config, model_args, args, training_data(data_args, corpus, relation_counts(corpus)), truncation
+            config,
+            model_args,
+            args,
+            training_data(data_args, corpus, relation_counts(corpus)),
+            truncation,
+            kind="lora_adapter" if args.use_lora else "relation_model",
+            train_fraction=args.train_fraction,
         ),
     )
     result = trainer.train(resume_from_checkpoint=last_checkpoint(args.output_dir))

@@ -9,7 +9,8 @@ unweighted baseline (ERICA) and needs no learning order.
 
 import logging
 
-from finecl_hf.arguments import DataArguments, ModelArguments, PretrainArguments, parse_arguments, run_script
+from finecl_hf.pretraining.arguments import PretrainArguments
+from finecl_hf.training.arguments import DataArguments, ModelArguments, parse_arguments, run_script
 
 
 logger = logging.getLogger("finecl_hf.run_pretrain")
@@ -19,20 +20,15 @@ def main(argv=None):
     model_args, data_args, args = parse_arguments((ModelArguments, DataArguments, PretrainArguments), argv)
 
     from finecl_hf import PretrainTrainer
-    from finecl_hf.loading import (
-        fact_weights,
-        for_training,
-        load_silver,
-        start_run,
-        training_data,
-        usable_facts,
-        with_fact_column,
-    )
-    from finecl_hf.masked_lm import load_masked_lm
-    from finecl_hf.pretrain_collator import PretrainCollator
-    from finecl_hf.publishing import encoder_card, finish_run
-    from finecl_hf.resuming import last_checkpoint
-    from finecl_hf.streaming import open_stream
+    from finecl_hf.encoding.features import for_training, with_fact_column
+    from finecl_hf.pretraining.card import encoder_card
+    from finecl_hf.pretraining.collator import PretrainCollator
+    from finecl_hf.pretraining.fact_weights import fact_weights, usable_facts
+    from finecl_hf.pretraining.masked_lm import load_masked_lm
+    from finecl_hf.pretraining.streaming import open_stream
+    from finecl_hf.training.checkpoints import last_checkpoint
+    from finecl_hf.training.loading import load_silver, training_data
+    from finecl_hf.training.scripts import finish_run, start_run
 
     start_run(args)
     if args.streaming:

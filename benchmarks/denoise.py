@@ -32,14 +32,15 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import numpy as np
 
 import run_denoise
+from benchmarks.ranking import auroc, average_precision
 from finecl_hf import Document, LearningOrder, read_documents, write_documents
-from finecl_hf.callbacks import LearningOrderCallback
-from finecl_hf.distant import KnowledgeBase, flip_labels, project
+from finecl_hf.denoising.recorder import LearningOrderCallback
+from finecl_hf.denoising.trainer import DenoiseTrainer
+from finecl_hf.distant.knowledge_base import KnowledgeBase, project
 from finecl_hf.errors import FineCLError
-from finecl_hf.noise import noise_of
-from finecl_hf.ranking import auroc, average_precision
-from finecl_hf.scores import RECOMMENDED, SCORES, WITHIN_RELATION, unit_score
-from finecl_hf.trainers import DenoiseTrainer
+from finecl_hf.learning_order.noise_estimate import noise_of
+from finecl_hf.learning_order.trust import RECOMMENDED, SCORES, WITHIN_RELATION, unit_score
+from finecl_hf.synthetic.label_flips import flip_labels
 
 
 RECIPES = {

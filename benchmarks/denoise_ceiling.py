@@ -23,9 +23,9 @@ from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from benchmarks.denoise import make_corpus
+from benchmarks.ranking import auroc
 from finecl_hf import LearningOrder
-from finecl_hf.ranking import auroc
-from finecl_hf.scores import RECOMMENDED, unit_score
+from finecl_hf.learning_order.trust import RECOMMENDED, unit_score
 
 
 SIGNALS = (RECOMMENDED, "plausibility", "probability", "margin", "loss", "times_correct")

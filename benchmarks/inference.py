@@ -24,7 +24,7 @@ from transformers import AutoConfig
 
 from benchmarks import step_cost
 from finecl_hf import FineCLConfig, FineCLForRelationExtraction, RelationExtractionPipeline, read_documents
-from finecl_hf.features import load_tokenizer, max_length_for
+from finecl_hf.encoding.encoders import load_tokenizer, max_length_for
 
 
 RELATIONS = 97  # of DocRED, NA among them

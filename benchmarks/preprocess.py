@@ -79,9 +79,9 @@ def prepare(args, folder: Path) -> tuple[list, str]:
     """Some documents, and the folder of an encoder."""
     from transformers import BertConfig
 
-    from finecl_hf.readers import read_documents
-    from finecl_hf.small_encoder import build_small_encoder, train_tokenizer
-    from finecl_hf.synthetic import generate_corpus
+    from finecl_hf.data.readers import read_documents
+    from finecl_hf.synthetic.corpus import generate_corpus
+    from finecl_hf.synthetic.encoder import build_small_encoder, train_tokenizer
 
     documents = read_documents(args.documents) if args.documents else generate_corpus(num_documents=400, seed=0).silver
     if args.model:
@@ -95,7 +95,7 @@ def write_shards(documents: list, size: int, shards: int, folder: Path) -> float
     """Writes so many documents under titles of their own, and says how many MB they take."""
     from dataclasses import replace
 
-    from finecl_hf.readers import write_documents
+    from finecl_hf.data.readers import write_documents
 
     numbered = enumerate(islice(cycle(documents), size))
     titled = (replace(document, title=f"{document.title} {number}") for number, document in numbered)
@@ -159,8 +159,11 @@ def first(args) -> dict:
     """What stages 1 and 2 do with a corpus that they have never seen."""
     import numpy as np
 
-    from finecl_hf.arguments import DataArguments, ModelArguments, PretrainArguments, parse_arguments
-    from finecl_hf.loading import load_silver, load_training_corpus, new_order, start_run
+    from finecl_hf.denoising.outputs import new_order
+    from finecl_hf.pretraining.arguments import PretrainArguments
+    from finecl_hf.training.arguments import DataArguments, ModelArguments, parse_arguments
+    from finecl_hf.training.loading import load_silver, load_training_corpus
+    from finecl_hf.training.scripts import start_run
 
     flags = [f"--{name}={value}" for name, value in arguments_of(args).items()]
     model, data, training = parse_arguments((ModelArguments, DataArguments, PretrainArguments), flags)
@@ -187,7 +190,7 @@ def second(args, **flags) -> dict:
     """run_pretrain.py, started again: from its arguments to its first batch, and then the loader."""
     import run_pretrain
     from finecl_hf import PretrainTrainer
-    from finecl_hf.resuming import describe_run
+    from finecl_hf.training.checkpoints import describe_run
 
     begin = time.perf_counter()
 

@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import duckdb
 
-from finecl_hf.documents import Document, Mention
-from finecl_hf.readers import write_documents
+from finecl_hf.data.documents import Document, Mention
+from finecl_hf.data.readers import write_documents
 
 
 HEADS, TAILS, RELATIONS = 2_500_009, 5_000_011, 900  # so many entities and relations, however many rows

@@ -32,9 +32,9 @@ import torch
 from transformers import TrainerControl, TrainerState
 
 from finecl_hf import LearningOrder, LearningOrderCallback
-from finecl_hf.callbacks import TABLE
-from finecl_hf.documents import Document, Mention, Relation
-from finecl_hf.scores import SCORES, unit_score
+from finecl_hf.data.documents import Document, Fact, Mention
+from finecl_hf.denoising.recorder import TABLE
+from finecl_hf.learning_order.trust import SCORES, unit_score
 
 
 ENTITIES, FACTS, RELATIONS, TYPES = 18, 12, 900, ["PER", "ORG", "LOC", "TIME", "NUM", "MISC"]
@@ -181,8 +181,7 @@ def documents(labels):
             sentence, start = entity % 8, 3 * (entity // 8)
             entities.append([Mention(sentences[sentence][start], sentence, start, start + 1, rng.choice(TYPES))])
         facts = [
-            Relation(head, tail, relations[int(rng.random() ** 3 * RELATIONS)])
-            for head, tail in rng.sample(pairs, FACTS)
+            Fact(head, tail, relations[int(rng.random() ** 3 * RELATIONS)]) for head, tail in rng.sample(pairs, FACTS)
         ]
         document = Document(f"{' '.join(rng.sample(words, 2))} {number}", sentences, entities, facts)
         yield Document.from_json(document.to_json())  # as a corpus is read: every word a string of its own
@@ -195,7 +194,7 @@ def time_steps(folder, args):
     """Median seconds of a step with and without recording, and the share of the recording."""
     import run_denoise
     from finecl_hf import write_documents
-    from finecl_hf.trainers import DenoiseTrainer
+    from finecl_hf.denoising.trainer import DenoiseTrainer
 
     write_documents(list(documents(args.documents * FACTS)), folder / "silver.jsonl")
     flags = {
@@ -246,7 +245,7 @@ def _on_cpu(args):
 def small_encoder(folder):
     from transformers import BertConfig
 
-    from finecl_hf.small_encoder import build_small_encoder, train_tokenizer
+    from finecl_hf.synthetic.encoder import build_small_encoder, train_tokenizer
 
     texts = (" ".join(sentence) for document in documents(200 * FACTS) for sentence in document.sentences)
     config = BertConfig(hidden_size=256, num_hidden_layers=4, num_attention_heads=4, intermediate_size=1024)

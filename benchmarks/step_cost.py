@@ -3,7 +3,7 @@
 The floor is the encoder alone, forward and backward over the same real tokens, in the fastest of several layouts: rows
 of similar length together, 2 to 8 at a time on CPUs, more on GPUs; packed into rows of 1,024 tokens whose attention a
 mask keeps apart; or packed into rows of 1,024 to any number of tokens, each document attending to itself
-(`finecl_hf.packing`).
+(`finecl_hf.encoding.packing`).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ import torch
 from transformers import BertConfig, Trainer
 
 from finecl_hf import write_documents
-from finecl_hf.features import SHIFTED_POSITIONS
-from finecl_hf.packing import PACKABLE, PACKED, Packing, packed_inputs
-from finecl_hf.small_encoder import build_small_encoder, train_tokenizer
-from finecl_hf.synthetic import generate_corpus
+from finecl_hf.encoding.encoders import SHIFTED_POSITIONS
+from finecl_hf.encoding.packing import PACKABLE, PACKED, Packing, packed_inputs
+from finecl_hf.synthetic.corpus import generate_corpus
+from finecl_hf.synthetic.encoder import build_small_encoder, train_tokenizer
 
 
 CHUNKS = {"cpu": (2, 4, 8), "cuda": (8, 32, 128)}  # rows of similar length that the floor encodes together

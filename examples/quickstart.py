@@ -27,9 +27,9 @@ import run_denoise
 import run_finetune
 import run_pretrain
 from finecl_hf import RelationExtractionPipeline
-from finecl_hf.plots import plot_learning_order
-from finecl_hf.small_encoder import build_small_encoder, train_tokenizer
-from finecl_hf.synthetic import SyntheticCorpus, generate_corpus, write_corpus
+from finecl_hf.denoising.plots import plot_learning_order
+from finecl_hf.synthetic.corpus import SyntheticCorpus, generate_corpus, write_corpus
+from finecl_hf.synthetic.encoder import build_small_encoder, train_tokenizer
 
 
 def main(argv=None):

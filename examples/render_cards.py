@@ -21,8 +21,8 @@ from transformers import BertConfig
 import run_denoise
 import run_finetune
 import run_pretrain
-from finecl_hf.small_encoder import build_small_encoder, train_tokenizer
-from finecl_hf.synthetic import generate_corpus, write_corpus
+from finecl_hf.synthetic.corpus import generate_corpus, write_corpus
+from finecl_hf.synthetic.encoder import build_small_encoder, train_tokenizer
 
 
 CARDS = Path(__file__).resolve().parent.parent / "model_cards" / "examples"

@@ -9,18 +9,18 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _MODULE_OF = {
-    "Document": "documents",
-    "FineCLConfig": "configuration",
-    "FineCLForRelationExtraction": "modeling",
-    "DenoiseTrainer": "trainers",
-    "PretrainTrainer": "trainers",
-    "FinetuneTrainer": "trainers",
+    "Document": "data.documents",
+    "FineCLConfig": "extraction.configuration",
+    "FineCLForRelationExtraction": "extraction.modeling",
+    "DenoiseTrainer": "denoising.trainer",
+    "PretrainTrainer": "pretraining.trainer",
+    "FinetuneTrainer": "extraction.trainer",
     "LearningOrder": "learning_order",
-    "LearningOrderCallback": "callbacks",
-    "RelationExtractionPipeline": "pipeline",
-    "load_relation_model": "modeling",
-    "read_documents": "readers",
-    "write_documents": "readers",
+    "LearningOrderCallback": "denoising.recorder",
+    "RelationExtractionPipeline": "extraction.pipeline",
+    "load_relation_model": "extraction.modeling",
+    "read_documents": "data.readers",
+    "write_documents": "data.readers",
 }
 
 __all__ = list(_MODULE_OF)

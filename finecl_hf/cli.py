@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from finecl_hf import __version__
 from finecl_hf.errors import DocumentError, FineCLError
+from finecl_hf.synthetic.label_flips import flip_labels
 
 
 SOURCE = "a file in any supported format, a folder or a quoted pattern of shards, or a Hub dataset id"
@@ -156,7 +157,7 @@ def _gigabytes(text: str) -> float:
 
 
 def validate(args: Namespace) -> int:
-    from finecl_hf.readers import iter_documents, kind_of_problem
+    from finecl_hf.data.readers import iter_documents, kind_of_problem
 
     valid = entities = mentions = 0
     relations: Counter[str] = Counter()
@@ -181,7 +182,7 @@ def validate(args: Namespace) -> int:
 
 
 def convert(args: Namespace) -> None:
-    from finecl_hf.readers import iter_documents, write_documents
+    from finecl_hf.data.readers import iter_documents, write_documents
 
     skipped = written = 0
 
@@ -205,10 +206,10 @@ def convert(args: Namespace) -> None:
 
 
 def project(args: Namespace) -> None:
-    from finecl_hf.columns import refuse_overwriting
-    from finecl_hf.projection import ProjectionOptions, check_writable, project_files
-    from finecl_hf.readers import local_files
-    from finecl_hf.relation_names import read_relation_choice, read_relation_names
+    from finecl_hf.data.files import refuse_overwriting
+    from finecl_hf.data.readers import local_files
+    from finecl_hf.data.relation_names import read_relation_choice, read_relation_names
+    from finecl_hf.distant.projection import ProjectionOptions, check_writable, project_files
 
     names = read_relation_names(args.rel_info)
     inputs = [*local_files(args.documents), *args.knowledge_base, *args.exclude_file, args.aliases, args.rel_info]
@@ -235,8 +236,8 @@ def project(args: Namespace) -> None:
 
 
 def flip(args: Namespace) -> None:
-    from finecl_hf.distant import flip_labels
-    from finecl_hf.readers import read_documents, write_documents
+
+    from finecl_hf.data.readers import read_documents, write_documents
 
     documents = read_documents(args.input)
     if not any(document.relations for document in documents):
@@ -250,7 +251,7 @@ def flip(args: Namespace) -> None:
 
 
 def merge_orders(args: Namespace) -> None:
-    from finecl_hf.learning_order import LearningOrder
+    from finecl_hf.learning_order.table import LearningOrder
 
     tables = (LearningOrder.read(path) for path in args.inputs)
     merged = LearningOrder.merge(tables, args.on_conflict, args.calibrate)
@@ -260,7 +261,7 @@ def merge_orders(args: Namespace) -> None:
 
 
 def report(args: Namespace) -> None:
-    from finecl_hf.report import report_files
+    from finecl_hf.denoising.report import report_files
 
     coverage = report_files(
         args.order, args.documents, args.output, args.score, args.rel_info, args.worst, args.format, args.split
@@ -271,7 +272,7 @@ def report(args: Namespace) -> None:
 
 
 def clean(args: Namespace) -> None:
-    from finecl_hf.cleaning import clean_files
+    from finecl_hf.denoising.cleaning import clean_files
 
     names = ("threshold", "share", "format", "split", "drop_unknown", "skip_invalid")
     options = {name: getattr(args, name) for name in names}
@@ -280,7 +281,7 @@ def clean(args: Namespace) -> None:
 
 
 def synthesize(args: Namespace) -> None:
-    from finecl_hf.synthetic import generate_corpus, write_corpus
+    from finecl_hf.synthetic.corpus import generate_corpus, write_corpus
 
     if args.num_documents < 1:
         raise FineCLError(f"--num_documents {args.num_documents} is out of range; ask for at least 1.")
@@ -292,8 +293,8 @@ def synthesize(args: Namespace) -> None:
 
 
 def score(args: Namespace) -> None:
+    from finecl_hf.data.readers import read_documents
     from finecl_hf.metrics import docred_scores
-    from finecl_hf.readers import read_documents
 
     try:
         predictions = json.loads(Path(args.predictions).read_bytes())

@@ -1,7 +1,6 @@
 """The one exception that tells a user, in a sentence, what is wrong with their input, where, and how to mend it."""
 
-import os
-from contextlib import contextmanager
+from __future__ import annotations
 
 
 class FineCLError(ValueError):
@@ -40,35 +39,3 @@ def _one_line(title):
     """The title as far as a one-line message can hold it: a broken file may have a whole page there."""
     title = " ".join(str(title).split())
     return title if len(title) <= 100 else title[:97] + "..."
-
-
-@contextmanager
-def loading_from(name, flag=""):
-    """Turns what goes wrong while something is loaded into one sentence.
-
-    Args:
-        name: a folder or Hub id.
-        flag: the option that named it, such as `--model_name_or_path`.
-
-    Raises:
-        FineCLError: no such folder or Hub id, nothing fitting in it, damaged weights.
-    """
-    name = os.fspath(name)
-    source = f"{flag} {name}".strip()
-    missing = f"{source}: no such folder, and no such model on the Hub; check the spelling, or log in."
-    if (name.startswith(("/", ".", "~")) or name.count("/") > 1) and not os.path.exists(name):  # cannot be a Hub id
-        raise FineCLError(missing)
-    try:
-        yield
-    except FineCLError:
-        raise
-    except (OSError, ValueError, RuntimeError) as error:
-        if "is not a valid model identifier" in str(error):
-            raise FineCLError(missing) from error
-        elsewhere = isinstance(error, OSError) and "/" in name and not os.path.exists(name)
-        told = "no such folder, and it cannot be loaded from the Hub" if elsewhere else "cannot be loaded"
-        raise FineCLError(f"{source}: {told}. {str(error).strip().splitlines()[0]}") from error
-    except Exception as error:
-        if type(error).__name__ != "SafetensorError":  # a direct subclass of Exception
-            raise
-        raise FineCLError(f"{source}: the weights are damaged ({error}); download or write them again.") from error

@@ -15,18 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from finecl_hf.documents import NA, Document
+from finecl_hf.data.documents import NA, Document
 from finecl_hf.errors import DocumentError, FineCLError
 
 
-Fact = tuple[str, int, int, str]  # title, head, tail, relation
-
+FactTuple = tuple[str, int, int, str]  # title, head, tail, relation
 DIRECTION = re.compile(r"\(e[12],e[12]\)$")  # the end of a SemEval label such as Cause-Effect(e1,e2)
 
 
 def docred_f1_path() -> str:
     """Folder of the `evaluate` module `docred_f1`: `evaluate.load(docred_f1_path())` needs no network."""
-    return str(Path(__file__).with_name("docred_f1"))
+    return str(Path(__file__).parent / "evaluate_modules" / "docred_f1")
 
 
 def docred_scores(
@@ -190,8 +189,6 @@ def sentence_scores(predictions: Sequence[str], references: Sequence[str], na: s
 
 
 # Documents ----------------------------------------------------------------------------------------
-
-
 def _as_documents(documents: Iterable[Any], source: str) -> Iterator[Document]:
     for i, document in enumerate(documents):
         if isinstance(document, Document):
@@ -204,16 +201,16 @@ def _as_documents(documents: Iterable[Any], source: str) -> Iterator[Document]:
             raise DocumentError(error.message, error.field, source, i, title) from None
 
 
-def _distinct_predictions(predictions: Iterable[Any]) -> dict[Fact, set[int]]:
+def _distinct_predictions(predictions: Iterable[Any]) -> dict[FactTuple, set[int]]:
     """Evidence of each distinct fact: of its first row, which the official script's stable sort keeps in front."""
-    distinct: dict[Fact, set[int]] = {}
+    distinct: dict[FactTuple, set[int]] = {}
     for i, row in enumerate(predictions):
         fact, evidence = _parse_prediction(row, f"predictions[{i}]")
         distinct.setdefault(fact, evidence)
     return distinct
 
 
-def _parse_prediction(row: Any, where: str) -> tuple[Fact, set[int]]:
+def _parse_prediction(row: Any, where: str) -> tuple[FactTuple, set[int]]:
     if not isinstance(row, Mapping):
         raise FineCLError(f"{where}: expected an object with title, h_idx, t_idx and r, found {row!r:.60}.")
     for key in ("title", "h_idx", "t_idx", "r"):
@@ -249,7 +246,7 @@ def _named_facts(documents: Iterable[Document]) -> set[tuple[str, str, str]]:
     }
 
 
-def _is_seen(fact: Fact, by_title: dict[str, Document], seen: set[tuple[str, str, str]]) -> bool:
+def _is_seen(fact: FactTuple, by_title: dict[str, Document], seen: set[tuple[str, str, str]]) -> bool:
     document, relation = by_title[fact[0]], fact[3]
     if not _has_entities(document, fact):  # only where documents share a title
         return False
@@ -257,11 +254,13 @@ def _is_seen(fact: Fact, by_title: dict[str, Document], seen: set[tuple[str, str
     return any((head, tail, relation) in seen for head in head_names for tail in tail_names)
 
 
-def _has_entities(document: Document, fact: Fact) -> bool:
+def _has_entities(document: Document, fact: FactTuple) -> bool:
     return all(0 <= entity < len(document.entities) for entity in fact[1:3])
 
 
-def _evidence_f1(submitted: dict[Fact, set[int]], gold: dict[Fact, set[int]], documents: Sequence[Document]) -> float:
+def _evidence_f1(
+    submitted: dict[FactTuple, set[int]], gold: dict[FactTuple, set[int]], documents: Sequence[Document]
+) -> float:
     titles = {document.title for document in documents}
     num_predicted = sum(len(evidence) for fact, evidence in submitted.items() if fact[0] in titles)
     num_correct = sum(len(evidence & gold[fact]) for fact, evidence in submitted.items() if fact in gold)
@@ -271,7 +270,9 @@ def _evidence_f1(submitted: dict[Fact, set[int]], gold: dict[Fact, set[int]], do
     return _f1(_ratio(num_correct, num_predicted), _ratio(num_correct, num_gold))
 
 
-def _split_f1(submitted: Iterable[Fact], gold: Iterable[Fact], by_title: dict[str, Document], intra: bool) -> float:
+def _split_f1(
+    submitted: Iterable[FactTuple], gold: Iterable[FactTuple], by_title: dict[str, Document], intra: bool
+) -> float:
     submitted, gold = (
         {fact for fact in facts if _shares_sentence(fact, by_title) is intra} for facts in (submitted, gold)
     )
@@ -279,7 +280,7 @@ def _split_f1(submitted: Iterable[Fact], gold: Iterable[Fact], by_title: dict[st
     return _f1(_ratio(num_correct, len(submitted)), _ratio(num_correct, len(gold)))
 
 
-def _shares_sentence(fact: Fact, by_title: dict[str, Document]) -> bool | None:
+def _shares_sentence(fact: FactTuple, by_title: dict[str, Document]) -> bool | None:
     """Whether some sentence mentions both entities; None where the document or an entity does not exist."""
     document = by_title.get(fact[0])
     if document is None or not _has_entities(document, fact):
@@ -289,8 +290,6 @@ def _shares_sentence(fact: Fact, by_title: dict[str, Document]) -> bool | None:
 
 
 # Labels and counts --------------------------------------------------------------------------------
-
-
 def _aligned(predictions: Iterable[str], references: Iterable[str]) -> tuple[list[str], list[str]]:
     predictions, references = list(predictions), list(references)
     if len(predictions) != len(references):

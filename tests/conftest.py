@@ -13,11 +13,11 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from finecl_hf.documents import Document
-from finecl_hf.learning_order import LearningOrder
-from finecl_hf.synthetic import generate_corpus, write_corpus
-from tests.script_runs import when_built
-from tests.tiny_models import build_bert, build_roberta
+from finecl_hf.data.documents import Document
+from finecl_hf.learning_order.table import LearningOrder
+from finecl_hf.synthetic.corpus import generate_corpus, write_corpus
+from tests.helpers.script_runs import when_built
+from tests.helpers.tiny_models import build_bert, build_roberta
 
 
 torch.set_num_threads(1)

@@ -9,7 +9,7 @@ from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import launch_command_parser
 from accelerate.utils import DistributedType
 
-from tests.script_runs import ROOT, arguments
+from tests.helpers.script_runs import ROOT, arguments
 
 
 FOLDER = ROOT / "examples" / "accelerate"

@@ -9,8 +9,8 @@ import torch
 from transformers import AutoModel
 
 from benchmarks import denoise, denoise_step, finetune_step, inference, preprocess, pretrain_step, recorder, step_cost
-from finecl_hf.packing import enable_packing
-from finecl_hf.scores import SCORES
+from finecl_hf.encoding.packing import enable_packing
+from finecl_hf.learning_order.trust import SCORES
 
 
 KEYS = {"corpus", "seeds", "scores", "preset", "recorder_share", "seconds", "noise_rate", "labels", "judged", "wrong"}

@@ -11,11 +11,11 @@ import pytest
 
 import finecl_hf
 from finecl_hf.cli import main
-from finecl_hf.distant import flip_labels
-from finecl_hf.learning_order import LearningOrder
+from finecl_hf.data.readers import read_documents, write_documents
+from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.metrics import docred_scores
-from finecl_hf.readers import read_documents, write_documents
-from tests.small_orders import assert_same, make
+from finecl_hf.synthetic.label_flips import flip_labels
+from tests.helpers.small_orders import assert_same, make
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from finecl_hf.errors import DocumentError, FineCLError, loading_from
+from finecl_hf.encoding.encoders import loading_from
+from finecl_hf.errors import DocumentError, FineCLError
 
 
 def test_a_document_error_tells_what_and_where():

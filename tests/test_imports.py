@@ -1,9 +1,8 @@
-"""The layers of the library: imports run downwards only, and the first layers start without torch."""
+"""The wings of the library: which may import which, and which start without torch."""
 
 import ast
 import subprocess
 import sys
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,88 +11,90 @@ import finecl_hf
 
 
 PACKAGE = Path(finecl_hf.__file__).parent
+ROOT = {"errors", "hashing", "losses", "metrics"}
 
-# Lower layers first. A module may import from its own layer and those below.
-LAYERS = [
-    layer.split()
-    for layer in (
-        "errors markdown coverage writing presets",
-        "report_pages",
-        "hashing columns distances json_stream training_log",
-        "documents",
-        "plausibility",
-        "fact_chunks scores",
-        "hub_files sentence_formats order_files order_merging excerpts relation_names label_noise triples",
-        "records distant table_join layout",
-        "readers learning_order metrics ranking synthetic_templates synthetic_world synthetic plots",
-        "cleaning charts projection noise",
-        "report",
-        "pooling losses contrast configuration small_encoder gathering token_loss",
-        "features collators corpus encoders",
-        "pretrain_collator sampling packing sharding",
-        "modeling masked_lm predictions",
-        "contrastive_step sharding",
-        "arguments callbacks divergence model_card lora resuming stopping",
-        "survival loading",
-        "stream_weights",
-        "streaming",
-        "trainers",
-        "publishing pipeline confident_learning",
-        "cli",
-    )
+# Earlier storeys first: a wing may import from itself and from earlier storeys.
+STOREYS = [
+    ROOT,
+    {"data", "cards"},
+    {"distant", "learning_order", "encoding"},
+    {"synthetic", "training"},
+    {"extraction", "pretraining"},
+    {"denoising"},
+    {"cli"},
 ]
-LAYER = {module: number for number, layer in enumerate(LAYERS) for module in layer}
+STOREY = {wing: number for number, wings in enumerate(STOREYS) for wing in wings}
+FORBIDDEN = {("cards", "data"), ("synthetic", "learning_order"), ("cli", "training"), ("distant", "learning_order")}
+WITHOUT_TORCH = (
+    "data distant learning_order cards metrics synthetic.corpus synthetic.world synthetic.templates "
+    "synthetic.label_flips denoising.report denoising.cleaning denoising.charts denoising.excerpts"
+).split()
 
 
 def _imports(path):
     """Modules of the library, and scripts, that a file imports anywhere: inside functions too."""
-    found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{path.name} has a relative import"
-            found.update([f"{node.module}.{alias.name}" for alias in node.names])
-    own = {name.split(".")[1] for name in found if name.startswith("finecl_hf.")}
-    return {name for name in own if (PACKAGE / f"{name}.py").exists()} | {
-        name.split(".")[0] for name in found if name.startswith("run_")
-    }
+            assert not node.level, f"{path} has a relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-IMPORTS = {path.stem: _imports(path) for path in PACKAGE.glob("*.py") if path.stem != "__init__"}
+def _wing(name):
+    """`data` for "finecl_hf.data.readers.read_documents"; None for what the package itself gives."""
+    part = name.split(".")[1]
+    return part if (PACKAGE / part).is_dir() or (PACKAGE / f"{part}.py").exists() else None
 
 
-def test_every_module_has_a_layer():
-    assert set(IMPORTS) <= set(LAYER)
+FILES = {path.relative_to(PACKAGE).as_posix(): path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE}
+FILES |= {f"{wing}.py": PACKAGE / f"{wing}.py" for wing in (*ROOT, "cli")}
 
 
-def test_the_graph_is_read_from_the_code():
-    assert {"documents", "hashing", "errors"} <= IMPORTS["features"]
-    assert "synthetic_templates" in IMPORTS["synthetic_world"]
-    assert "readers" in IMPORTS["cli"]
+def _pairs():
+    """(file, its wing, a module that it imports, that one's wing)"""
+    for file, path in FILES.items():
+        here = file.split("/")[0].removesuffix(".py")
+        for name in _imports(path):
+            if name.startswith("finecl_hf.") and _wing(name):
+                yield file, here, name, _wing(name)
 
 
-def test_imports_have_no_cycle():
-    list(TopologicalSorter(IMPORTS).static_order())  # raises CycleError
+def test_every_wing_has_a_storey_and_says_what_it_is_for():
+    wings = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()} - {"evaluate_modules"}
+    assert wings <= set(STOREY)
+    for wing in wings:
+        assert len(ast.get_docstring(ast.parse((PACKAGE / wing / "__init__.py").read_text())).splitlines()) >= 3
 
 
-@pytest.mark.parametrize("module", sorted(IMPORTS))
-def test_imports_run_downwards(module):
-    upwards = {name for name in IMPORTS[module] if LAYER.get(name, len(LAYERS)) > LAYER[module]}
+def test_imports_go_to_earlier_storeys():
+    pairs = [pair for pair in _pairs() if pair[1] != "evaluate_modules" and pair[1] != pair[3]]
+    assert len(pairs) > 100  # the graph is read from the code
+    allowed = {("metrics", "data")}
+    upwards = [
+        p
+        for p in pairs
+        if STOREY[p[3]] >= STOREY[p[1]] and (p[1], p[3]) not in allowed | {(r, s) for r in ROOT for s in ROOT}
+    ]
     assert not upwards
+    assert not [pair for pair in pairs if (pair[1], pair[3]) in FORBIDDEN]
+
+
+def test_inference_needs_no_training_code():
+    needed = {f"extraction/{name}.py" for name in ("configuration", "modeling", "predictions", "pipeline")}
+    assert not [pair for pair in _pairs() if pair[0] in needed and pair[3] == "training"]
 
 
 def test_nothing_imports_the_scripts():
-    files = [*PACKAGE.rglob("*.py"), *PACKAGE.parent.glob("run_*.py")]
-    assert not [path.name for path in files if any(name.startswith("run_") for name in _imports(path))]
+    assert not [file for file, path in FILES.items() for name in _imports(path) if name.startswith("run_")]
 
 
-@pytest.mark.parametrize(
-    "module",
-    ["documents", "readers", "learning_order", "metrics", "distant", "synthetic", "cleaning", "report", "projection"],
-)
-def test_data_modules_import_no_torch(module):
-    code = f"import sys, finecl_hf.{module}; assert not {{'torch', 'transformers'}} & set(sys.modules)"
+@pytest.mark.parametrize("wing", WITHOUT_TORCH)
+def test_what_reads_data_imports_no_torch(wing):
+    modules = [f"finecl_hf.{wing}"] + [
+        f"finecl_hf.{file.removesuffix('.py').replace('/', '.')}" for file in FILES if file.startswith(f"{wing}/")
+    ]
+    code = f"import sys, {', '.join(modules)}; assert not {{'torch', 'transformers'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

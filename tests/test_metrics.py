@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finecl_hf.documents import Document
+from finecl_hf.data.documents import Document
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.metrics import (
     docred_f1_path,

@@ -15,9 +15,9 @@ from transformers import AutoModel, AutoModelForMaskedLM
 
 import run_denoise
 from finecl_hf import FineCLConfig, LearningOrder, RelationExtractionPipeline, read_documents
-from finecl_hf.arguments import run_script
 from finecl_hf.metrics import docred_scores
-from tests.script_runs import MAIN, ROOT, arguments, run
+from finecl_hf.training.arguments import run_script
+from tests.helpers.script_runs import MAIN, ROOT, arguments, run
 
 
 SENTENCES = [

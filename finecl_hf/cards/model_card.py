@@ -1,0 +1,378 @@
+"""Model cards that say what is known of a model and leave out what is not.
+
+A trainer gathers facts in a [`FineCLCardData`] and writes the card with `render_model_card(data).save(path)`. The
+prose is in the Jinja templates of `model_cards/`, one for each kind of model; they share `_card.md`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import re
+import shlex
+from collections.abc import Iterable
+from dataclasses import MISSING, dataclass, field, fields, replace
+from enum import Enum
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any, Literal
+
+import jinja2
+import numpy as np
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
+
+from finecl_hf import __version__
+from finecl_hf.cards.markdown import FILTERS, code, link, number, text
+from finecl_hf.cards.training_log import METRIC_NAMES, training_log
+
+
+TASK_TYPE = "relation-extraction"
+SHOWN_RELATIONS = 40
+PACKAGES = ("transformers", "torch", "datasets", "tokenizers", "accelerate", "peft", "huggingface_hub")
+# Arguments that say where a run wrote or how it looked, not what it computed.
+BOOKKEEPING = {
+    "output_dir",
+    "run_name",
+    "report_to",
+    "disable_tqdm",
+    "do_eval",
+    "debug",
+    "accelerator_config",
+    "activation_checkpointing",
+    "gradient_checkpointing",
+    "push_to_hub",
+    "hub_model_id",
+    "hub_strategy",
+    "hub_private_repo",
+    "logging_dir",
+    "logging_strategy",
+    "logging_steps",
+    "save_strategy",
+    "save_steps",
+    "save_total_limit",
+}
+SECRETS = {"token", "hub_token", "push_to_hub_token"}
+
+
+@dataclass(frozen=True)
+class _Kind:
+    library_name: str
+    tags: tuple[str, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+KINDS = {
+    "encoder": _Kind("transformers", ("contrastive-learning",), {"pipeline_tag": "fill-mask"}),
+    "relation_model": _Kind("finecl_hf"),
+    "lora_adapter": _Kind("peft", ("lora",), {"base_model_relation": "adapter"}),
+}
+
+
+@dataclass
+class TrainingData:
+    """One corpus that a model was trained on.
+
+    Args:
+        name: a Hub id, or the name of a file.
+        split: such as "train".
+        documents: how many.
+        facts: how many (document, head, relation, tail) facts.
+        relations: how many different ones.
+        on_hub: True if `name` is a Hub id; the card's metadata lists it then.
+    """
+
+    name: str
+    split: str | None = None
+    documents: int | None = None
+    facts: int | None = None
+    relations: int | None = None
+    on_hub: bool = False
+
+
+@dataclass
+class FineCLCardData:
+    """What the card of one model is made of. Whatever is None or empty leaves no trace in the card.
+
+    Args:
+        kind: "encoder" (stage 2), "relation_model" or "lora_adapter" (stage 3).
+        model_name: heading of the card and name of the model in its metadata.
+        repo: Hub id or folder for the loading examples; `model_name` unless given.
+        language: ISO code or codes of the texts.
+        license: id of a licence as the Hub spells it.
+        tags: further ones; those of FineCL and of the kind are always there.
+        base_model: the encoder that training started from: a Hub id or a folder.
+        datasets: the training data.
+        relations: name of each relation that the model knows, by id.
+        loss: what was minimised.
+        task: "document" or "sentence".
+        head: the classification head.
+        silver_labels: True for stage 1's relation model, which learned from distantly supervised labels.
+        threshold: score from which a relation is predicted, where it was chosen on validation data.
+        train_fraction: share of the training data that was used, from 0 to 1.
+        learning_order: name of the learning-order file or dataset.
+        learning_order_coverage: share of the training facts that it holds, from 0 to 1.
+        weight_scheme: how a fact's weight follows from its place in the learning order.
+        weight_by: the dynamic that the weights are made from.
+        truncated_mentions: mentions of the training data beyond the encoder's reach.
+        total_mentions: mentions of the training data.
+        eval_results: scores, as `evaluation_results` makes them.
+        log_history: `trainer.state.log_history`.
+        hyperparameters: those that matter.
+        non_default_hyperparameters: those that were set for this run, as `changed_arguments` finds them.
+        seed: of the run.
+        command: the command line, as one string or in words. Access tokens are left out.
+        hardware: such as "1 NVIDIA H100".
+        training_time: in seconds.
+        base_model_id: the base model's Hub id; told from `base_model` unless given.
+        versions: of the software, by name.
+    """
+
+    # The user's
+    kind: Literal["encoder", "relation_model", "lora_adapter"]
+    model_name: str
+    repo: str | None = None
+    language: str | list[str] | None = None
+    license: str | None = None
+    tags: list[str] = field(default_factory=list)
+
+    # The trainer's: the model
+    base_model: str | None = None
+    datasets: list[TrainingData] = field(default_factory=list)
+    relations: dict[str, str] = field(default_factory=dict)
+    loss: str | None = None
+    task: str | None = None
+    head: str | None = None
+    silver_labels: bool = False
+    threshold: float | None = None
+    train_fraction: float | None = None
+    learning_order: str | None = None
+    learning_order_coverage: float | None = None
+    weight_scheme: str | None = None
+    weight_by: str | None = None
+    truncated_mentions: int | None = None
+    total_mentions: int | None = None
+
+    # The trainer's: the run
+    eval_results: list[EvalResult] = field(default_factory=list)
+    log_history: list[dict[str, Any]] = field(default_factory=list)
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    non_default_hyperparameters: dict[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    command: str | list[str] | None = None
+    hardware: str | None = None
+    training_time: float | None = None
+
+    # Computed
+    base_model_id: str | None = None
+    versions: dict[str, str] = field(default_factory=lambda: frameworks())
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {self.kind!r}")
+        self.repo = self.repo or self.model_name
+        self.base_model_id = self.base_model_id or hub_id(self.base_model)
+
+    def metadata(self) -> ModelCardData:
+        """The card's YAML block. Only what the Hub can resolve or filter by goes there."""
+        kind = KINDS[self.kind]
+        return ModelCardData(
+            model_name=self.model_name,
+            language=self.language,
+            license=self.license,
+            library_name=kind.library_name,
+            tags=["finecl", TASK_TYPE, *kind.tags, *self.tags],
+            base_model=self.base_model_id,
+            datasets=_unique(corpus.name for corpus in self.datasets if corpus.on_hub) or None,
+            metrics=_unique(result.metric_type for result in self.eval_results) or None,
+            eval_results=[_plain_result(result) for result in self.eval_results] or None,
+            **kind.metadata,
+        )
+
+
+def render_model_card(data: FineCLCardData) -> ModelCard:
+    """Fills the template of `data.kind`. Reads nothing but the templates, and no network.
+
+    Returns:
+        a card whose `data.eval_results` are those that went in; `save(path)` writes it.
+    """
+    names = list(data.relations.items())
+    body = (
+        _environment()
+        .get_template(f"{data.kind}.md")
+        .render(
+            model=data,
+            base_model=_base_model(data),
+            results=_result_rows(data.eval_results),
+            corpora=_corpus_rows(data.datasets),
+            log=training_log(data.log_history),
+            relations=[[code(relation), text(name or "")] for relation, name in names[:SHOWN_RELATIONS]],
+            hidden_relations=max(0, len(names) - SHOWN_RELATIONS),
+            changed=_argument_rows(data.non_default_hyperparameters),
+            unchanged=_argument_rows(data.hyperparameters, leave_out=data.non_default_hyperparameters),
+            command=_command_line(data.command),
+            versions=[[name, code(version)] for name, version in data.versions.items()],
+        )
+    )
+    body = re.sub(r"\n{3,}", "\n\n", body).strip()  # sections that were left out leave blank lines
+    return ModelCard(f"---\n{data.metadata().to_yaml()}\n---\n\n{body}\n")
+
+
+# Gathering facts
+def frameworks() -> dict[str, str]:
+    """Versions of Python, of this library and of the installed packages that a run depends on."""
+    versions = {"Python": platform.python_version(), "finecl_hf": __version__}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def hub_id(name: str | None) -> str | None:
+    """`name` if it can be a repository on the Hub: spelt like one, and no file or folder here. Asks no server."""
+    if not name or Path(name).exists():
+        return None
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return None
+    return name
+
+
+def evaluation_results(
+    metrics: dict[str, float], dataset: str, split: str, dataset_id: str | None = None
+) -> list[EvalResult]:
+    """Turns what `trainer.evaluate()` or a scorer returns into the card's results.
+
+    Args:
+        metrics: scores by name, with or without `eval_` or `test_` before it. Those not in `METRIC_NAMES` (runtimes,
+            losses) and those that are not finite are left out.
+        dataset: name to show.
+        split: such as "validation".
+        dataset_id: the dataset's Hub id, where it has one.
+    """
+    results = []
+    for key, value in metrics.items():
+        metric = re.sub(r"^(eval|test|predict)_", "", key)
+        if metric in METRIC_NAMES and math.isfinite(value):
+            result = EvalResult(
+                task_type=TASK_TYPE,
+                task_name="Relation Extraction",
+                dataset_type=dataset_id or dataset,
+                dataset_name=dataset,
+                dataset_split=split,
+                metric_type=metric,
+                metric_name=METRIC_NAMES[metric],
+                metric_value=float(value),
+            )
+            results.append(result)
+    return results
+
+
+def changed_arguments(*arguments: Any) -> dict[str, Any]:
+    """Those fields of argument dataclasses (`TrainingArguments` and the like) that differ from their defaults.
+
+    Access tokens, unset fields and `BOOKKEEPING` are left out.
+    """
+    changed = {}
+    for group in arguments:
+        for argument in fields(group):
+            value = getattr(group, argument.name)
+            default = argument.default if argument.default_factory is MISSING else argument.default_factory()
+            hidden = argument.name in BOOKKEEPING | SECRETS
+            if not hidden and value is not None and value != default:
+                changed[argument.name] = value
+    return changed
+
+
+# Parts of the card in Markdown; cells of tables are Markdown already
+def _base_model(data: FineCLCardData) -> str:
+    if data.base_model_id:
+        return link(data.base_model_id, data.base_model_id)
+    return code(data.base_model or "")
+
+
+def _result_rows(results: list[EvalResult]) -> list[list[str]]:
+    return [
+        [
+            text(result.dataset_name),
+            text(result.dataset_split or ""),
+            text(result.metric_name or result.metric_type),
+            text(number(_plain(result.metric_value))),
+        ]
+        for result in results
+    ]
+
+
+def _corpus_rows(corpora: list[TrainingData]) -> list[list[str]]:
+    rows = []
+    for corpus in corpora:
+        name = link(corpus.name, f"datasets/{corpus.name}") if corpus.on_hub else code(corpus.name)
+        counts = (corpus.documents, corpus.facts, corpus.relations)
+        rows.append([name, text(corpus.split or ""), *("" if count is None else f"{count:,}" for count in counts)])
+    return rows
+
+
+def _argument_rows(arguments: dict[str, Any], leave_out: Iterable[str] = ()) -> list[list[str]]:
+    return [
+        [code(name), code(_argument(value))]
+        for name, value in arguments.items()
+        if value is not None and name not in {*leave_out, *SECRETS}
+    ]
+
+
+def _argument(value: Any) -> str:
+    value = _plain(value)
+    if isinstance(value, (dict, list, tuple)):
+        return json.dumps(value, default=str, ensure_ascii=False)
+    return str(value) if value != "" else '""'
+
+
+# Values that YAML and the templates can show
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    return value.value if isinstance(value, Enum) else value  # `str` of an enum member is not its value
+
+
+def _plain_result(result: EvalResult) -> EvalResult:
+    return replace(result, metric_value=_plain(result.metric_value))
+
+
+def _unique(values: Iterable) -> list:
+    return list(dict.fromkeys(values))
+
+
+def _command_line(command: str | list[str] | None) -> str:
+    """The command as one would type it, without access tokens."""
+    if not command:
+        return ""
+    line = command if isinstance(command, str) else shlex.join(command)
+    line = re.sub(r"(--(?:hub|push[_-]to[_-]hub|hf)?[_-]?token[= ]\s*)\S+", r"\1$HF_TOKEN", line)
+    return re.sub(r"\bhf_[A-Za-z0-9]{16,}\b", "$HF_TOKEN", line)
+
+
+# Templates
+def _templates():
+    """The folder of the templates: packaged, or beside the package in a checkout."""
+    try:
+        packaged = resources.files("finecl_hf.model_cards")
+    except ModuleNotFoundError:
+        return Path(__file__).parents[2] / "model_cards"
+    return packaged
+
+
+def _environment() -> jinja2.Environment:
+    folder = _templates()
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8")),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update({function.__name__: function for function in FILTERS})
+    return environment

@@ -1,0 +1,288 @@
+"""Sentence-level corpora in the document schema: two entities (head 0, tail 1), one judged pair, at most one label.
+
+Each `from_*` function takes one raw record and returns a dict in DocRED's layout for `Document.from_dict`. Errors
+name the record's own fields (`subj_end`, `h.pos`), which the user can find in the file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import blake2b
+from typing import Any
+
+from finecl_hf.data.documents import _integer, _is_words, _kind, _required
+from finecl_hf.errors import DocumentError
+
+
+NO_RELATION = {"na", "other", "no_relation", "none"}  # names of "no relation" in the corpora, lower-cased
+# A word is a run of characters that are neither space nor punctuation; it may hold ' ’ - _ inside ("state-of-the-art",
+# "don't"). Every other punctuation character is a word of its own. Letters are not listed one script at a time: `\w`
+# would break words of scripts that write vowels as combining marks.
+_PUNCTUATION = r"!-/:-@\[-`{-~¡«»¿‐-‧‰-⁞、-〃〈-】"
+WORD = re.compile(rf"[^\s{_PUNCTUATION}]+(?:['’\-_][^\s{_PUNCTUATION}]+)*|[{_PUNCTUATION}]")
+_SEMEVAL_START = re.compile(r"(\d+)\t(.*)", re.DOTALL)
+_SEMEVAL_TAG = re.compile(r"</?e[12]>")
+SEMEVAL_TITLE = "semeval-"
+
+
+def tokenise(text: str, cuts: Iterable[int] = ()) -> list[tuple[int, int]]:
+    """Splits text into words.
+
+    Args:
+        text: any text.
+        cuts: character positions at which a word must end, such as the borders of an entity.
+
+    Returns:
+        (start, end) in characters of each word.
+    """
+    borders = sorted({0, len(text), *cuts})
+    pieces = zip(borders, borders[1:], strict=False)
+    return [match.span() for start, end in pieces for match in WORD.finditer(text, start, end)]
+
+
+def parse_semeval(lines: Iterable[str]) -> Iterator[dict[str, Any] | DocumentError]:
+    """Groups the lines of a SemEval-2010 Task 8 file into records for [`from_semeval`].
+
+    A record is `id<TAB>"sentence"`, then (not in unlabelled test files) the relation, then a comment. A line that
+    belongs nowhere becomes a `DocumentError`, and reading goes on.
+
+    Yields:
+        `{"id", "sentence", "relation", "lines"}`: relation None where the file has none, the lines as they stand.
+    """
+    record, commented = None, False
+    for number, whole in enumerate(lines, 1):
+        line = whole.strip()
+        start = _SEMEVAL_START.fullmatch(line)
+        if start:
+            if record:
+                yield record
+            record, commented = {"id": start[1], "sentence": start[2], "relation": None, "lines": []}, False
+        elif line.lower().startswith("comment"):
+            commented = True
+        elif line and not commented:
+            if record and record["relation"] is None:
+                record["relation"] = line
+            else:
+                yield DocumentError(
+                    f"line {number} (`{line[:40]}`) is neither `id<TAB>sentence` nor the one relation below it; "
+                    "remove or correct the line."
+                )
+                continue
+        if record:
+            record["lines"].append(whole)
+    if record:
+        yield record
+
+
+def from_semeval(record: dict[str, Any]) -> dict[str, Any]:
+    """SemEval-2010 Task 8: head = e1, tail = e2, relation = the directed label as written (`Cause-Effect(e2,e1)`).
+
+    Raises:
+        DocumentError: naming the field that is wrong.
+    """
+    number, marked = _text(record, "id"), _text(record, "sentence").strip()
+    if len(marked) > 1 and marked[0] == marked[-1] == '"':
+        marked = marked[1:-1]
+    text, at = _strip_tags(marked)
+    spans = [(at["<e1>"], at["</e1>"]), (at["<e2>"], at["</e2>"])]
+    words, (head, tail) = _words_and_spans(text, spans, ("sentence", "sentence"))
+    return _docred(SEMEVAL_TITLE + number, words, [_mention(words, head)], [_mention(words, tail)], record)
+
+
+def from_tacred(record: dict[str, Any]) -> dict[str, Any]:
+    """TACRED: head = subject, tail = object; `subj_end` and `obj_end` name the last word, not the one after it.
+
+    Raises:
+        DocumentError: naming the field that is wrong.
+    """
+    words = _words(record, "token")
+    entities = []
+    for role in ("subj", "obj"):
+        start, last = (_integer(_required(record, key), key) for key in (f"{role}_start", f"{role}_end"))
+        if start > last:
+            raise DocumentError(
+                f"the last word, {last}, comes before the first, {start}; {role}_end counts inclusively.",
+                f"{role}_end",
+            )
+        _check_inside(start, last + 1, len(words), f"{role}_{'start' if start < 0 else 'end'}", "words")
+        entities.append([_mention(words, (start, last + 1), type=record.get(f"{role}_type"))])
+    return _docred(_text(record, "id"), words, *entities, record)
+
+
+def from_fewrel(record: dict[str, Any]) -> dict[str, Any]:
+    """FewRel: every listed occurrence is a mention, from its first to its last word. The record has `relation`.
+
+    Raises:
+        DocumentError: naming the field that is wrong.
+    """
+    words = _words(record, "tokens")
+    entities = [_fewrel_entity(record, key, words) for key in "ht"]
+    return _docred(_hashed_title("fewrel", words, entities), words, *entities, record)
+
+
+def from_opennre(record: dict[str, Any]) -> dict[str, Any]:
+    """OpenNRE: `pos` counts characters where the record has `text`, words where it has `token`.
+
+    Raises:
+        DocumentError: naming the field that is wrong, among others where `pos` does not point at `name`.
+    """
+    arguments = [_opennre_argument(record, key) for key in "ht"]
+    spans = [_span(argument, f"{key}.pos") for key, argument in zip("ht", arguments, strict=True)]
+    if "token" in record:
+        words = _words(record, "token")
+        for key, argument, (start, end) in zip("ht", arguments, spans, strict=True):
+            _check_inside(start, end, len(words), f"{key}.pos", "words")
+            _check_name(argument, " ".join(words[start:end]), (start, end), f"{key}.pos", "words of `token`")
+    else:
+        text = _text(record, "text")
+        for key, argument, (start, end) in zip("ht", arguments, spans, strict=True):
+            _check_inside(start, end, len(text), f"{key}.pos", "characters")
+            _check_name(argument, text[start:end], (start, end), f"{key}.pos", "characters of `text`")
+        words, spans = _words_and_spans(text, spans, ("h.pos", "t.pos"))
+    entities = [
+        [_mention(words, span, type=argument.get("type"), kb_id=argument.get("id"))]
+        for argument, span in zip(arguments, spans, strict=True)
+    ]
+    title = _text(record, "id") if record.get("id") is not None else _hashed_title("opennre", words, entities)
+    return _docred(title, words, *entities, record)
+
+
+CONVERTERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "semeval": from_semeval,
+    "tacred": from_tacred,
+    "fewrel": from_fewrel,
+    "opennre": from_opennre,
+}
+
+
+def _docred(title: str, words: list[str], head: list[dict], tail: list[dict], record: dict) -> dict[str, Any]:
+    raw = {"title": title, "sents": [words], "vertexSet": [head, tail], "pairs": [[0, 1]]}
+    relation = record.get("relation")
+    if relation is None:  # a test file: no `labels` at all
+        return raw
+    if not isinstance(relation, str) or not relation:
+        raise DocumentError(f"expected a relation name, found {_kind(relation)}.", "relation")
+    is_na = relation.lower() in NO_RELATION
+    return {**raw, "labels": [] if is_na else [{"h": 0, "t": 1, "r": relation, "evidence": []}]}
+
+
+def _mention(words: list[str], span: tuple[int, int], type: Any = None, kb_id: Any = None) -> dict[str, Any]:
+    start, end = span
+    name = " ".join(words[start:end])
+    return {"name": name, "sent_id": 0, "pos": [start, end], "type": type or "", "kb_id": kb_id or ""}
+
+
+def _hashed_title(format: str, words: list[str], entities: list[list[dict]]) -> str:
+    """A title for records without one. Not of the relation: a relabelled sentence keeps its name."""
+    positions = [[mention["pos"] for mention in entity] for entity in entities]
+    content = json.dumps([words, positions]).encode()
+    return f"{format}-{blake2b(content, digest_size=8).hexdigest()}"
+
+
+def _text(record: dict[str, Any], key: str) -> str:
+    value = _required(record, key)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not value:
+        raise DocumentError(f"expected a non-empty string, found {_kind(value)}.", key)
+    return value
+
+
+def _words(record: dict[str, Any], key: str) -> list[str]:
+    words = _required(record, key)
+    if not _is_words(words):
+        raise DocumentError(f"expected a list of words (strings), found {_kind(words)}.", key)
+    return words
+
+
+def _strip_tags(marked: str) -> tuple[str, dict[str, int]]:
+    """The sentence without its four tags, and where in it each tag stood."""
+    at, pieces, end = {}, [], 0
+    for tag in _SEMEVAL_TAG.finditer(marked):
+        pieces.append(marked[end : tag.start()])
+        if tag[0] in at:
+            raise DocumentError(f"the tag {tag[0]} stands in the sentence twice; mark one span.", "sentence")
+        at[tag[0]], end = sum(map(len, pieces)), tag.end()
+    for tag in ("<e1>", "</e1>", "<e2>", "</e2>"):
+        if tag not in at:
+            raise DocumentError(
+                f"the tag {tag} is missing; mark the arguments with <e1>...</e1> and <e2>...</e2>.", "sentence"
+            )
+    return "".join([*pieces, marked[end:]]), at
+
+
+def _words_and_spans(
+    text: str, spans: list[tuple[int, int]], fields: tuple[str, str]
+) -> tuple[list[str], list[tuple[int, int]]]:
+    """Words of the text, and the spans, given in characters, in words."""
+    bounds = tokenise(text, [border for span in spans for border in span])
+    word_spans = []
+    for (start, end), field in zip(spans, fields, strict=True):
+        inside = [i for i, (first, last) in enumerate(bounds) if start <= first and last <= end]
+        if not inside:
+            raise DocumentError(f"the span [{start}, {end}) (in characters) is empty or reversed; mark a word.", field)
+        word_spans.append((inside[0], inside[-1] + 1))
+    return [text[start:end] for start, end in bounds], word_spans
+
+
+def _fewrel_entity(record: dict[str, Any], key: str, words: list[str]) -> list[dict[str, Any]]:
+    entity = _required(record, key)
+    if not isinstance(entity, list) or len(entity) != 3:
+        raise DocumentError(f"expected [name, id, [[word positions], ...]], found {_kind(entity)}.", key)
+    _, kb_id, occurrences = entity
+    if not isinstance(occurrences, list) or not occurrences:
+        raise DocumentError(f"expected lists of word positions, found {_kind(occurrences)}.", f"{key}[2]")
+    mentions = []
+    for i, positions in enumerate(occurrences):
+        where = f"{key}[2][{i}]"
+        if not isinstance(positions, list) or not positions:
+            raise DocumentError(f"expected a list of word positions, found {_kind(positions)}.", where)
+        numbers = [_integer(position, where) for position in positions]
+        start, end = min(numbers), max(numbers) + 1
+        _check_inside(start, end, len(words), where, "words")
+        mentions.append(_mention(words, (start, end), kb_id=kb_id))
+    return mentions
+
+
+def _opennre_argument(record: dict[str, Any], key: str) -> dict[str, Any]:
+    argument = _required(record, key)
+    if not isinstance(argument, dict):
+        raise DocumentError(f"expected an object with name and pos, found {_kind(argument)}.", key)
+    return argument
+
+
+def _span(argument: dict[str, Any], where: str) -> tuple[int, int]:
+    position = _required(argument, "pos", where.partition(".")[0])
+    if not isinstance(position, list) or len(position) != 2:
+        raise DocumentError(f"expected [start, end), found {_kind(position)}.", where)
+    start, end = (_integer(bound, where) for bound in position)
+    if start >= end:
+        raise DocumentError(
+            f"the span [{start}, {end}) is {'empty' if start == end else 'reversed'}; "
+            "give [start, end) with end one past the last character or word.",
+            where,
+        )
+    return start, end
+
+
+def _check_inside(start: int, end: int, length: int, where: str, unit: str) -> None:
+    if start < 0 or end > length:
+        raise DocumentError(f"the span [{start}, {end}) leaves the sentence, which has {length} {unit}.", where)
+
+
+def _check_name(argument: dict[str, Any], found: str, span: tuple[int, int], where: str, unit: str) -> None:
+    """A name that is not at its position means that positions are shifted or counted in another unit."""
+    name = argument.get("name")
+    if not isinstance(name, str) or _squeeze(name) == _squeeze(found):
+        return
+    raise DocumentError(
+        f"[{span[0]}, {span[1]}) counts {unit} and reads {_kind(found)[4:]}, but the name is {_kind(name)[4:]}; "
+        "correct pos or name.",
+        where,
+    )
+
+
+def _squeeze(text: str) -> str:
+    return "".join(text.split()).casefold()

@@ -1,0 +1,93 @@
+"""Command-line arguments and presets of stage 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from finecl_hf.errors import FineCLError
+from finecl_hf.learning_order.trust import RECOMMENDED, check_weight_by
+from finecl_hf.training.arguments import FineCLTrainingArguments, check_range, option
+
+
+@dataclass
+class DenoiseArguments(FineCLTrainingArguments):
+    """Stage 1. Defaults other than the above: num_train_epochs=5, learning_rate=1e-4, save_strategy="epoch",
+    per_device_train_batch_size=16.
+
+    The default recipe also learns from a few thousand labels; `--preset paper` is the published one.
+    """
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "paper": {
+            "loss": "bce",
+            "na_ratio": 3.0,
+            "num_train_epochs": 15,
+            "learning_rate": 4e-5,
+            "per_device_train_batch_size": 32,
+            "warmup_steps": 0.1,
+            "order_mode": "batch",
+        },
+        # Documents labelled by projection, a few thousand labels or more: see docs/denoising.md
+        "projected": {
+            "hide_names": "type",
+            "attention_dropout": 0.0,
+            "loss": "softmax",
+            "na_ratio": 3.0,
+            "num_train_epochs": 5,
+            "learning_rate": 1e-4,
+            "head_learning_rate": 1e-3,
+            "per_device_train_batch_size": 8,
+        },
+    }
+
+    preset: Literal["default", "paper", "projected"] = option(
+        "default",
+        "`projected`: for distantly supervised documents; hides names, so that the text has to tell. "
+        "`paper`: the published recipe, for about 1M documents.",
+    )
+    order_mode: Literal["batch", "epoch"] = option(
+        "batch", "Judge labels in the training pass (paper), or in one evaluation pass after each epoch."
+    )
+    loss: Literal["softmax", "bce", "adaptive_threshold"] = option(
+        "softmax", "Classification loss; `bce` is the paper's."
+    )
+    na_ratio: float = option(3.0, "NA pairs drawn for each labelled pair (paper: 3).")
+    num_train_epochs: float = option(5.0, "Epochs.")
+    learning_rate: float = option(1e-4, "Peak learning rate.")
+    head_learning_rate: float | None = option(None, "Peak learning rate of the classifier; the same by default.")
+    per_device_train_batch_size: int = option(16, "Documents a batch and device.")
+    save_strategy: str = option("epoch", "When to write checkpoints.")
+    report: bool = option(
+        True, "Write report.html and report.md. They quote documents, and --push_to_hub takes them along."
+    )
+    score: str = option(RECOMMENDED, "What the report and --write_clean trust labels by; docs/denoising.md lists all.")
+    write_clean: str | None = option(None, "Write the corpus without its least trusted labels, in its own format.")
+    clean_share: float | None = option(
+        None, "Share of the labels that --write_clean keeps; by default as many as the noise estimate calls right."
+    )
+    clean_threshold: float | None = option(None, "Keep the labels whose score is as high; instead of a share.")
+    cross_fit_folds: int = option(
+        0, "Train so many more models, each to judge the documents it did not learn from, for the score "
+        "confident_learning (needs cleanlab); 0 for none."
+    )  # fmt: skip
+
+    def __post_init__(self):
+        check_range(self, "num_train_epochs", 0.001)
+        check_range(self, "clean_share clean_threshold", 0, 1)
+        check_weight_by(self.score)
+        if self.cross_fit_folds != 0 and self.cross_fit_folds < 2:
+            raise FineCLError(
+                f"--cross_fit_folds {self.cross_fit_folds} is out of range; give 2 or more, or 0 for none."
+            )
+        if self.score.startswith("confident_learning") and not self.cross_fit_folds:
+            raise FineCLError(f"--score {self.score} needs cross-fitted models; add --cross_fit_folds 3.")
+        if self.clean_share == 0 or self.write_clean == "":
+            raise FineCLError("--write_clean needs the name of a file, and --clean_share a number above 0.")
+        if self.clean_share is not None and self.clean_threshold is not None:
+            raise FineCLError("--clean_share and --clean_threshold exclude each other; give one of them.")
+        if self.write_clean is None and (self.clean_share, self.clean_threshold) != (None, None):
+            raise FineCLError("--clean_share and --clean_threshold need --write_clean; name the file to write.")
+        check_range(self, "na_ratio", 0, 1e6)
+        check_range(self, "head_learning_rate", 0)
+        super().__post_init__()

@@ -1,0 +1,171 @@
+"""The record of stage 1: when each label is first predicted correctly (FineCL, section 3.1)."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate.utils import gather_object
+from transformers import TrainerCallback
+
+from finecl_hf.data.files import remove_unfinished
+from finecl_hf.errors import FineCLError
+from finecl_hf.learning_order.table import LearningOrder
+
+
+logger = logging.getLogger(__name__)
+
+TABLE = "learning_order.parquet"
+RUNNING_EPOCH = "learning_order_epoch.npz"  # beside the table in a checkpoint: what the unfinished epoch has seen
+HARDLY_LEARNED = 0.1
+
+
+class LearningOrderCallback(TrainerCallback):
+    """Logs when each label is first predicted correctly (FineCL, section 3.1) and how sure the model is of it.
+
+    The trainer reports every judged label through [`observe`]; at the end of an epoch the observations of all
+    processes are merged into the table, which is written to `output_dir/learning_order.parquet`. Checkpoints carry the
+    table and the observations of the running epoch, so that a resumed run neither loses nor repeats any.
+
+    Args:
+        order: table of the corpus, without epochs.
+        mode: `batch` (the paper's default) judges labels in the training forward pass, before that step's update;
+            `epoch` judges them all in one evaluation pass after each epoch.
+    """
+
+    def __init__(self, order: LearningOrder, mode: str = "batch"):
+        self.order, self.mode = order, mode
+        self.judge_corpus: Callable[[], None] | None = None  # set by the trainer, for mode "epoch"
+        self._written: str | None = None  # where the table lies with every closed epoch
+        self._pending: list[tuple[torch.Tensor, torch.Tensor]] = []  # on the device: no synchronisation in a step
+
+    def observe(self, instance: torch.Tensor, loss: torch.Tensor, margin: torch.Tensor) -> None:
+        """Notes the judgement of n labels. If one is judged again in the same epoch, the first judgement counts.
+
+        Args:
+            instance: (n,) rows of the table; -1 is passed over.
+            loss, margin: (n,) see [`judge_labels`].
+        """
+        self._pending.append((instance, torch.stack([loss.detach().float(), margin.detach().float()])))
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            remove_unfinished(Path(args.output_dir) / TABLE)
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        if self.order.num_epochs < int(state.epoch or 0):  # resumed between the last step of an epoch and its end
+            self._close_epoch(args, state)
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        if self.order.num_epochs < int(state.epoch or 0):  # else stopped on the way: a resumed run may complete it
+            self._close_epoch(args, state)
+
+    def on_train_end(self, args, state, control, **kwargs):
+        if self.order.num_epochs < math.ceil(state.epoch or 0):
+            self._close_epoch(args, state)
+        if state.is_world_process_zero and self._written is None:  # resumed behind the last epoch: perhaps elsewhere
+            self.order.write(os.path.join(args.output_dir, TABLE))
+        judged = self.order.judged
+        learned = (self.order.first_epoch[judged] >= 0).mean() if judged.any() else 0.0
+        if state.is_world_process_zero and learned < HARDLY_LEARNED:
+            logger.warning(
+                "Only %.1f%% of the %s judged labels were ever predicted, so this order says little about them. Train "
+                "longer (--num_train_epochs, now %g), raise --learning_rate (now %g), or lower --na_ratio.",
+                100 * learned, f"{judged.sum():,}", args.num_train_epochs, args.learning_rate,
+            )  # fmt: skip
+
+    def _close_epoch(self, args, state) -> None:
+        """Adds the epoch to the table and writes it."""
+        if self.mode == "epoch":
+            self.judge_corpus()
+        instance, (loss, margin) = self._merged()
+        self._pending.clear()
+        columns = np.zeros((2, len(self.order)), np.float32)
+        columns[:, instance] = loss, margin
+        observed = np.zeros(len(self.order), bool)
+        observed[instance] = True
+        loss, margin = columns
+        self.order.record_epoch(np.exp(-loss), margin, margin > 0, observed, loss)
+        if state.is_world_process_zero:
+            self._written = os.path.join(args.output_dir, TABLE)
+            self.order.write(self._written)
+            learned = int((self.order.first_epoch >= 0).sum())
+            now = int(self.order.correct[:, -1].sum())
+            logger.info(
+                "Epoch %d: %s of %s labels predicted, %s learned so far.",
+                self.order.num_epochs, f"{now:,}", f"{len(self.order):,}", f"{learned:,}",
+            )  # fmt: skip
+
+    def save(self, folder: str | os.PathLike, write: bool = True) -> None:
+        """Puts the table and the running epoch into a checkpoint; every process calls it, one has `write`."""
+        instance, judgement = self._merged()
+        if write:
+            self._save_table(Path(folder) / TABLE)
+            np.savez(Path(folder) / RUNNING_EPOCH, instance=instance, judgement=judgement)
+
+    def _save_table(self, path: Path) -> None:
+        """The closed epochs, which lie on disk already: another name for the same file, where the disk allows."""
+        try:
+            if self._written is None:
+                raise FileNotFoundError
+            os.link(self._written, path)
+        except OSError:
+            self.order.write(path)
+
+    def load(self, folder: str | os.PathLike) -> None:
+        """Takes up where the checkpoint in `folder` was written.
+
+        Raises:
+            FineCLError: the checkpoint belongs to another corpus.
+        """
+        order = LearningOrder.read(Path(folder) / TABLE)
+        if not order.instance_id.equals(self.order.instance_id):
+            raise FineCLError(
+                f"{folder} was written for another corpus ({len(order):,} labels, now {len(self.order):,}); "
+                "resume with the same files and settings, or choose another --output_dir."
+            )
+        self.order = order
+        with np.load(Path(folder) / RUNNING_EPOCH) as arrays:
+            if "judgement" not in arrays:
+                raise FineCLError(
+                    f"{folder} was written by another version of finecl_hf; choose another --output_dir."
+                )
+            # Every process takes all of it: merging counts each label once.
+            self._pending = [(torch.from_numpy(arrays["instance"]), torch.from_numpy(arrays["judgement"]))]
+
+    def _merged(self) -> tuple[np.ndarray, np.ndarray]:
+        """Labels that the running epoch has judged, (n,) rows of the table, ascending, and their judgements (2, n)."""
+        own = [(instance.cpu().numpy(), judgement.cpu().numpy()) for instance, judgement in self._pending]
+        parts = gather_object(own) or [(np.zeros(0, np.int64), np.zeros((2, 0), np.float32))]
+        instance = np.concatenate([part for part, _ in parts])
+        judgement = np.concatenate([part for _, part in parts], axis=1)
+        known, first = np.unique(instance, return_index=True)
+        return known[known >= 0], judgement[:, first[known >= 0]]
+
+
+def judge_labels(
+    logits: torch.Tensor, label_pair: torch.Tensor, label_relation: torch.Tensor, loss: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the model thinks of each label; a pair's other gold labels do not compete with it.
+
+    Args:
+        logits: (P, R).
+        label_pair, label_relation: (n,).
+        loss: the loss of the model: `bce` gives each relation a probability of its own, others a softmax.
+
+    Returns:
+        loss (n,): -log of the label's probability; margin (n,) of its logit over the best other one. The label is
+        predicted where the margin is above 0.
+    """
+    judged, row = label_pair.unique(return_inverse=True)  # most pairs are NA and have no label to judge
+    logits = logits.detach()[judged].float()
+    label = logits[row, label_relation]
+    others = logits.index_put((row, label_relation), logits.new_tensor(-torch.inf))
+    margin = label - others.amax(dim=1)[row]
+    odds = label if loss == "bce" else label - others.logsumexp(dim=1)[row]
+    return torch.nn.functional.softplus(-odds), margin

@@ -1,0 +1,380 @@
+"""From documents and a knowledge base, both in files, to silver documents and a report, one document at a time."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from finecl_hf.data.documents import Document, Fact
+from finecl_hf.data.files import replacing
+from finecl_hf.data.held_out import HeldOutPairs, entity_keys
+from finecl_hf.data.readers import EXTENSIONS, iter_documents, summarise_problems, write_documents
+from finecl_hf.distant.join import TOP_AMBIGUOUS, JoinStatistics, TableJoin
+from finecl_hf.distant.knowledge_base import KnowledgeBase
+from finecl_hf.distant.triple_tables import TripleTable, scanning, table_format
+from finecl_hf.errors import DocumentError, FineCLError
+
+
+logger = logging.getLogger(__name__)
+
+Labelled = Iterator[tuple[Document, list[Fact]]]
+
+
+@dataclass
+class ProjectionOptions:
+    """How documents are labelled; [`project_files`] takes them.
+
+    Attributes:
+        format: of the knowledge base: `"documents"`, `"tsv"`, `"parquet"` or `"jsonl"`; None finds it out.
+        columns: names of the head, relation and tail columns of a triple table.
+        match: `"name"`, `"id"` or `"auto"`; see [`TableJoin.match`].
+        aliases: file of `id<TAB>alias`, which gives ids to entities that have none.
+        ambiguous: `"keep"` or `"drop"` names that are aliases of several ids.
+        relations: project only these; None projects all.
+        exclude_files: documents whose entity pairs are held out; see [`HeldOutPairs`].
+        drop_unlabelled: leave out documents without a label.
+        skip_invalid: go on without invalid documents and rows.
+        memory_gb, temp_dir: memory for the join with a triple table, and where it may spill (None: beside the output).
+    """
+
+    format: str | None = None
+    columns: Sequence[str] | None = None
+    match: str = "auto"
+    aliases: str | None = None
+    ambiguous: str = "keep"
+    relations: list[str] | None = None
+    exclude_files: Sequence[str] = ()
+    drop_unlabelled: bool = False
+    skip_invalid: bool = False
+    memory_gb: float = 4.0
+    temp_dir: str | None = None
+
+
+@dataclass
+class ProjectionReport:
+    """What a projection found.
+
+    Attributes:
+        documents, labelled_documents, written_documents: read; with a label after the leakage filter; in the output.
+        entities, covered_entities: all; in at least one label, before the leakage filter.
+        pairs, covered_pairs: judged (head, tail) pairs; those with a label, before the leakage filter.
+        excluded_labels: dropped by the leakage filter.
+        labels: labels of each relation that are left.
+        join: what was looked up in the knowledge base.
+    """
+
+    documents: int = 0
+    labelled_documents: int = 0
+    written_documents: int = 0
+    entities: int = 0
+    covered_entities: int = 0
+    pairs: int = 0
+    covered_pairs: int = 0
+    excluded_labels: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    join: JoinStatistics = field(default_factory=lambda: JoinStatistics("name"))
+
+    def to_dict(self, names: dict[str, str] | None = None) -> dict:
+        """The report as JSON holds it; `names` are readable names of relations."""
+        names = names or {}
+        report = {key: value for key, value in asdict(self).items() if key not in ("labels", "join")}
+        report |= {
+            "covered_entity_share": _share(self.covered_entities, self.entities),
+            "covered_pair_share": _share(self.covered_pairs, self.pairs),
+            "found_name_share": _share(self.join.names_found, self.join.names),
+            "labels": self.labels.total(),
+            "relations": [
+                {"relation": relation, "name": names.get(relation, relation), "labels": count}
+                for relation, count in _by_count(self.labels)
+            ],
+        }
+        return report | {"knowledge_base": asdict(self.join)}
+
+    def to_text(self, names: dict[str, str] | None = None) -> str:
+        """The report in a few lines, then a line for each relation."""
+        names, join = names or {}, self.join
+        of_names = "ids" if join.match == "id" else "names"
+        lines = [
+            f"Covered: {_part(self.covered_pairs, self.pairs)} entity pairs and "
+            f"{_part(self.covered_entities, self.entities)} entities have a label; "
+            f"{_part(join.names_found, join.names)} different {of_names} stand in the knowledge base.",
+            f"Knowledge base: {join.rows:,} rows, {join.rows_used:,} of them between {of_names} of the documents "
+            f"({join.facts:,} different facts)"
+            + (f"; {join.rows_skipped:,} invalid rows left out." if join.rows_skipped else "."),
+            f"Leakage filter: {self.excluded_labels:,} labels dropped.",
+            f"Ambiguous: {join.ambiguous_pairs:,} pairs of {of_names} have several relations; "
+            f"{join.ambiguous_names:,} names stand for several ids.",
+        ]
+        lines += [
+            f'{pair["entity_pairs"]:>8,} entity pairs "{pair["head"]}" -> "{pair["tail"]}": '
+            + ", ".join(names.get(relation, relation) for relation in pair["relations"][:6])
+            for pair in join.top_pairs[:5]
+        ]
+        lines += [
+            f'{name["entities"]:>8,} entities "{name["name"]}": {name["ids"]:,} ids, such as '
+            + ", ".join(name["examples"])
+            for name in join.top_names[:5]
+        ]
+        lines.append("Labels of each relation:")
+        for relation, count in _by_count(self.labels):
+            lines.append(f"{count:>8,} {relation}" + (f" ({names[relation]})" if relation in names else ""))
+        return "\n".join(lines)
+
+    def write(self, path: Path, names: dict[str, str] | None = None) -> None:
+        """Writes [`to_dict`] as JSON, whole or not at all."""
+        with replacing(path) as file:
+            file.write(json.dumps(self.to_dict(names), ensure_ascii=False, indent=2).encode() + b"\n")
+
+
+def project_files(
+    documents: str, knowledge_base: str | Sequence[str], output: str, options: ProjectionOptions | None = None
+) -> ProjectionReport:
+    """Labels the documents of one file by a knowledge base, and writes them in the same order.
+
+    The labels are silver: nobody has checked that a document states them. A label goes from the head's to the tail's
+    entity, never from an entity to itself; pairs that the knowledge base does not know stay NA; labels that the
+    documents had are ignored.
+
+    Args:
+        documents: file or Hub id of the documents.
+        knowledge_base: labelled documents, whose facts are looked up by name in memory; or a triple table in one or
+            more files, joined on disk (needs DuckDB).
+        output: file to write; appears whole or not at all.
+
+    Raises:
+        FineCLError: whatever is wrong with the input, or nothing was labelled.
+    """
+    options = options or ProjectionOptions()
+    paths = [knowledge_base] if isinstance(knowledge_base, str) else list(knowledge_base)
+    _check_output(Path(output))
+    kind = options.format or next((found for path in paths if (found := table_format(Path(path)))), "documents")
+    held_out = HeldOutPairs()
+    for path in options.exclude_files:
+        for document in _valid(path, options.skip_invalid):
+            held_out.add(document)
+    report = ProjectionReport()
+    label = _labels_of_documents if kind == "documents" else _labels_of_table
+    with label(documents, paths, Path(output), replace(options, format=kind), report) as labelled, _writing(output):
+        silver = _silver(labelled, held_out, options, report, documents, paths[0])
+        write_documents(silver, output)
+    return report
+
+
+@contextmanager
+def _labels_of_documents(
+    source: str, paths: list[str], output: Path, options: ProjectionOptions, report: ProjectionReport
+) -> Iterator[Labelled]:
+    """Looks up every pair in the facts of labelled documents."""
+    _refuse_table_options(options, paths)
+    knowledge_base = KnowledgeBase.from_documents(
+        document for path in paths for document in _valid(path, options.skip_invalid)
+    )
+    if not knowledge_base:
+        raise FineCLError(f"{paths[0]}: the documents have no labels to project; name a labelled file.")
+    report.join.rows = len(knowledge_base)
+    if options.relations is not None:
+        knowledge_base = knowledge_base.restricted_to(options.relations)
+    names: set[str] = set()
+    labelling: dict[tuple[str, str], tuple[set[str], int]] = {}  # pair of names -> relations, entity pairs they label
+
+    def labelled() -> Labelled:
+        for document in _valid(source, options.skip_invalid):
+            keys, facts = entity_keys(document), []
+            names.update(*keys)
+            for head, tail in sorted(document.judged_pairs):
+                relations: set[str] = set()
+                for head_name, tail_name, found in knowledge_base.matches(keys[head], keys[tail]):
+                    _, count = labelling.get((head_name, tail_name), (found, 0))
+                    labelling[head_name, tail_name] = found, count + 1
+                    relations |= found
+                facts += [Fact(head, tail, relation) for relation in sorted(relations)]
+            yield document, facts
+        _sum_up(report.join, knowledge_base, names, labelling)
+
+    yield labelled()
+
+
+def _sum_up(
+    join: JoinStatistics,
+    knowledge_base: KnowledgeBase,
+    names: set[str],
+    labelling: dict[tuple[str, str], tuple[set[str], int]],
+) -> None:
+    """What [`TableJoin.match`] counts, for a knowledge base in memory; `names` are those of the documents."""
+    join.names, join.names_found = len(names), len(names & knowledge_base.names())
+    join.rows_used = join.facts = sum(len(found) for *_, found in knowledge_base.matches(names, names))
+    ambiguous = [(-count, *pair, sorted(found)) for pair, (found, count) in labelling.items() if len(found) > 1]
+    join.ambiguous_pairs = len(ambiguous)
+    join.top_pairs = [
+        {"head": head, "tail": tail, "relations": relations, "entity_pairs": -count}
+        for count, head, tail, relations in sorted(ambiguous)[:TOP_AMBIGUOUS]
+    ]
+
+
+@contextmanager
+def _labels_of_table(
+    source: str, paths: list[str], output: Path, options: ProjectionOptions, report: ProjectionReport
+) -> Iterator[Labelled]:
+    """Joins the documents with a triple table on disk; they are read twice, once for the join, once to be written."""
+    table = TripleTable.open(paths, options.format, options.columns)
+    folder = Path(options.temp_dir) if options.temp_dir else output.parent
+    if not folder.is_dir():
+        raise FineCLError(f"--temp_dir {folder}: there is no such folder; make it or name another.")
+    aliases = Path(options.aliases) if options.aliases else None
+    if options.ambiguous == "drop" and aliases is None:
+        raise FineCLError("--ambiguous drop: is about aliases of several ids; name the file of --aliases, too.")
+    with tempfile.TemporaryDirectory(prefix=".finecl_hf_", dir=folder) as temporary:
+        join = TableJoin(Path(temporary), options.memory_gb)
+        try:
+            with scanning(source):
+                join.add_documents(_valid(source, options.skip_invalid))
+            report.join = join.match(
+                table, options.match, aliases, options.ambiguous, options.relations, options.skip_invalid
+            )
+            yield _in_step(_valid(source, skip_invalid=True, silent=True), join.labels())
+        finally:
+            join.close()
+
+
+def _in_step(documents: Iterable[Document], labels: Iterator[tuple[int, list[Fact]]]) -> Labelled:
+    """Documents with their facts; `labels` are (number of the document, facts), in order, without empty ones."""
+    number, facts = next(labels, (-1, []))
+    for i, document in enumerate(documents):
+        if i == number:
+            yield document, facts
+            number, facts = next(labels, (-1, []))
+        else:
+            yield document, []
+
+
+def _silver(
+    labelled: Labelled,
+    held_out: HeldOutPairs,
+    options: ProjectionOptions,
+    report: ProjectionReport,
+    source: str,
+    knowledge_base: str,
+) -> Iterator[Document]:
+    """The documents to write; counts what passes. Raises where no label is left, so that nothing is written."""
+    for document, facts in labelled:
+        _count(report, document, facts)
+        rest, removed = held_out.strip(replace(document, relations=facts, labelled=True))
+        report.excluded_labels += removed
+        if rest is None:
+            continue
+        report.labels.update(fact.relation for fact in rest.relations)
+        report.labelled_documents += bool(rest.relations)
+        if rest.relations or not options.drop_unlabelled:
+            report.written_documents += 1
+            yield rest
+    if report.labels:
+        return
+    if report.excluded_labels:
+        raise FineCLError(
+            f"{source}: no label is left, because --exclude_file holds out the entity pairs of all "
+            f"{report.excluded_labels:,}; name the validation or test files there."
+        )
+    raise FineCLError(_nothing_matched(report.join, options, source, knowledge_base))
+
+
+def _count(report: ProjectionReport, document: Document, facts: list[Fact]) -> None:
+    entities = len(document.entities)
+    pairs = {(fact.head, fact.tail) for fact in facts}
+    report.documents += 1
+    report.entities += entities
+    report.pairs += entities * (entities - 1) if document.pairs is None else len(document.pairs)
+    report.covered_pairs += len(pairs)
+    report.covered_entities += len({entity for pair in pairs for entity in pair})
+
+
+def _nothing_matched(join: JoinStatistics, options: ProjectionOptions, source: str, knowledge_base: str) -> str:
+    what = "ids" if join.match == "id" else "names"
+    hint = "check that it is the right file" if join.names_found else "check --match and --columns"
+    if options.relations is not None:
+        hint += ", and --relations"
+    return (
+        f"{knowledge_base}: labels no entity pair of {source}; of its {join.names:,} {what}, {join.names_found:,} "
+        f"stand in the knowledge base; {hint}."
+    )
+
+
+def _refuse_table_options(options: ProjectionOptions, paths: list[str]) -> None:
+    given = {
+        "--columns": options.columns,
+        "--aliases": options.aliases,
+        "--match id": options.match == "id",
+        "--ambiguous drop": options.ambiguous == "drop",
+    }
+    if wrong := [flag for flag, value in given.items() if value]:
+        raise FineCLError(
+            f"{paths[0]}: {wrong[0]} is for triple tables, and this file is read as documents; drop the option, or "
+            "say what the file is with --knowledge_base_format."
+        )
+
+
+def _valid(source: str, skip_invalid: bool, silent: bool = False) -> Iterator[Document]:
+    """The valid documents, one at a time; after the last, an error or warning about the others."""
+    problems: list[DocumentError] = []
+    total = 0
+    for item in iter_documents(source):
+        total += 1
+        if isinstance(item, DocumentError):
+            problems.append(item)
+        elif skip_invalid or not problems:  # with a problem that stops the run, only problems are still of interest
+            yield item
+    if not problems:
+        return
+    summary = summarise_problems(problems, total, source)
+    if not skip_invalid or len(problems) == total:
+        raise problems[0] if len(problems) == 1 else DocumentError(summary)
+    if not silent:
+        logger.warning("%s They are left out.", summary)
+
+
+def _check_output(path: Path) -> None:
+    """Refuses what cannot be written before the work begins."""
+    if not path.name.lower().endswith(EXTENSIONS):
+        raise FineCLError(f"--output {path}: the name must end in one of {', '.join(EXTENSIONS)}.")
+    check_writable(path, "--output")
+
+
+def check_writable(path: Path, flag: str) -> None:
+    """Makes the folder of a file that is to be written.
+
+    Raises:
+        FineCLError: the file or its folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FineCLError(f"{flag} {path}: its folder cannot be made ({error.strerror}).") from error
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise FineCLError(f"{flag} {path}: may not be written; name another file.")
+
+
+@contextmanager
+def _writing(output: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FineCLError(f"--output {output}: cannot be written ({error.strerror or error}).") from error
+
+
+def _by_count(labels: Counter[str]) -> list[tuple[str, int]]:
+    """Most frequent first, equal ones by name, whatever the order of the documents."""
+    return sorted(labels.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 6) if whole else None
+
+
+def _part(part: int, whole: int) -> str:
+    return f"{part:,} of {whole:,} ({part / whole:.1%})" if whole else "0 of 0"

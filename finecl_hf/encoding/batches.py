@@ -1,0 +1,192 @@
+"""From features to batches, by array operations only: no loop over pairs, mentions or tokens.
+
+All draws (NA pairs, masked tokens) are hashes of (seed, epoch, document, what is drawn): the same for any number of
+workers and after a resume. See `hashing`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from finecl_hf.data.distances import distance_bucket
+from finecl_hf.encoding.pooling import mention_weights
+from finecl_hf.hashing import mix
+
+
+NA_PAIRS = 1  # keeps this draw apart from others made of the same keys
+
+
+class SharedEpoch:
+    """The current epoch, visible to worker processes that were started before it began."""
+
+    def __init__(self):
+        self._value = torch.zeros(1, dtype=torch.long).share_memory_()
+
+    def set(self, epoch: int) -> None:
+        self._value.fill_(epoch)
+
+    def get(self) -> int:
+        return int(self._value)
+
+
+@dataclass
+class RelationBatch:
+    """Documents of a batch, with everything about entities and pairs flattened over them.
+
+    B rows, L tokens, E entities, P pairs, N labels. Entities are numbered over the batch.
+
+    Attributes:
+        input_ids, attention_mask: (B, L).
+        token_index, token_weight, entity_offsets: (T,), (T,), (E,) see `pooling.pool_entities`.
+        pairs: (P, 2) entity rows of head and tail, document by document.
+        distances: (P,) bucket of the token distance from head to tail, see [`distance_bucket`].
+        label_pair, label_relation: (N,) pair and relation id of each label; pairs without one are NA.
+        instance: (N,) row of each label in the learning-order table, or -1.
+        pair_counts, entity_counts: pairs and entities of each document, to take the outputs apart again.
+        keys: (B,) the key of each document, to name it by.
+    """
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    token_index: torch.Tensor
+    token_weight: torch.Tensor
+    entity_offsets: torch.Tensor
+    pairs: torch.Tensor
+    distances: torch.Tensor
+    label_pair: torch.Tensor
+    label_relation: torch.Tensor
+    instance: torch.Tensor
+    pair_counts: list[int]
+    entity_counts: list[int]
+    keys: torch.Tensor
+
+
+@dataclass
+class Entities:
+    """Entities of several rows, numbered through; the arrays that pooling needs."""
+
+    token_index: np.ndarray
+    token_weight: np.ndarray
+    offsets: np.ndarray
+    first_token: np.ndarray  # (E,) position of each entity's first mention in its row
+    base: np.ndarray  # (B,) number of each row's entity 0
+
+
+@dataclass
+class RelationCollator:
+    """Batches for classification: stages 1 and 3, and inference.
+
+    Args:
+        pad_token_id: of the tokenizer.
+        na_ratio: NA pairs drawn for each labelled pair (paper: 3), at least one a document; None judges all pairs.
+        seed: of the draws.
+        epoch: the current epoch, set by a callback of the trainer.
+    """
+
+    pad_token_id: int
+    na_ratio: float | None = None
+    seed: int = 0
+    epoch: SharedEpoch = field(default_factory=SharedEpoch)
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """Returns the fields of a [`RelationBatch`]."""
+        input_ids, attention_mask = pad([row["input_ids"] for row in rows], self.pad_token_id)
+        entities = gather_entities(rows, row_length=input_ids.shape[1])
+        judged = [self._pairs(row) for row in rows]  # one small array operation a document
+        base = np.repeat(entities.base, [len(pairs) for pairs, _, _ in judged])
+        pairs = np.concatenate([pairs for pairs, _, _ in judged]) + base[:, None]
+        pair_counts = [len(pairs) for pairs, _, _ in judged]
+        first_pair = np.cumsum([0, *pair_counts[:-1]])
+        label_pair = [local + first for (_, local, _), first in zip(judged, first_pair, strict=True)]
+        distance = entities.first_token[pairs[:, 1]] - entities.first_token[pairs[:, 0]]
+        batch = RelationBatch(
+            input_ids=torch.from_numpy(input_ids),
+            attention_mask=torch.from_numpy(attention_mask),
+            token_index=torch.from_numpy(entities.token_index),
+            token_weight=torch.from_numpy(entities.token_weight),
+            entity_offsets=torch.from_numpy(entities.offsets),
+            pairs=torch.from_numpy(pairs),
+            distances=torch.from_numpy(distance_bucket(distance)),
+            label_pair=torch.from_numpy(np.concatenate(label_pair)),
+            label_relation=torch.from_numpy(_concatenate(rows, "relation")),
+            instance=torch.from_numpy(np.concatenate([instance for _, _, instance in judged])),
+            pair_counts=pair_counts,
+            entity_counts=[int(row["num_entities"]) for row in rows],
+            keys=torch.tensor([int(row["key"]) for row in rows]),
+        )
+        return vars(batch)
+
+    def _pairs(self, row: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Judged pairs (P, 2) of a document, the pair of each label (N,), and the labels' instances (N,)."""
+        size = max(int(row["num_entities"]), 1)
+        labels = _integers(row["head"]) * size + _integers(row["tail"])  # a pair as one number
+        candidates = judged_pairs(row)
+        if self.na_ratio is not None:
+            candidates = self._sample(candidates, labels, int(row["key"]))
+        local = np.searchsorted(candidates, labels)
+        instance = _integers(row["instance"]) if "instance" in row else np.full(len(labels), -1)
+        return np.stack([candidates // size, candidates % size], axis=1), local, instance
+
+    def _sample(self, candidates: np.ndarray, labels: np.ndarray, key: int) -> np.ndarray:
+        labels = np.unique(labels)
+        na = np.setdiff1d(candidates, labels, assume_unique=True)
+        wanted = max(1, round(self.na_ratio * len(labels))) if self.na_ratio else 0
+        count = min(len(na), wanted)
+        if count < len(na):
+            draws = mix(NA_PAIRS, self.seed, self.epoch.get(), key, na)
+            na = na[np.argpartition(draws, count)[:count]]
+        return np.union1d(labels, na)
+
+
+def judged_pairs(row: dict[str, Any]) -> np.ndarray:
+    """The pairs of a document that are judged, as sorted numbers head * num_entities + tail.
+
+    Pairs of an entity that truncation left without a mention are not among them.
+    """
+    size = max(int(row["num_entities"]), 1)
+    if not row["all_pairs"]:
+        return np.sort(_integers(row["pair_head"]) * size + _integers(row["pair_tail"]))
+    visible = np.unique(_integers(row["mention_entity"]))
+    pairs = visible[:, None] * size + visible
+    return pairs[~np.eye(len(visible), dtype=bool)]
+
+
+def gather_entities(rows: list[dict[str, Any]], row_length: int) -> Entities:
+    """Numbers the entities of several rows through and lays out their pooling.
+
+    Args:
+        rows: features; mentions may be shifted or dropped before.
+        row_length: L, tokens of a padded row.
+    """
+    counts = np.array([int(row["num_entities"]) for row in rows])
+    base = np.cumsum(counts) - counts
+    mentions = [len(row["mention_entity"]) for row in rows]
+    row_of_mention = np.repeat(np.arange(len(rows)), mentions)
+    start, end = _concatenate(rows, "mention_start"), _concatenate(rows, "mention_end")
+    entity = _concatenate(rows, "mention_entity") + base[row_of_mention]
+    first_token = np.full(counts.sum(), np.iinfo(np.int64).max)
+    np.minimum.at(first_token, entity, start)
+    shift = row_of_mention * row_length
+    token_index, token_weight, offsets = mention_weights(start + shift, end + shift, entity, int(counts.sum()))
+    return Entities(token_index, token_weight, offsets, first_token, base)
+
+
+def pad(sequences: list[np.ndarray], value: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pads to the longest sequence. Returns ids and attention mask, (B, L) int64."""
+    lengths = np.array([len(sequence) for sequence in sequences])
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    ids = np.full(mask.shape, value, dtype=np.int64)
+    ids[mask] = np.concatenate(sequences)
+    return ids, mask.astype(np.int64)
+
+
+def _concatenate(rows: list[dict[str, Any]], column: str) -> np.ndarray:
+    return np.concatenate([_integers(row[column]) for row in rows])
+
+
+def _integers(values: Any) -> np.ndarray:
+    return np.asarray(values, dtype=np.int64)

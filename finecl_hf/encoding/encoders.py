@@ -1,0 +1,101 @@
+"""How an encoder is to be loaded, whatever its architecture."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import Any
+
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+
+from finecl_hf.errors import FineCLError
+
+
+ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")  # an architecture has one of these names
+
+
+def loading_options(name_or_path: str, attention_dropout: float | None = None, **kwargs: Any) -> dict[str, Any]:
+    """Keyword arguments for `from_pretrained`.
+
+    Args:
+        name_or_path: folder or Hub id.
+        attention_dropout: in place of the encoder's own; with 0, CPUs have a kernel that is about twice as fast. None,
+            or an architecture without attention dropout, leaves everything as it is.
+        kwargs: passed through, such as `revision`.
+    """
+    if attention_dropout is None:
+        return kwargs
+    with loading_from(name_or_path):
+        config = AutoConfig.from_pretrained(name_or_path, **kwargs)
+    for name in ATTENTION_DROPOUT:
+        if hasattr(config.get_text_config(), name):
+            setattr(config.get_text_config(), name, attention_dropout)
+    return {**kwargs, "config": config}
+
+
+@contextmanager
+def loading_from(name, flag=""):
+    """Turns what goes wrong while something is loaded into one sentence.
+
+    Args:
+        name: a folder or Hub id.
+        flag: the option that named it, such as `--model_name_or_path`.
+
+    Raises:
+        FineCLError: no such folder or Hub id, nothing fitting in it, damaged weights.
+    """
+    name = os.fspath(name)
+    source = f"{flag} {name}".strip()
+    missing = f"{source}: no such folder, and no such model on the Hub; check the spelling, or log in."
+    if (name.startswith(("/", ".", "~")) or name.count("/") > 1) and not os.path.exists(name):  # cannot be a Hub id
+        raise FineCLError(missing)
+    try:
+        yield
+    except FineCLError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:
+        if "is not a valid model identifier" in str(error):
+            raise FineCLError(missing) from error
+        elsewhere = isinstance(error, OSError) and "/" in name and not os.path.exists(name)
+        told = "no such folder, and it cannot be loaded from the Hub" if elsewhere else "cannot be loaded"
+        raise FineCLError(f"{source}: {told}. {str(error).strip().splitlines()[0]}") from error
+    except Exception as error:
+        if type(error).__name__ != "SafetensorError":  # a direct subclass of Exception
+            raise
+        raise FineCLError(f"{source}: the weights are damaged ({error}); download or write them again.") from error
+
+
+# Encoders whose position ids start behind the padding id, so that not all of their positions can be used.
+SHIFTED_POSITIONS = {
+    "camembert", "data2vec-text", "ibert", "longformer", "luke", "markuplm", "mpnet", "roberta",
+    "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
+}  # fmt: skip
+
+
+def load_tokenizer(name_or_path: str, **kwargs) -> PreTrainedTokenizerBase:
+    """A fast tokenizer that starts every word alike (byte-level BPE needs `add_prefix_space` for that)."""
+    tokenizer = AutoTokenizer.from_pretrained(name_or_path, add_prefix_space=True, **kwargs)
+    if not tokenizer.is_fast:
+        raise FineCLError(f"{name_or_path} has no fast tokenizer, which is needed to map mentions to tokens.")
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes of a folder without its files
+        raise FineCLError(f"{name_or_path} holds no tokenizer; copy the files of one there, or name another folder.")
+    if tokenizer.pad_token_id is None:
+        raise FineCLError(f"{name_or_path}: the tokenizer has no padding token; take an encoder's tokenizer.")
+    return tokenizer
+
+
+def max_length_for(tokenizer: PreTrainedTokenizerBase, config, requested: int | None = None) -> int:
+    """The longest input the encoder takes, or `requested` if that is shorter.
+
+    Raises:
+        FineCLError: `requested` is longer than the encoder's positions.
+    """
+    positions = getattr(config, "max_position_embeddings", None) or 512  # relative-position models may have none
+    if config.model_type in SHIFTED_POSITIONS:
+        positions -= config.pad_token_id + 1
+    longest = min(positions, tokenizer.model_max_length)
+    if requested is None:
+        return longest
+    if not 8 <= requested <= longest:
+        raise FineCLError(f"--max_seq_length {requested} is out of range; this encoder takes 8 to {longest} tokens.")
+    return requested

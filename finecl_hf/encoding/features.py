@@ -1,0 +1,247 @@
+"""Documents to token features: flat Arrow columns that `datasets` keeps memory-mapped and cached.
+
+A row holds one document: `input_ids`, the token span and entity of each mention, the judged facts, and a `key` from
+which all of its random draws are made. What truncation cost is counted in the row and reported in one line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import Dataset, Features, List, Value, concatenate_datasets
+from torch.utils.data import Dataset as TorchDataset
+from transformers import PreTrainedTokenizerBase
+
+from finecl_hf.data.arrow import arrow_column
+from finecl_hf.data.documents import Document, parsing
+from finecl_hf.encoding.words import lay_out
+from finecl_hf.hashing import text_key
+
+
+COLUMNS = Features(
+    {
+        "key": Value("int64"),
+        "input_ids": List(Value("int32")),
+        "num_entities": Value("int32"),
+        "mention_start": List(Value("int32")),  # token span [start, end) of each mention within reach
+        "mention_end": List(Value("int32")),
+        "mention_entity": List(Value("int32")),
+        "all_pairs": Value("bool"),  # judge every ordered pair; else those of pair_head, pair_tail
+        "pair_head": List(Value("int32")),
+        "pair_tail": List(Value("int32")),
+        "head": List(Value("int32")),  # facts within reach
+        "tail": List(Value("int32")),
+        "relation": List(Value("int32")),
+        "instance_id": List(Value("string")),
+        "lost_mentions": Value("int32"),
+        "lost_entities": Value("int32"),
+        "lost_facts": Value("int32"),
+    }
+)
+
+
+@dataclass
+class Truncation:
+    """What lies past the maximum length, summed over a corpus."""
+
+    documents: int
+    mentions: int
+    lost_mentions: int
+    lost_entities: int
+    lost_facts: int
+    max_length: int
+
+    @classmethod
+    def of(cls, dataset: Dataset, max_length: int) -> Truncation:
+        lost = {
+            name: np.asarray(dataset.data.column(name)) for name in ("lost_mentions", "lost_entities", "lost_facts")
+        }
+        kept = sum(len(chunk.flatten()) for chunk in dataset.data.column("mention_start").chunks)
+        sums = {name: int(values.sum()) for name, values in lost.items()}
+        return cls(int((lost["lost_mentions"] > 0).sum()), kept + sums["lost_mentions"], **sums, max_length=max_length)
+
+    def __str__(self) -> str:
+        if not self.lost_mentions:
+            return f"All {self.mentions:,} mentions lie within {self.max_length} tokens."
+        return (
+            f"Past {self.max_length} tokens lie {self.lost_mentions:,} of {self.mentions:,} mentions "
+            f"({self.lost_mentions / self.mentions:.1%}, in {self.documents:,} documents); with them "
+            f"{self.lost_entities:,} entities and {self.lost_facts:,} facts are out of reach."
+        )
+
+
+def encode_corpus(
+    corpus: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    label2id: dict[str, int],
+    max_length: int,
+    entity_markers: str = "none",
+    hide_names: str = "none",
+    num_proc: int | None = None,
+) -> Dataset:
+    """Token features of a corpus whose column `document` holds JSON (see `corpus.load_corpus`).
+
+    Facts whose relation is not in `label2id` must have been dealt with before.
+    """
+    encode = partial(
+        encode_json_batch,
+        tokenizer=tokenizer,
+        label2id=label2id,
+        max_length=max_length,
+        entity_markers=entity_markers,
+        hide_names=hide_names,
+    )
+    num_proc = num_proc if num_proc and num_proc > 1 and len(corpus) > num_proc else None
+    return corpus.map(
+        encode,
+        input_columns="document",
+        batched=True,
+        batch_size=500,  # Arrow holds some KB in memory for each
+        num_proc=num_proc,
+        remove_columns=corpus.column_names,
+        features=COLUMNS,
+        desc="Tokenising",
+    )
+
+
+def encode_json_batch(texts: list[str], **kwargs) -> dict[str, list]:
+    with parsing():
+        return encode_documents([Document.from_json(text) for text in texts], **kwargs)
+
+
+def encode_documents(
+    documents: list[Document],
+    tokenizer: PreTrainedTokenizerBase,
+    label2id: dict[str, int],
+    max_length: int,
+    entity_markers: str = "none",
+    hide_names: str = "none",
+) -> dict[str, list]:
+    """Features of a batch of documents, as a dict of [`COLUMNS`]."""
+    laid_out = [lay_out(document, entity_markers, hide_names, tokenizer.mask_token) for document in documents]
+    # A document may have no words at all; the tokenizer needs one to see that the input is pre-split.
+    encoded = tokenizer(
+        [words or [""] for words, _ in laid_out],
+        is_split_into_words=True,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        verbose=False,  # truncation follows below, once every mention is aligned
+    )
+    rows = [
+        _encode_document(document, spans, encoded["input_ids"][i], encoded.word_ids(i), label2id, max_length)
+        for i, (document, (_, spans)) in enumerate(zip(documents, laid_out, strict=True))
+    ]
+    return {name: [row[name] for row in rows] for name in COLUMNS}
+
+
+def mention_token_spans(word_ids: list[int | None], spans: np.ndarray) -> np.ndarray:
+    """Maps word spans to token spans.
+
+    Words without a token (zero-width characters, say) are passed over; where a mention consists of nothing else, the
+    nearest following token, or the last one, stands for it.
+
+    Args:
+        word_ids: word of each token, None for special tokens.
+        spans: (M, 2) word spans.
+
+    Returns:
+        (M, 2) token spans [start, end); [-1, -1) if the text has no token at all.
+    """
+    words = np.array([-1 if word is None else word for word in word_ids], dtype=np.int64)
+    tokens = np.flatnonzero(words >= 0)
+    if len(tokens) == 0:
+        return np.full((len(spans), 2), -1, dtype=np.int64)
+    first = np.searchsorted(words[tokens], spans[:, 0])
+    last = np.searchsorted(words[tokens], spans[:, 1])
+    first = np.minimum(first, len(tokens) - 1)
+    last = np.maximum(last, first + 1)
+    return np.stack([tokens[first], tokens[last - 1] + 1], axis=1)
+
+
+def truncate(input_ids: list[int], word_ids: list[int | None], max_length: int) -> tuple[list[int], int]:
+    """Cuts the end of the text off, keeping the special tokens behind it.
+
+    Returns:
+        the token ids, and where the text ends among them: mentions past that are out of reach.
+    """
+    closing = 0
+    while closing < len(word_ids) and word_ids[-1 - closing] is None:
+        closing += 1
+    if len(input_ids) <= max_length:
+        return input_ids, len(input_ids) - closing
+    text_end = max_length - closing
+    return input_ids[:text_end] + input_ids[len(input_ids) - closing :], text_end
+
+
+def _encode_document(
+    document: Document,
+    spans: np.ndarray,
+    input_ids: list[int],
+    word_ids: list[int | None],
+    label2id: dict[str, int],
+    max_length: int,
+) -> dict:
+    token_spans = mention_token_spans(word_ids, spans)
+    input_ids, text_end = truncate(input_ids, word_ids, max_length)
+    entity = np.repeat(np.arange(len(document.entities)), [len(mentions) for mentions in document.entities])
+    reachable = (token_spans[:, 0] >= 0) & (token_spans[:, 1] <= text_end)
+    visible = set(entity[reachable].tolist())
+    facts = [fact for fact in document.relations if fact.head in visible and fact.tail in visible]
+    pairs = [(head, tail) for head, tail in document.pairs or () if head in visible and tail in visible]
+    return {
+        "key": text_key(document.title),
+        "input_ids": input_ids,
+        "num_entities": len(document.entities),
+        "mention_start": token_spans[reachable, 0],
+        "mention_end": token_spans[reachable, 1],
+        "mention_entity": entity[reachable],
+        "all_pairs": document.pairs is None,
+        "pair_head": [head for head, _ in pairs],
+        "pair_tail": [tail for _, tail in pairs],
+        "head": [fact.head for fact in facts],
+        "tail": [fact.tail for fact in facts],
+        "relation": [label2id[fact.relation] for fact in facts],
+        "instance_id": [document.instance_id(fact) for fact in facts],
+        "lost_mentions": int((~reachable).sum()),
+        "lost_entities": len(document.entities) - len(visible),
+        "lost_facts": len(document.relations) - len(facts),
+    }
+
+
+class LabelledFeatures(TorchDataset):
+    """Features of an evaluation set together with its documents, which hold the gold labels and names."""
+
+    def __init__(self, features: Dataset, documents: list[Document]):
+        self.features, self.documents = features, documents
+
+    def __len__(self) -> int:
+        return len(self.documents)
+
+    def __getitem__(self, index: int) -> dict:
+        return self.features[index]
+
+
+def for_training(features: Dataset) -> Dataset:
+    """Features as the collators want them: arrays, without the ids of the facts."""
+    return features.with_format("numpy", columns=[name for name in features.column_names if name != "instance_id"])
+
+
+def instance_ids(features: Dataset) -> pa.ChunkedArray:
+    """Ids of all facts within reach, row by row."""
+    return pa.chunked_array([chunk.flatten() for chunk in arrow_column(features, "instance_id").chunks], pa.string())
+
+
+def with_fact_column(features: Dataset, name: str, values: np.ndarray) -> Dataset:
+    """Adds a column that holds one value for each fact within reach.
+
+    Args:
+        values: (N,) in the order of [`instance_ids`].
+    """
+    lengths = np.asarray(pc.list_value_length(arrow_column(features, "instance_id")), dtype=np.int64)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+    column = pa.ListArray.from_arrays(offsets, pa.array(values))
+    return concatenate_datasets([features, Dataset(pa.table({name: column}))], axis=1)

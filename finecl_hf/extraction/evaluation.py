@@ -1,0 +1,146 @@
+"""What stage 3 evaluates on, and what it leaves: scores, predictions, the facts of a model card."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from finecl_hf.cards.model_card import FineCLCardData, TrainingData, evaluation_results
+from finecl_hf.data.corpus import (
+    check_corpus,
+    documents_of,
+    load_corpus,
+)
+from finecl_hf.data.documents import NA, Document
+from finecl_hf.data.sentence_formats import SEMEVAL_TITLE
+from finecl_hf.encoding.features import LabelledFeatures, Truncation
+from finecl_hf.errors import FineCLError
+from finecl_hf.extraction.arguments import FinetuneArguments
+from finecl_hf.extraction.configuration import FineCLConfig
+from finecl_hf.extraction.predictions import official_predictions
+from finecl_hf.extraction.trainer import FinetuneTrainer
+from finecl_hf.training.arguments import DataArguments, FineCLTrainingArguments, ModelArguments
+from finecl_hf.training.loading import load_features
+from finecl_hf.training.scripts import run_card
+
+
+logger = logging.getLogger(__name__)
+
+
+def load_evaluation_set(
+    path: str | None,
+    max_documents: int | None,
+    what: str,
+    tokenizer: PreTrainedTokenizerBase,
+    label2id: dict[str, int],
+    max_length: int,
+    model: ModelArguments,
+    data: DataArguments,
+    args: FinetuneArguments,
+) -> LabelledFeatures | None:
+    """Documents to evaluate on with their features; None without a file.
+
+    Raises:
+        FineCLError: a validation document has no labels, so that neither a threshold nor a checkpoint can be chosen.
+    """
+    if path is None:
+        return None
+    with args.main_process_first(desc=f"reading the {what} documents"):
+        corpus = load_corpus(
+            path, None, data.skip_invalid, max_documents, data.cache_dir, data.preprocessing_num_workers
+        )
+    check_corpus(corpus, label2id, args.task)
+    documents = documents_of(corpus)
+    unlabelled = sum(not document.labelled for document in documents)
+    if unlabelled and what == "validation":
+        raise FineCLError(
+            f"{path}: {unlabelled:,} of {len(corpus):,} validation documents have no `labels`; add them (an empty "
+            "list where there is no fact), or name the file as --test_file."
+        )
+    if 0 < unlabelled < len(corpus):
+        logger.warning("%s: %s of %s documents have no `labels`, so none is scored.", path, unlabelled, len(corpus))
+    features, _ = load_features(corpus, tokenizer, label2id, max_length, model, data, args, what)
+    return LabelledFeatures(features, documents)
+
+
+def semeval_answer_lines(documents: Sequence[Document], labels: Sequence[str]) -> list[str]:
+    """Predictions in the answer format of the official SemEval-2010 Task 8 scorer.
+
+    Args:
+        documents: sentences read from a SemEval file.
+        labels: the predicted relation of each; `NA` is written as `Other`.
+
+    Returns:
+        Lines such as `8001<TAB>Cause-Effect(e1,e2)`.
+
+    Raises:
+        ValueError: where the two differ in length.
+    """
+    return [
+        f"{document.title.removeprefix(SEMEVAL_TITLE)}\t{'Other' if label == NA else label}"
+        for document, label in zip(documents, labels, strict=True)
+    ]
+
+
+def relation_card(
+    config: FineCLConfig,
+    model_args: ModelArguments,
+    args: FineCLTrainingArguments,
+    data: TrainingData,
+    truncation: Truncation,
+    kind: str = "relation_model",
+    silver_labels: bool = False,
+    train_fraction: float | None = None,
+) -> FineCLCardData:
+    """Facts known before training, for the card of a relation model or an adapter."""
+    return run_card(
+        kind,
+        model_args,
+        args,
+        data,
+        truncation.max_length,
+        truncation,
+        relations={
+            relation: (config.relation_names or {}).get(relation, "") for relation in config.label2id if relation != NA
+        },
+        loss=config.loss,
+        task=config.task,
+        head=config.head,
+        silver_labels=silver_labels,
+        train_fraction=train_fraction,
+    )
+
+
+def record_scores(trainer: FinetuneTrainer, split: str, file: str, metrics: dict[str, float]) -> None:
+    """Saves and prints the figures of a split, and notes them for the model card."""
+    prefix = "test" if split == "test" else "eval"
+    trainer.log_metrics(prefix, metrics)
+    trainer.save_metrics(prefix, metrics)
+    if f"{prefix}_loss" not in metrics:
+        logger.info("%s has no labels: it is predicted, not scored.", file)
+        return
+    trainer.scores[split] = metrics
+    trainer.card_data.eval_results += evaluation_results(metrics, os.path.basename(file), split)
+    if split == "validation" and trainer.relation_model.config.task == "document":
+        trainer.card_data.threshold = trainer.relation_model.config.threshold
+
+
+def write_predictions(trainer: FinetuneTrainer, documents: list[Document], predictions: list[Any]) -> None:
+    """Writes `predictions.json`, DocRED's submission format, or for sentences `predictions.txt`, SemEval's."""
+    if not trainer.is_world_process_zero():
+        return
+    config = trainer.relation_model.config
+    if config.task == "sentence":
+        path = os.path.join(trainer.args.output_dir, "predictions.txt")
+        text = "".join(f"{line}\n" for line in semeval_answer_lines(documents, predictions))
+    else:
+        path = os.path.join(trainer.args.output_dir, "predictions.json")
+        text = json.dumps(official_predictions(documents, predictions, config), ensure_ascii=False)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    logger.info("Wrote %s.", path)

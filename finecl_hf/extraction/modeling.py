@@ -1,0 +1,257 @@
+"""The relation model: an encoder, sparse entity pooling and a classifier over entity pairs."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import nn
+from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput, find_adapter_config_file
+from transformers.utils import logging as transformers_logging
+
+from finecl_hf.data.distances import NUM_DISTANCES
+from finecl_hf.encoding.encoders import loading_from, loading_options
+from finecl_hf.encoding.packing import enable_packing, encode
+from finecl_hf.encoding.pooling import pool_entities
+from finecl_hf.errors import FineCLError
+from finecl_hf.extraction.configuration import FineCLConfig
+from finecl_hf.losses import RELATION_LOSSES, relation_targets
+
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class RelationExtractionOutput(ModelOutput):
+    """Output of [`FineCLForRelationExtraction`].
+
+    Attributes:
+        loss: scalar, where labels were given.
+        logits: (P, R) for the batch's pairs; column 0 is NA.
+        entities: (E, D) entity vectors.
+    """
+
+    loss: torch.FloatTensor | None = None
+    logits: torch.FloatTensor | None = None
+    entities: torch.FloatTensor | None = None
+
+
+class BilinearHead(nn.Module):
+    """The paper's classifier: `[e_h; d_ht]^T W_r [e_t; d_th] + b_r` with projected entities and distance embeddings.
+
+    Computed without any (pairs x relations x size) tensor: the bilinear form splits into entity x entity, entity x
+    distance and distance x distance terms, so that all products with W are made once per entity, not once per pair.
+    """
+
+    def __init__(self, config: FineCLConfig):
+        super().__init__()
+        self.entity_size = config.entity_size
+        size = config.entity_size + config.distance_size
+        self.project = nn.Linear(config.text_config.hidden_size, config.entity_size)
+        self.distance = nn.Embedding(NUM_DISTANCES, config.distance_size)
+        self.weight = nn.Parameter(torch.empty(config.num_labels, size, size))
+        self.bias = nn.Parameter(torch.empty(config.num_labels))
+
+    def reset_parameters(self) -> None:
+        bound = self.weight.shape[-1] ** -0.5  # as nn.Bilinear
+        init.uniform_(self.weight, -bound, bound)
+        init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, entities: torch.Tensor, pairs: torch.Tensor, distances: torch.Tensor) -> torch.Tensor:
+        """
+        Args:
+            entities: (E, D).
+            pairs: (P, 2) entity rows of head and tail.
+            distances: (P,) bucket of the distance from head to tail; from tail to head it is the mirrored one.
+
+        Returns:
+            (P, R) logits.
+        """
+        entities = self.project(entities)  # (E, K)
+        head, tail = pairs.unbind(dim=1)
+        distance = self.distance.weight  # (S, k)
+        back = NUM_DISTANCES - distances
+        split = [self.entity_size, distance.shape[1]]
+        (w_ee, w_ed), (w_de, w_dd) = (half.split(split, dim=2) for half in self.weight.split(split, dim=1))
+        by_head = torch.einsum("ei,rij,sj->esr", entities, w_ed, distance)  # (E, S, R)
+        by_tail = torch.einsum("si,rij,ej->esr", distance, w_de, entities)
+        by_distance = torch.einsum("si,rij,uj->sur", distance, w_dd, distance)  # (S, S, R)
+        logits = by_head[head, back] + by_tail[tail, distances] + by_distance[distances, back] + self.bias
+        return logits + self._entity_products(entities, w_ee, head, tail)
+
+    def _entity_products(
+        self, entities: torch.Tensor, weight: torch.Tensor, head: torch.Tensor, tail: torch.Tensor
+    ) -> torch.Tensor:
+        """(P, R) values `e_h^T W_r e_t`: W applied once per head, then one product per head with all of its tails."""
+        if len(head) == 0:
+            return entities.new_zeros(0, len(weight))
+        heads, row = head.unique(return_inverse=True)  # (H,), (P,)
+        column = _rank_within(row)
+        tails = torch.zeros(len(heads), int(column.max()) + 1, dtype=torch.long, device=head.device)
+        tails[row, column] = tail
+        projected = torch.einsum("hi,rij->hrj", entities[heads], weight)  # (H, R, K)
+        products = projected @ entities[tails].transpose(1, 2)  # (H, R, T)
+        return products.transpose(1, 2)[row, column]
+
+
+def _rank_within(group: torch.Tensor) -> torch.Tensor:
+    """(P,) how many earlier entries have the same value."""
+    order = group.argsort(stable=True)
+    counts = group.bincount()
+    first = counts.cumsum(0) - counts
+    rank = torch.empty_like(group)
+    rank[order] = torch.arange(len(group), device=group.device) - first[group[order]]
+    return rank
+
+
+HEADS = {"bilinear": BilinearHead}
+
+
+class FineCLPreTrainedModel(PreTrainedModel):
+    config_class = FineCLConfig
+    base_model_prefix = "encoder"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = _supports_flash_attn = _supports_flex_attn = _supports_attention_backend = True
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        super()._init_weights(module)
+        if isinstance(module, BilinearHead):
+            module.reset_parameters()
+
+
+class FineCLForRelationExtraction(FineCLPreTrainedModel):
+    """Classifies entity pairs of documents or sentences; any encoder that `AutoModel` loads.
+
+    Use [`from_encoder`] to start from an encoder, [`from_pretrained`] to load a fine-tuned model.
+    """
+
+    def __init__(self, config: FineCLConfig, encoder: PreTrainedModel | None = None):
+        super().__init__(config)
+        if config.head not in HEADS or config.loss not in RELATION_LOSSES:
+            raise FineCLError(
+                f'there is no head "{config.head}" with loss "{config.loss}"; '
+                f"heads: {', '.join(HEADS)}; losses: {', '.join(RELATION_LOSSES)}."
+            )
+        self.encoder = encoder if encoder is not None else AutoModel.from_config(config.text_config)
+        enable_packing(self.encoder)
+        if hasattr(self.encoder, "pooler") and isinstance(self.encoder.pooler, nn.Module):
+            # It has no part in this: DDP and FSDP take a parameter without a gradient for a mistake.
+            self.encoder.pooler.requires_grad_(False)
+        self.relation_head = HEADS[config.head](config)
+        self.post_init()
+
+    @classmethod
+    def from_encoder(
+        cls,
+        name_or_path: str,
+        config: FineCLConfig,
+        dtype: torch.dtype = torch.float32,
+        **kwargs,
+    ) -> FineCLForRelationExtraction:
+        """A relation model with a new head on a pre-trained encoder (a plain one, or one with an MLM head).
+
+        Args:
+            name_or_path: folder or Hub id of the encoder.
+            config: label set and head; its `text_config` is replaced by the encoder's own.
+            dtype: float32 by default, whatever precision the checkpoint is stored in.
+            kwargs: see [`loading_options`]; the rest is passed to `AutoModel.from_pretrained`.
+        """
+        encoder = _load_encoder(name_or_path, dtype, **kwargs)
+        if isinstance(encoder, FineCLForRelationExtraction):  # the folder of a relation model, such as stage 1's
+            encoder = encoder.encoder
+        config.text_config = encoder.config
+        return cls(config, encoder=encoder).to(dtype)
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        token_index: torch.Tensor,
+        token_weight: torch.Tensor,
+        entity_offsets: torch.Tensor,
+        pairs: torch.Tensor,
+        distances: torch.Tensor,
+        label_pair: torch.Tensor | None = None,
+        label_relation: torch.Tensor | None = None,
+    ) -> RelationExtractionOutput:
+        """Arguments: see [`~finecl_hf.encoding.batches.RelationBatch`]."""
+        hidden, _ = encode(self.encoder, self.encoder.config, input_ids, attention_mask)  # (B, L, D)
+        entities = pool_entities(hidden, token_index, token_weight, entity_offsets)
+        logits = self.relation_head(entities, pairs, distances)
+        loss = None
+        if label_pair is not None:
+            targets = relation_targets(label_pair, label_relation, *logits.shape)
+            loss = RELATION_LOSSES[self.config.loss](logits, targets)
+        return RelationExtractionOutput(loss=loss, logits=logits, entities=entities)
+
+
+def _load_encoder(name_or_path: str, dtype: torch.dtype, **kwargs) -> PreTrainedModel:
+    """`AutoModel.from_pretrained`, which says only what matters about a checkpoint that does not fit exactly.
+
+    A checkpoint with an MLM head fits an encoder in all but the head and an unused pooler; transformers' long report
+    on that would hide the case of an encoder whose own weights are missing.
+    """
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        with loading_from(name_or_path):
+            encoder, report = AutoModel.from_pretrained(
+                name_or_path, dtype=dtype, output_loading_info=True, **loading_options(name_or_path, **kwargs)
+            )
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+    missing = [name for name in report["missing_keys"] if "pooler" not in name]
+    if missing:
+        logger.warning(
+            "%s lacks %d weights of its encoder, which start at random: %s ...", name_or_path, len(missing), missing[0]
+        )
+    return encoder
+
+
+def load_relation_model(
+    name_or_path: str, dtype: torch.dtype = torch.float32, **kwargs
+) -> FineCLForRelationExtraction:
+    """Loads a fine-tuned model, or a LoRA adapter merged into the encoder it was trained on.
+
+    Args:
+        name_or_path: output folder of `run_finetune.py`, or a Hub id.
+        kwargs: passed on to `from_pretrained`, such as `revision`.
+    """
+    from peft import PeftConfig, PeftModel
+
+    if find_adapter_config_file(name_or_path, **kwargs) is None:
+        return FineCLForRelationExtraction.from_pretrained(name_or_path, dtype=dtype, **kwargs)
+    adapter = PeftConfig.from_pretrained(name_or_path, **kwargs)
+    config = FineCLConfig.from_pretrained(name_or_path, **kwargs)
+    base = FineCLForRelationExtraction.from_encoder(adapter.base_model_name_or_path, config, dtype)
+    return PeftModel.from_pretrained(base, name_or_path, **kwargs).merge_and_unload()
+
+
+def add_adapters(
+    model: FineCLForRelationExtraction, encoder: str, r: int = 16, alpha: int = 32, dropout: float = 0.05
+) -> PeftModel:
+    """Freezes the encoder and puts adapters on its linear layers; the head stays trainable and is saved with them.
+
+    Args:
+        encoder: folder or Hub id the encoder came from; the adapter's config names it for whoever loads it.
+    """
+    config = LoraConfig(
+        r=r,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules="all-linear",
+        exclude_modules=r".*\.pooler\..*",  # entity pooling makes no use of it
+        modules_to_save=["relation_head"],
+    )
+    adapted = get_peft_model(model, config)
+    adapted.peft_config["default"].base_model_name_or_path = encoder
+    return adapted
+
+
+AutoConfig.register("finecl", FineCLConfig)
+AutoModel.register(FineCLConfig, FineCLForRelationExtraction)

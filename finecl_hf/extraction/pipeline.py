@@ -1,0 +1,150 @@
+"""Documents in, triples out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from transformers import Pipeline, PreTrainedTokenizerBase
+from transformers.pipelines import PIPELINE_REGISTRY
+
+from finecl_hf.data.documents import Document
+from finecl_hf.encoding.batches import RelationCollator
+from finecl_hf.encoding.encoders import load_tokenizer
+from finecl_hf.encoding.features import encode_documents
+from finecl_hf.extraction.modeling import FineCLForRelationExtraction, load_relation_model
+from finecl_hf.extraction.predictions import document_candidates
+
+
+MODEL_ARGUMENTS = (
+    "input_ids", "attention_mask", "token_index", "token_weight", "entity_offsets", "pairs", "distances",
+)  # fmt: skip
+
+
+class RelationExtractionPipeline(Pipeline):
+    """Extracts relations from documents whose entities are marked.
+
+    Example:
+        >>> extract = RelationExtractionPipeline.from_pretrained("outputs/extractor")
+        >>> extract(read_documents("documents.json"))
+
+    The result for a document is a list of triples, most certain first: `head`, `relation` (id), `name` (readable,
+    where known), `tail`, `score` in (0, 1) (the sigmoid of `predictions.relation_scores`), and the entity numbers
+    `h_idx` and `t_idx`. Once this module is imported, `transformers.pipeline("relation-extraction", ...)` makes it,
+    too.
+    """
+
+    _load_tokenizer = True
+    _load_processor = _load_image_processor = _load_feature_extractor = False
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_path: str, device: str | int | torch.device | None = None, **kwargs: Any
+    ) -> RelationExtractionPipeline:
+        """Loads a fine-tuned model or a LoRA adapter, and its tokenizer.
+
+        Args:
+            name_or_path: output folder of `run_finetune.py`, or a Hub id.
+            kwargs: passed on to `from_pretrained`, such as `revision`.
+        """
+        model = load_relation_model(name_or_path, **kwargs)
+        return cls(model=model, tokenizer=load_tokenizer(name_or_path, **kwargs), device=device)
+
+    def __init__(self, model: FineCLForRelationExtraction, tokenizer: PreTrainedTokenizerBase, **kwargs: Any):
+        super().__init__(model=model, tokenizer=tokenizer, **kwargs)
+        self.collator = RelationCollator(tokenizer.pad_token_id)
+
+    def __call__(
+        self, documents: Document | dict | Iterable[Document | dict], batch_size: int = 8, **kwargs: Any
+    ) -> list:
+        """
+        Args:
+            documents: one document or several, as [`Document`] or in DocRED's layout; labels in them are ignored.
+            batch_size: documents a forward pass; documents of similar length share one.
+            kwargs: `threshold` (on the score of `predictions.relation_scores`) in place of the fitted one.
+
+        Returns:
+            list of triples for one document, list of such lists for several.
+        """
+        single = isinstance(documents, (Document, dict))
+        documents = [_as_document(document) for document in ([documents] if single else documents)]
+        by_length = sorted(range(len(documents)), key=lambda i: sum(map(len, documents[i].sentences)))
+        results: list[list[dict]] = [[] for _ in documents]
+        for start in range(0, len(documents), batch_size):
+            chosen = by_length[start : start + batch_size]
+            batch = [documents[i] for i in chosen]
+            # Batches are made here: pairs of several documents lie flat in one tensor, which Pipeline's own batching
+            # would take apart wrongly.
+            for i, triples in zip(chosen, self.run_single(batch, *self._parameters(kwargs)), strict=True):
+                results[i] = triples
+        return results[0] if single else results
+
+    def _parameters(self, kwargs: dict[str, Any]) -> list[dict[str, Any]]:
+        return [
+            {**defaults, **given}
+            for defaults, given in zip(
+                (self._preprocess_params, self._forward_params, self._postprocess_params),
+                self._sanitize_parameters(**kwargs),
+                strict=True,
+            )
+        ]
+
+    def _sanitize_parameters(self, threshold: float | None = None) -> tuple[dict, dict, dict]:
+        return {}, {}, {} if threshold is None else {"threshold": threshold}
+
+    def preprocess(self, documents: list[Document]) -> dict[str, Any]:
+        config = self.model.config
+        unlabelled = [
+            Document(document.title, document.sentences, document.entities, pairs=document.pairs)
+            for document in documents
+        ]
+        columns = encode_documents(
+            unlabelled,
+            self.tokenizer,
+            config.label2id,
+            config.max_seq_length,
+            config.entity_markers,
+            config.hide_names,
+        )
+        rows = [{name: values[i] for name, values in columns.items()} for i in range(len(documents))]
+        return {**self.collator(rows), "documents": documents}
+
+    def _forward(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        logits = self.model(**{name: inputs[name] for name in MODEL_ARGUMENTS}).logits
+        return {**inputs, "logits": logits}
+
+    def postprocess(self, outputs: dict[str, Any], threshold: float | None = None) -> list[list[dict[str, Any]]]:
+        config = self.model.config
+        candidates = document_candidates(outputs["logits"], outputs, config)
+        threshold = config.threshold if threshold is None else threshold
+        result = []
+        for document, found in zip(outputs["documents"], candidates, strict=True):
+            chosen = found.above(threshold)
+            triples = zip(chosen.head, chosen.relation, chosen.tail, chosen.score, strict=True)
+            result.append([self._triple(document, *triple) for triple in triples])
+            if config.task == "sentence":  # one label a pair: the best
+                result[-1] = result[-1][:1]
+        return result
+
+    def _triple(self, document: Document, head: int, relation: int, tail: int, score: float) -> dict[str, Any]:
+        config = self.model.config
+        name = config.id2label[int(relation)]
+        return {
+            "head": document.entities[head][0].name,
+            "relation": name,
+            "name": (config.relation_names or {}).get(name, name),
+            "tail": document.entities[tail][0].name,
+            "score": float(torch.tensor(score).sigmoid()),
+            "h_idx": int(head),
+            "t_idx": int(tail),
+        }
+
+
+def _as_document(document: Document | dict) -> Document:
+    return document if isinstance(document, Document) else Document.from_dict(document)
+
+
+PIPELINE_REGISTRY.register_pipeline(
+    "relation-extraction", pipeline_class=RelationExtractionPipeline, pt_model=FineCLForRelationExtraction
+)

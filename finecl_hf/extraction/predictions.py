@@ -1,0 +1,131 @@
+"""From logits to predicted facts, and to the files that official scorers read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from finecl_hf.data.documents import NA, Document
+from finecl_hf.extraction.configuration import FineCLConfig
+from finecl_hf.metrics import docred_scores, fit_threshold, semeval_scores, sentence_scores
+
+
+@dataclass
+class Candidates:
+    """The relations of one document that a model considers most likely, best first (K of them).
+
+    Attributes:
+        head, tail: (K,) entities.
+        relation: (K,) relation ids, never NA.
+        score: (K,) float32; predicted where it exceeds the model's threshold.
+    """
+
+    head: np.ndarray
+    tail: np.ndarray
+    relation: np.ndarray
+    score: np.ndarray
+
+    def above(self, threshold: float) -> Candidates:
+        kept = self.score > threshold
+        return Candidates(self.head[kept], self.tail[kept], self.relation[kept], self.score[kept])
+
+
+def relation_scores(logits: torch.Tensor, config: FineCLConfig) -> torch.Tensor:
+    """How much speaks for each relation of each pair, comparable over pairs; NA's column is -inf.
+
+    Where NA competes (softmax, adaptive threshold, and any loss where a sentence gets its one best label) they are
+    relative to NA's logit.
+
+    Args:
+        logits: (P, R).
+
+    Returns:
+        (P, R) float32.
+    """
+    logits = logits.float()
+    independent = config.loss == "bce" and config.task == "document"
+    scores = logits.clone() if independent else logits - logits[:, :1]
+    scores[:, 0] = -torch.inf
+    return scores
+
+
+def document_candidates(logits: torch.Tensor, batch: dict[str, Any], config: FineCLConfig) -> list[Candidates]:
+    """The best-scored relations of each document of a batch.
+
+    So many are kept that a threshold can be fitted on them (two for each pair on average), which bounds memory.
+
+    Args:
+        logits: (P, R).
+        batch: the fields of a `RelationBatch`.
+    """
+    scores = relation_scores(logits, config)
+    first_entity = np.cumsum([0, *batch["entity_counts"][:-1]])
+    result = []
+    for part, pairs, first in zip(
+        scores.split(batch["pair_counts"]), batch["pairs"].cpu().split(batch["pair_counts"]), first_entity, strict=True
+    ):
+        flat = part.flatten()
+        best, place = flat.topk(min(len(flat) - len(part), max(2 * len(part), 64)))
+        pair, relation = np.divmod(place.cpu().numpy(), logits.shape[1])
+        head, tail = pairs.numpy()[pair].T - first
+        result.append(Candidates(head, tail, relation, best.cpu().numpy()))
+    return result
+
+
+def sentence_labels(logits: torch.Tensor, batch: dict[str, Any], config: FineCLConfig) -> list[str]:
+    """The label of each single-pair document; NA where truncation took an argument out of reach."""
+    labels = iter(logits.argmax(dim=1).tolist())
+    return [config.id2label[next(labels)] if count else config.id2label[0] for count in batch["pair_counts"]]
+
+
+def official_predictions(
+    documents: Iterable[Document], candidates: Iterable[Candidates], config: FineCLConfig
+) -> list[dict[str, Any]]:
+    """DocRED's submission format: what lies above the model's threshold, one row a fact."""
+    rows = []
+    for document, all_of_document in zip(documents, candidates, strict=True):
+        chosen = all_of_document.above(config.threshold)
+        for head, tail, relation in zip(chosen.head, chosen.tail, chosen.relation, strict=True):
+            fact = {"h_idx": int(head), "t_idx": int(tail), "r": config.id2label[int(relation)], "evidence": []}
+            rows.append({"title": document.title, **fact})
+    return rows
+
+
+def best_threshold(documents: list[Document], candidates: list[Candidates], config: FineCLConfig) -> float:
+    """The threshold with the best F1 on labelled documents."""
+    gold = [{(fact.head, fact.tail, fact.relation) for fact in document.relations} for document in documents]
+    scores = np.concatenate([part.score for part in candidates])
+    correct = np.array(
+        [
+            (head, tail, config.id2label[relation]) in facts
+            for facts, part in zip(gold, candidates, strict=True)
+            for head, tail, relation in zip(
+                part.head.tolist(), part.tail.tolist(), part.relation.tolist(), strict=True
+            )
+        ],
+        dtype=bool,
+    )
+    return fit_threshold(scores, correct, sum(len(facts) for facts in gold))[0]
+
+
+def score_documents(
+    documents: list[Document],
+    candidates: list[Candidates],
+    config: FineCLConfig,
+    train_documents: list[Document] | None = None,
+) -> dict[str, float]:
+    """DocRED's figures at the model's threshold."""
+    return docred_scores(official_predictions(documents, candidates, config), documents, train_documents)
+
+
+def score_sentences(documents: list[Document], labels: list[str]) -> dict[str, float]:
+    """Figures of single-label classification; for SemEval's directed labels also its official macro F1."""
+    gold = [document.label for document in documents]
+    scores = sentence_scores(labels, gold)
+    if all(label.endswith(("(e1,e2)", "(e2,e1)")) for label in gold if label != NA):
+        scores["semeval_macro_f1"] = semeval_scores(labels, gold, other=NA)["macro_f1"]
+    return scores

@@ -1,0 +1,113 @@
+"""The facts of a thousand documents as columns: what a learning order and its plausibility are made of.
+
+A chunk is a dict of columns, so that it may be kept on disk and a run that starts again need not parse its documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import Dataset, Features, List, Value
+
+from finecl_hf.data.documents import Document, parsing
+from finecl_hf.learning_order.plausibility import PlausibilityCounts
+
+
+DOCUMENTS = 1000  # a chunk: so many are Python objects at a time
+# Columns of a chunk of D documents with N facts in all, beside those of `PlausibilityCounts.to_columns`.
+FACTS = {
+    "title": pa.large_string(),  # (D,)
+    "facts": pa.int32(),  # (D,) how many each document has
+    "head": pa.int32(),  # (N,)
+    "tail": pa.int32(),
+    "relation": pa.large_string(),
+}
+
+
+def chunk_of(documents: Sequence[Document]) -> dict[str, Any]:
+    """The chunk of some documents; its facts are in the order of the documents and their `relations`."""
+    counts = PlausibilityCounts()
+    for document in documents:
+        counts.add(document)
+    facts = [fact for document in documents for fact in document.relations]
+    columns = {
+        "title": [document.title for document in documents],
+        "facts": [len(document.relations) for document in documents],
+        "head": [fact.head for fact in facts],
+        "tail": [fact.tail for fact in facts],
+        "relation": [fact.relation for fact in facts],
+    }
+    return {**columns, **counts.to_columns()}
+
+
+def chunks_of(documents: Iterable[Document]) -> Iterator[dict[str, Any]]:
+    """Documents chunk by chunk: a corpus of millions never lies in memory as Python objects."""
+    documents = iter(documents)
+    while some := list(islice(documents, DOCUMENTS)):
+        yield chunk_of(some)
+
+
+def order_columns(chunks: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The columns that a learning order without epochs has, one row a fact; of the ids alone where there is none."""
+    counts = PlausibilityCounts()
+    parts: dict[str, list[pa.Array]] = {name: [] for name in ("instance_id", "title", "head", "tail", "relation")}
+    for chunk in chunks:
+        counts.add_columns(chunk)
+        facts = {name: _array(chunk[name], dtype) for name, dtype in FACTS.items()}
+        document = np.repeat(np.arange(len(facts["title"])), np.asarray(facts.pop("facts")))
+        title = facts["title"].take(pa.array(document))
+        facts |= {"title": title, "instance_id": _instance_ids(title, facts)}
+        for name, column in facts.items():
+            parts[name].append(column)
+    if not parts["head"]:
+        return {"instance_id": []}
+    return {**{name: pa.concat_arrays(parts.pop(name)) for name in list(parts)}, "plausibility": counts.log_odds()}
+
+
+def _array(values: Any, dtype: pa.DataType) -> pa.Array:
+    return values.cast(dtype) if isinstance(values, pa.Array) else pa.array(values, dtype)
+
+
+def _instance_ids(title: pa.Array, facts: dict[str, pa.Array]) -> pa.Array:
+    """[`~finecl_hf.data.documents.Document.instance_id`] of many facts at once."""
+    head, tail = (facts[name].cast(pa.large_string()) for name in ("head", "tail"))
+    return pc.binary_join_element_wise(title, head, tail, facts["relation"], pa.scalar("#", pa.large_string()))
+
+
+FACT_COLUMNS = Features(  # see `fact_chunks`: a row holds the facts of a thousand documents
+    {name: List(Value("string")) for name in ("title", "relation", "kind_head", "kind_tail", "relation_name")}
+    | {name: List(Value("int32")) for name in ("facts", "head", "tail", "case", "label")}
+    | {"na": List(Value("int64"))}
+)
+
+
+def collect_facts(corpus: Dataset, num_proc: int | None = None) -> Dataset:
+    """What a learning order is made of, read once; see [`chunks_in`]."""
+    num_proc = min(num_proc or 1, len(corpus))
+    return corpus.map(
+        _collect,
+        input_columns="document",
+        batched=True,
+        batch_size=DOCUMENTS,
+        remove_columns=corpus.column_names,
+        features=FACT_COLUMNS,
+        num_proc=num_proc if num_proc > 1 else None,
+        desc="Collecting facts",
+    )
+
+
+def chunks_in(facts: Dataset) -> Iterator[dict[str, pa.Array]]:
+    """The chunks of [`collect_facts`], for `LearningOrder.from_chunks`."""
+    for row in facts.with_format("arrow").iter(1):
+        yield {name: row[name].combine_chunks().flatten() for name in facts.column_names}
+
+
+def _collect(texts: list[str]) -> dict[str, list]:
+    with parsing():
+        chunk = chunk_of([Document.from_json(text) for text in texts])
+    return {name: [column] for name, column in chunk.items()}

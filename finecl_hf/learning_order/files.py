@@ -1,0 +1,180 @@
+"""Files of a learning order: parquet with every column, and the original's JSON of first epochs.
+
+A table is a dict of columns, see [`~finecl_hf.learning_order.table.LearningOrder`].
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from finecl_hf.data.files import replacing
+from finecl_hf.errors import FineCLError
+from finecl_hf.learning_order.columns import matrix, read_column, refuse_lengths, release_memory
+
+
+VERSION = 2  # of the parquet schema; a reader refuses what a later version wrote
+_LATER = {"plausibility", "loss", "confident_learning"}  # columns that older files have not
+_MISSING = {"confident_learning": float("nan")}  # columns that may hold nulls, and what these are in memory
+_NAMES = {"instance_id", "title", "head", "tail"}
+_ROW_GROUP = 1 << 17
+_DYNAMICS = {"probability": pa.float16(), "margin": pa.float16(), "loss": pa.float16(), "correct": pa.bool_()}
+SCHEMA = pa.schema(
+    {
+        "instance_id": pa.large_string(),
+        "title": pa.large_string(),
+        "head": pa.int32(),
+        "tail": pa.int32(),
+        "relation": pa.large_string(),
+        "first_epoch": pa.int32(),
+        "plausibility": pa.float32(),
+        "confident_learning": pa.float32(),
+        **{name: pa.list_(dtype) for name, dtype in _DYNAMICS.items()},
+    }
+)
+
+
+def read_columns(path: str | os.PathLike, named: bool = True) -> dict[str, Any]:
+    """Columns of a parquet file that [`write_columns`] wrote, or of the original's JSON if the path ends in `.json`.
+
+    Args:
+        named: False leaves in a parquet file what scores need not: the ids, and where each instance stands.
+
+    Raises:
+        FineCLError: the file is missing, damaged, or no learning order.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FineCLError(f"{path}: there is no such file; name the learning_order.parquet of a stage 1.")
+    try:
+        if path.suffix == ".json":
+            return from_json_dict(json.loads(path.read_bytes()))
+        return _read_parquet(path, () if named else _NAMES)
+    except FineCLError as error:
+        raise FineCLError(f"{path}: {error}") from error
+    except (pa.ArrowException, OSError, ValueError) as error:
+        kind = "JSON" if path.suffix == ".json" else "parquet"
+        raise FineCLError(f"{path}: no {kind}, or damaged; copy it again or repeat stage 1 ({error}).") from error
+
+
+def write_columns(columns: dict[str, Any], path: str | os.PathLike) -> None:
+    """Writes parquet, or the original's JSON where the path ends in `.json`; whole or not at all."""
+    path = Path(path)
+    with replacing(path) as file:
+        if path.suffix == ".json":
+            file.write(json.dumps(to_json_dict(columns), ensure_ascii=False).encode())
+        else:
+            _write_parquet(columns, file)
+
+
+def _write_parquet(columns: dict[str, Any], file: BinaryIO) -> None:
+    """Row group by row group: the whole as Arrow would take as much memory as the columns themselves."""
+    rows, epochs = columns["correct"].shape
+    with pq.ParquetWriter(
+        file, _schema_for(epochs), compression="zstd", use_dictionary=["title", "relation"]
+    ) as writer:
+        for first in range(0, rows, _ROW_GROUP):
+            writer.write_table(
+                to_arrow({name: column[first : first + _ROW_GROUP] for name, column in columns.items()})
+            )
+
+
+def _read_parquet(path: Path, without: Collection[str]) -> dict[str, Any]:
+    """Part by part, each copied into its place, for the same reason."""
+    columns: dict[str, Any] = {}
+    with pq.ParquetFile(path) as file:
+        _check_schema(file.schema_arrow)
+        names = [name for name in file.schema_arrow.names if name in SCHEMA.names and name not in without]
+        rows, first = file.metadata.num_rows, 0
+        for batch in file.iter_batches(_ROW_GROUP // 8, columns=names, use_threads=False):
+            for name, part in _columns_of(pa.Table.from_batches([batch])).items():
+                if isinstance(part, pa.Array):
+                    columns.setdefault(name, []).append(part)
+                    continue
+                if name not in columns:
+                    columns[name] = np.empty((rows, *part.shape[1:]), part.dtype)
+                refuse_lengths({*columns[name].shape[1:], *part.shape[1:]}, name)
+                columns[name][first : first + len(part)] = part
+            first += len(batch)
+        if not columns:
+            return _columns_of(file.schema_arrow.empty_table().select(names))
+    for name, column in columns.items():
+        columns[name] = pa.concat_arrays(column) if isinstance(column, list) else column
+    release_memory()
+    return columns
+
+
+def read_ids(path: str | os.PathLike) -> Iterator[pa.Array]:
+    """The instance ids of a parquet file, part by part."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(_ROW_GROUP, columns=["instance_id"], use_threads=False):
+            yield batch.column(0).cast(pa.large_string())
+
+
+def to_json_dict(columns: dict[str, Any]) -> dict[str, int]:
+    """The original's `{"uid": epoch}`. As there, instances that were never learned are left out."""
+    learned = columns["first_epoch"] >= 0
+    ids = columns["instance_id"].filter(pa.array(learned)).to_pylist()
+    return dict(zip(ids, columns["first_epoch"][learned].tolist(), strict=True))
+
+
+def from_json_dict(raw: Any) -> dict[str, Any]:
+    """Inverse of [`to_json_dict`], without dynamics. Ids that the object lacks are unknown, not never learned."""
+    if not isinstance(raw, dict) or not all(type(epoch) is int for epoch in raw.values()):
+        raise FineCLError('expected a JSON object {"instance id": epoch} in which every epoch is an integer.')
+    return {"instance_id": list(raw), "first_epoch": list(raw.values())}
+
+
+def to_arrow(columns: dict[str, Any]) -> pa.Table:
+    """The parquet file's table: the dynamics are lists, null where an epoch did not observe the instance."""
+    rows, epochs = columns["correct"].shape
+    offsets = pa.array(np.arange(rows + 1) * epochs, pa.int32())
+    hidden = ~columns["observed"].ravel()
+    arrays = {
+        name: pa.ListArray.from_arrays(offsets, pa.array(columns[name].ravel(), mask=hidden))
+        if name in _DYNAMICS
+        else (pa.array(columns[name], from_pandas=True) if name in _MISSING else columns[name])
+        for name in SCHEMA.names
+    }
+    return pa.table(arrays, _schema_for(epochs))
+
+
+def from_arrow(table: pa.Table) -> dict[str, Any]:
+    """Inverse of [`to_arrow`]; also of tables without the columns that older files have not.
+
+    Raises:
+        FineCLError: a column is missing or of another type, or a value is impossible.
+    """
+    _check_schema(table.schema)
+    return _columns_of(table)
+
+
+def _columns_of(table: pa.Table) -> dict[str, Any]:
+    missing = {name for name in SCHEMA.names if name not in table.column_names}
+    columns = {
+        field.name: read_column(table, field, _MISSING.get(field.name))
+        for field in SCHEMA
+        if field.name not in missing
+    }
+    for name in set(_DYNAMICS) - missing - {"probability"}:
+        columns[name], _ = matrix(columns[name], name)
+    columns["probability"], columns["observed"] = matrix(columns["probability"], "probability")
+    return columns
+
+
+def _schema_for(epochs: int) -> pa.Schema:
+    return SCHEMA.with_metadata({b"finecl_hf.version": str(VERSION), b"finecl_hf.epochs": str(epochs)})
+
+
+def _check_schema(schema: pa.Schema) -> None:
+    if int((schema.metadata or {}).get(b"finecl_hf.version", VERSION)) > VERSION:
+        raise FineCLError("a later version of finecl_hf wrote this file; upgrade finecl_hf.")
+    if lost := [name for name in SCHEMA.names if name not in schema.names and name not in _LATER]:
+        raise FineCLError(f"the column {lost[0]} is missing, so this is no learning order; repeat stage 1.")

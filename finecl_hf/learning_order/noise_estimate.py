@@ -1,0 +1,192 @@
+"""How many labels of each relation are wrong, estimated from training dynamics alone: no gold label is needed.
+
+The evidence is taken for a mixture of two normal distributions of one width, of right and of wrong labels, much as
+DivideMix does with losses (Li, Socher and Hoi, ICLR 2020). All relations share the two distributions, each has its own
+share of wrong labels, drawn towards the overall share where it has few labels. Expectation-maximisation runs on
+histograms, so that its cost does not depend on the number of labels. Shapes: N labels, R relations, B bins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from finecl_hf.errors import FineCLError
+from finecl_hf.learning_order.table import LearningOrder
+from finecl_hf.learning_order.trust import calibrated_margin
+
+
+FEWEST = 10  # labels
+BINS = 200
+PRIOR_LABELS = 4.0  # how many labels the overall share is worth beside a relation's own
+RESAMPLES = 100  # bootstrap samples for the intervals
+ROUNDS = 1000  # of expectation-maximisation at most; it stops where no share moves by more than TOLERANCE
+TOLERANCE = 1e-4
+CLEAR = 0.2  # a gap this deep between the two kinds can be seen
+EXTREME = 0.05  # of the plausible and of the implausible labels count no more than this quantile
+
+
+@dataclass
+class RelationNoise:
+    """Estimated share of wrong labels of one relation, with a 90 % interval."""
+
+    relation: str
+    labels: int
+    rate: float
+    low: float
+    high: float
+
+
+@dataclass
+class NoiseEstimate:
+    """What [`estimate_noise`] found.
+
+    Attributes:
+        overall: of all labels together.
+        relations: most frequent first.
+        gap: how empty the evidence is halfway between the two kinds: 1 where no label lies there, 0 where as many do
+            as around the rarer kind's mean. Below `CLEAR`, nothing but the assumed distributions tells the two kinds
+            apart: take the rates for a rough guide.
+    """
+
+    overall: RelationNoise
+    relations: list[RelationNoise]
+    gap: float
+
+    def __str__(self) -> str:
+        found = (
+            f"About {self.overall.rate:.0%} of the {self.overall.labels:,} labels look wrong "
+            f"({self.overall.low:.0%} to {self.overall.high:.0%})"
+        )
+        if self.gap >= CLEAR:
+            return f"{found}; there is a gap between right and wrong ones (depth {self.gap:.2f})."
+        return (
+            f"{found}, but there is no clear gap between right and wrong ones (depth {self.gap:.2f} of 1): take this "
+            "for a rough guide and look at the labels in the report."
+        )
+
+    def table(self, names: Mapping[str, str] | None = None, most: int = 20) -> str:
+        """The relations with the most labels, as text for the console; `names` are readable ones of their ids."""
+        lines = [f"{'labels':>9}{'wrong':>8}{'90% interval':>16}  relation"]
+        for row in self.relations[:most]:
+            name = f"{row.relation} {(names or {}).get(row.relation, '')}".rstrip()
+            lines.append(f"{row.labels:>9,}{row.rate:>8.0%}{f'{row.low:.0%} - {row.high:.0%}':>16}  {name}")
+        if len(self.relations) > most:
+            lines.append(f"... and {len(self.relations) - most:,} relations with fewer labels")
+        return "\n".join(lines)
+
+
+def noise_of(order: LearningOrder) -> NoiseEstimate | None:
+    """The estimate for a learning order; None where it judged too few labels to tell.
+
+    The evidence is the calibrated margin plus the plausibility, whose long tails are cut off: the mixture would take
+    them for a kind of their own.
+    """
+    judged = order.observed.any(axis=1)
+    if judged.sum() < FEWEST:
+        return None
+    plausible = order.plausibility[judged]
+    plausible = np.clip(plausible, *np.quantile(plausible, [EXTREME, 1 - EXTREME]))
+    evidence = calibrated_margin(order)[judged] + plausible
+    return estimate_noise(evidence, np.asarray(order.relation)[judged]) if np.ptp(evidence) > 0 else None
+
+
+def estimate_noise(evidence: np.ndarray, relation: Sequence[str], seed: int = 0) -> NoiseEstimate:
+    """Share of wrong labels, overall and for each relation.
+
+    Args:
+        evidence: (N,) finite numbers without bounds, higher for labels that are more likely right, such as the mean
+            log-probability.
+        relation: (N,) of each label.
+        seed: of the bootstrap.
+
+    Raises:
+        FineCLError: fewer than `FEWEST` labels, or all of them alike.
+    """
+    evidence = np.asarray(evidence, dtype=np.float64)
+    if len(evidence) < FEWEST or np.ptp(evidence) == 0:
+        raise FineCLError(f"the noise of {len(evidence):,} labels cannot be estimated; it takes {FEWEST} that differ.")
+    names, code, counts = np.unique(np.asarray(relation, dtype=object), return_inverse=True, return_counts=True)
+    low, high = np.quantile(evidence, [0.001, 0.999])
+    edges = np.linspace(low, high, BINS + 1) if low < high else np.linspace(evidence.min(), evidence.max(), BINS + 1)
+    bins = np.clip(np.searchsorted(edges, evidence, "right") - 1, 0, BINS - 1)
+    histogram = np.bincount(code * BINS + bins, minlength=len(names) * BINS).reshape(len(names), BINS).astype(float)
+    middle = (edges[:-1] + edges[1:]) / 2
+    fitted = _Mixture.fit(histogram, middle)
+    rates = _rates_with_intervals(histogram, middle, fitted, seed)
+    rows = [
+        RelationNoise(str(name), int(count), *map(float, row))
+        for name, count, row in zip(["", *names], [len(evidence), *counts], rates.T, strict=True)
+    ]
+    return NoiseEstimate(
+        rows[0],
+        sorted(rows[1:], key=lambda row: (-row.labels, row.relation)),
+        fitted.gap(histogram.sum(axis=0), middle),
+    )
+
+
+@dataclass
+class _Mixture:
+    """Two normal distributions of one width, of wrong and of right labels, and each relation's share of wrong ones."""
+
+    means: np.ndarray  # (2,), wrong first
+    width: float
+    wrong: np.ndarray  # (R,)
+    overall: float
+
+    @classmethod
+    def fit(cls, histogram: np.ndarray, middle: np.ndarray, start: _Mixture | None = None) -> _Mixture:
+        """Expectation-maximisation on counts (R, B) of bins with the given middles (B,)."""
+        mixture = start or cls._halves(histogram, middle)
+        for _ in range(ROUNDS):
+            before, mixture = mixture, mixture._step(histogram, middle)
+            if np.abs(mixture.wrong - before.wrong).max() < TOLERANCE:
+                break
+        return mixture
+
+    @classmethod
+    def _halves(cls, histogram: np.ndarray, middle: np.ndarray) -> _Mixture:
+        """To start from: what lies below the mean is wrong, what lies above is right."""
+        total = histogram.sum(axis=0)
+        mean = np.average(middle, weights=total)
+        sides = [np.average(middle, weights=total * side) for side in (middle <= mean, middle > mean)]
+        width = np.sqrt(np.average((middle - mean) ** 2, weights=total)) / 2
+        return cls(np.array(sides), width, np.full(len(histogram), 0.5), 0.5)
+
+    def _step(self, histogram: np.ndarray, middle: np.ndarray) -> _Mixture:
+        wrong = histogram * self.posterior(middle)  # (R, B)
+        counts = np.stack([wrong.sum(axis=0), (histogram - wrong).sum(axis=0)]) + 1e-9  # (2, B)
+        means = counts @ middle / counts.sum(axis=1)
+        variance = (counts * (middle - means[:, None]) ** 2).sum() / counts.sum()
+        overall = wrong.sum() / histogram.sum()
+        share = (wrong.sum(axis=1) + PRIOR_LABELS * overall) / (histogram.sum(axis=1) + PRIOR_LABELS)
+        return _Mixture(means, max(np.sqrt(variance), (middle[1] - middle[0]) / 2), share, overall)
+
+    def posterior(self, middle: np.ndarray) -> np.ndarray:
+        """(R, B) probability that a label of a relation in a bin is wrong."""
+        wrong, right = self.means
+        share = np.clip(self.wrong, 1e-6, 1 - 1e-6)[:, None]
+        odds = np.log(share) - np.log1p(-share) + (wrong - right) * (middle - (wrong + right) / 2) / self.width**2
+        return 1 / (1 + np.exp(-np.clip(odds, -500, 500)))
+
+    def gap(self, counts: np.ndarray, middle: np.ndarray) -> float:
+        """See [`NoiseEstimate`]; from the labels (B,) in each bin, a sixth of the distance to either side."""
+        wrong, right = self.means
+        reach = (right - wrong) / 6
+        around = [counts[np.abs(middle - place) <= reach].sum() for place in (wrong, (wrong + right) / 2, right)]
+        rarer = min(around[0], around[2])
+        return float(max(0.0, 1 - around[1] / rarer)) if rarer else 0.0
+
+
+def _rates_with_intervals(histogram: np.ndarray, middle: np.ndarray, fitted: _Mixture, seed: int) -> np.ndarray:
+    """(3, 1 + R) rate, lower and upper bound: of all labels, then of each relation."""
+    rng = np.random.default_rng(seed)
+    samples = []
+    for _ in range(RESAMPLES):
+        mixture = _Mixture.fit(rng.poisson(histogram) + 1e-12, middle, fitted)
+        samples.append([mixture.overall, *mixture.wrong])
+    rates = np.array([fitted.overall, *fitted.wrong])
+    low, high = np.quantile(samples, [0.05, 0.95], axis=0)
+    return np.stack([rates, np.minimum(low, rates), np.maximum(high, rates)])

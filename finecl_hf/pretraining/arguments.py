@@ -1,0 +1,66 @@
+"""Command-line arguments of stage 2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from finecl_hf.errors import FineCLError
+from finecl_hf.training.arguments import FineCLTrainingArguments, check_range, option
+
+
+@dataclass
+class PretrainArguments(FineCLTrainingArguments):
+    """Stage 2. Defaults other than the above are the paper's: learning_rate=3e-5, weight_decay=1e-5, warmup_steps=500,
+    gradient_accumulation_steps=16, per_device_train_batch_size=16 (each document makes a relation row and an entity
+    row), max_steps=6000."""
+
+    learning_order: str | None = option(None, "Stage 1's learning_order.parquet, or the original's JSON.")
+    allow_partial_order: bool = option(False, "Go on where the order knows fewer than half of the labels.")
+    weight_scheme: str = option(
+        "linear", "How weights follow from the order: linear (paper), exponential, uniform (ERICA)."
+    )
+    weight_by: str = option(
+        "first_epoch", "What weights are made from: first_epoch (paper), evidence, ...; docs/denoising.md lists all."
+    )
+    weight_cutoff: int = option(5, "The paper's K: labels learned in epoch K or later weigh 0.")
+    temperature: float = option(0.05, "Of both contrastive losses.")
+    na_pairs: int = option(32, "At most so many NA pairs a document.")
+    na_weight: float | None = option(None, "Weight of NA pairs; 0.5 by default, 0 with --weight_scheme uniform.")
+    max_negatives: int = option(64, "At most so many negatives an anchor.")
+    contrastive_batch_size: int | None = option(
+        None,
+        "Documents that contrast with each other, over all devices; encoded --per_device_train_batch_size at a time, "
+        "without more memory and a third slower. By default those of one batch on all devices.",
+    )
+    mlm_probability: float = option(0.15, "Share of the tokens outside mentions to mask.")
+    pair_documents: bool = option(True, "Batch each document with one that holds the same relation.")
+    streaming: bool = option(False, "Read and tokenise documents while training; no features lie on the disk.")
+    streaming_block: int = option(8192, "Documents that a stream holds in memory, and pairs and shuffles.")
+    learning_rate: float = option(3e-5, "Peak learning rate.")
+    weight_decay: float = option(1e-5, "Weight decay.")
+    warmup_steps: float = option(500, "Warm-up in steps, or as a share of all steps if below 1.")
+    gradient_accumulation_steps: int = option(16, "Batches a step.")
+    per_device_train_batch_size: int = option(16, "Documents a batch and device.")
+    max_steps: int = option(6000, "Steps.")
+    save_steps: float = option(500, "Write a checkpoint every so many steps.")
+
+    def __post_init__(self):
+        check_range(self, "temperature", 0.001)
+        check_range(self, "na_weight", 0, 10)  # enters as exp(w)
+        check_range(self, "mlm_probability", 0, 1)
+        check_range(self, "na_pairs max_negatives weight_cutoff", 0)
+        check_range(self, "streaming_block", 1)
+        super().__post_init__()
+        size, least = self.contrastive_batch_size, self.world_size * self.per_device_train_batch_size
+        if size is not None and (size % self.world_size or size < least):
+            raise FineCLError(
+                f"--contrastive_batch_size {size} is out of range; give a multiple of the {self.world_size} processes "
+                f"that is at least {least}, what they encode at a time."
+            )
+        if self.na_weight is None:
+            self.na_weight = 0.0 if self.weight_scheme == "uniform" else 0.5
+        if self.learning_order is None and self.weight_scheme != "uniform":
+            raise FineCLError(
+                "--learning_order is missing; name stage 1's learning_order.parquet, "
+                "or take --weight_scheme uniform to trust every label alike."
+            )

@@ -1,0 +1,117 @@
+"""Stage 2: contrastive pre-training; `compute_loss` is the paper's formula."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from accelerate.data_loader import prepare_data_loader
+from torch.utils.data import DataLoader
+
+from finecl_hf.errors import FineCLError
+from finecl_hf.pretraining.sampling import PartnerBatchSampler, documents_per_step, sampling_seed
+from finecl_hf.pretraining.step import Contrast, Sums, encode_chunks
+from finecl_hf.pretraining.streaming import Stream, StreamBatches
+from finecl_hf.training.trainer import FineCLTrainer
+
+
+class PretrainTrainer(FineCLTrainer):
+    """Stage 2: L = L_RD + L_ED + L_MLM on a plain `AutoModelForMaskedLM` (FineCL, section 3.2).
+
+    The documents of a step contrast with each other over all processes. Each loss is the mean over its terms in all of
+    them, so that two processes give what one gives with twice the batch.
+
+    Args:
+        temperature: of both contrastive terms (paper: 0.05).
+        max_negatives: at most so many negatives an anchor (paper: 64); None for all.
+        usable: document (N,) and relation (N,) of each fact that may be an anchor, to batch documents that share a
+            relation; None draws documents independently.
+    """
+
+    def __init__(
+        self,
+        *args,
+        temperature: float = 0.05,
+        max_negatives: int | None = 64,
+        usable: tuple | None = None,
+        **kwargs,
+    ):
+        super().__init__(*args, **kwargs)
+        self.temperature, self.max_negatives, self.usable = temperature, max_negatives, usable
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        chunks = inputs.get("chunks", [inputs])
+        unwrapped = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        encoded = encode_chunks(model, unwrapped, chunks, self.temperature)
+        contrast = Contrast.of(encoded.pairs, chunks, self.max_negatives, self.accelerator.num_processes)
+        losses = self._means(
+            loss_rd=contrast.loss(self.temperature), loss_ed=encoded.entity_loss, loss_mlm=encoded.mlm_loss
+        )
+        self._note_batch(contrast, losses)
+        loss = sum(losses.values())
+        return (loss, {"pairs": encoded.pairs}) if return_outputs else loss
+
+    def _means(self, **losses: Sums) -> dict[str, torch.Tensor]:
+        """Means over the terms of all processes, as shares: their mean over the processes is the mean itself."""
+        counts = [loss.count for loss in losses.values()]
+        processes = self.accelerator.num_processes
+        if processes > 1:
+            total = self.accelerator.reduce(torch.tensor(counts, device=self.args.device), "sum")
+            counts = total.tolist()
+        return {
+            name: loss.total * (processes / max(count, 1))
+            for (name, loss), count in zip(losses.items(), counts, strict=True)
+        }
+
+    def get_total_train_batch_size(self, args) -> int:
+        return documents_per_step(args) * args.gradient_accumulation_steps
+
+    def _batch_sampler(self) -> PartnerBatchSampler | StreamBatches:
+        processes, args = self.accelerator.num_processes, self.args
+        if isinstance(self.train_dataset, Stream):
+            return self.train_dataset.batches(
+                args.max_steps * args.gradient_accumulation_steps, self.data_collator.epoch
+            )
+        documents = min(documents_per_step(args), len(self.train_dataset) // processes * processes)
+        if documents == 0:
+            raise FineCLError(
+                f"{len(self.train_dataset)} documents cannot be shared by {processes} processes; start fewer."
+            )
+        nothing = np.empty(0, np.int64)
+        return PartnerBatchSampler(
+            *(self.usable or (nothing, nothing)),
+            num_documents=len(self.train_dataset),
+            batch_size=documents,
+            seed=sampling_seed(args),
+            epoch=self.data_collator.epoch,
+        )
+
+    def get_train_dataloader(self) -> DataLoader:
+        args = self.args
+        loader = DataLoader(
+            self.train_dataset,
+            batch_sampler=self._batch_sampler(),
+            collate_fn=self.data_collator,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory,
+            persistent_workers=args.dataloader_persistent_workers,
+            prefetch_factor=args.dataloader_prefetch_factor,
+        )
+        return prepare_data_loader(  # each process encodes its part of the documents that contrast
+            loader,
+            device=self.accelerator.device,
+            num_processes=self.accelerator.num_processes,
+            process_index=self.accelerator.process_index,
+            split_batches=True,
+            put_on_device=True,
+            non_blocking=self.accelerator.non_blocking,
+        )
+
+    def _note_batch(self, contrast: Contrast, losses: dict[str, torch.Tensor]) -> None:
+        learned = max(len(contrast.anchors), 1)  # every learned instance may be an anchor, if it finds a partner
+        anchors = contrast.positive_mask.any(dim=1)
+        self.note(
+            **losses,
+            mean_weight=contrast.weights[contrast.anchors].sum() / learned,
+            positives_per_anchor=contrast.positive_mask.sum() / learned,
+            negatives_per_anchor=contrast.negative_mask[anchors].sum() / anchors.sum().clamp(min=1),
+        )

@@ -1,0 +1,228 @@
+"""Command-line arguments of the three scripts, as dataclasses; names follow transformers' own example scripts."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+from transformers import HfArgumentParser, TrainingArguments
+
+from finecl_hf.errors import FineCLError
+from finecl_hf.training.sigterm import EXIT_STATUS, INTERRUPTED, on_sigterm
+
+
+def option(default: Any, help: str) -> Any:
+    """A documented dataclass field."""
+    return field(default=default, metadata={"help": help})
+
+
+def check_range(arguments: Any, names: str, low: float, high: float = sys.float_info.max) -> None:
+    """Refuses values outside [low, high], NaN and infinity among them. None is "not given".
+
+    Args:
+        names: of the arguments, separated by spaces.
+    """
+    for name in names.split():
+        value = getattr(arguments, name)
+        if value is not None and not low <= value <= high:
+            limits = f"of at least {low:g}" if high == sys.float_info.max else f"from {low:g} to {high:g}"
+            raise FineCLError(f"--{name} {value} is out of range; give a number {limits}.")
+
+
+@dataclass
+class ModelArguments:
+    """Which encoder to start from."""
+
+    model_name_or_path: str = option(None, "Encoder to start from: a folder or Hub id. Required.")
+    tokenizer_name: str | None = option(None, "Tokenizer, where it is not the encoder's own.")
+    model_revision: str = option("main", "Branch, tag or commit of the encoder on the Hub.")
+    dtype: Literal["float32", "bfloat16", "float16"] = option(
+        "float32", "Precision of the weights, whatever the checkpoint is stored in. For speed use --bf16 instead."
+    )
+    max_seq_length: int | None = option(None, "Cut documents after so many tokens; the encoder's maximum by default.")
+    entity_markers: Literal["none", "asterisk"] = option("none", "Put markers around mentions.")
+    hide_names: Literal["none", "type", "mask"] = option(
+        "none", "Put a word for its type, or the mask token, in place of each mention: names cannot be memorised then."
+    )
+    attention_dropout: float | None = option(
+        None, "Dropout of the attention, in place of the encoder's own; with 0, CPUs are about twice as fast."
+    )
+
+    def __post_init__(self):
+        check_range(self, "attention_dropout", 0, 0.999)
+        if not self.model_name_or_path:
+            raise FineCLError("--model_name_or_path is missing; name an encoder: a folder or a Hub id.")
+
+    @property
+    def encoder_options(self) -> dict[str, Any]:
+        """Keyword arguments of `encoders.loading_options`."""
+        return {"revision": self.model_revision, "attention_dropout": self.attention_dropout}
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        return getattr(torch, self.dtype)
+
+
+@dataclass
+class DataArguments:
+    """Where documents come from. A file may be in any format of docs/data_formats.md."""
+
+    dataset_name: str | None = option(None, "Hub dataset id, in place of --train_file; its split `train` is used.")
+    dataset_split: str = option("train", "Split of --dataset_name to train on, such as train_distant.")
+    train_file: str | None = option(
+        None, 'Training documents: a file, or shards as a folder or a pattern in quotes ("silver-*.jsonl.gz").'
+    )
+    rel_info: str | None = option(None, "JSON of relation id -> readable name; fixes the label set.")
+    exclude_file: str | None = option(
+        None, "Held-out documents: facts about their entity pairs (by name) leave the training data."
+    )
+    skip_invalid: bool = option(False, "Leave invalid documents out, and say how many.")
+    max_train_samples: int | None = option(None, "Use the first so many training documents.")
+    preprocessing_num_workers: int | None = option(
+        None, "Processes that tokenise, and read shards; results are the same for any number."
+    )
+    cache_dir: str | None = option(None, "Where `datasets` keeps what it has read.")
+
+    def __post_init__(self):
+        if bool(self.train_file) == bool(self.dataset_name):
+            raise FineCLError("Name the training documents: either --train_file or --dataset_name.")
+        check_range(self, "max_train_samples", 1)
+
+    @property
+    def train_source(self) -> str:
+        return self.train_file or self.dataset_name
+
+    @property
+    def train_split(self) -> str | None:
+        return None if self.train_file else self.dataset_split
+
+
+@dataclass
+class FineCLTrainingArguments(TrainingArguments):
+    """`TrainingArguments` with other defaults: remove_unused_columns=False (collators need every column),
+    logging_nan_inf_filter=False (a diverged loss must show), warmup_steps=0.1 (a ratio), logging_steps=50,
+    dataloader_pin_memory only where there is a GPU, save_total_limit=2. Batches count documents."""
+
+    remove_unused_columns: bool = option(False, "Collators need every column.")
+    logging_nan_inf_filter: bool = option(False, "Show losses that are not finite.")
+    warmup_steps: float = option(0.1, "Warm-up in steps, or as a share of all steps if below 1.")
+    logging_steps: float = option(50, "Log every so many steps.")
+    dataloader_pin_memory: bool = option(torch.cuda.is_available(), "Pin batches in memory, for a GPU.")
+    save_total_limit: int | None = option(2, "Keep so many checkpoints.")
+
+    def __post_init__(self):
+        check_range(self, "seed data_seed", 0, 2**32 - 1)
+        check_range(self, "per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps", 1)
+        check_range(self, "num_train_epochs learning_rate weight_decay warmup_steps dataloader_num_workers", 0)
+        if self.remove_unused_columns:
+            raise FineCLError("--remove_unused_columns true is not possible: collators need every column.")
+        super().__post_init__()
+        if self.torch_compile:  # once for all lengths; `accelerate launch` sets this to false: a graph for each length
+            os.environ["ACCELERATE_DYNAMO_USE_DYNAMIC"] = "true"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the access token: the Trainer pickles its arguments into training_args.bin, and pushes that."""
+        return {**self.__dict__, "hub_token": None}
+
+
+class ScriptParser(HfArgumentParser):
+    """Reports mistakes as [`FineCLError`] instead of printing the usage of a hundred flags."""
+
+    def error(self, message: str):
+        raise FineCLError(f"{message[0].upper()}{message[1:]}. Run with --help for all arguments.")
+
+
+def parse_arguments(types: Sequence[type], argv: list[str] | None = None) -> tuple:
+    """Parses flags, or one `.json` / `.yaml` file followed by flags that override it.
+
+    A `--preset` supplies defaults: what the file or a flag says counts more. All values, those of a file too, pass
+    through the same checks and conversions.
+
+    Raises:
+        FineCLError: an unknown key or flag, a value of the wrong type, a missing argument.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv and argv[0].endswith((".json", ".yaml", ".yml")):
+        argv = [*_as_flags(_read_config(argv[0])), *argv[1:]]
+    for type in types:
+        argv = [*_as_flags(getattr(type, "presets", {}).get(_value_of("--preset", argv), {})), *argv]
+    parser = ScriptParser(types, allow_abbrev=False)
+    try:
+        *parsed, unknown = parser.parse_args_into_dataclasses(
+            argv, look_for_args_file=False, return_remaining_strings=True
+        )
+    except FineCLError:
+        raise
+    except json.JSONDecodeError as error:  # from --lr_scheduler_kwargs and its like
+        raise FineCLError(f"The argument `{error.doc}` is no JSON: {error}.") from error
+    except (ValueError, ImportError) as error:  # from TrainingArguments' own checks
+        raise FineCLError(" ".join(str(error).split())) from error
+    if unknown:
+        parser.error(f"unknown arguments: {' '.join(unknown)}")
+    return tuple(parsed)
+
+
+def run_script(main: Callable[[], Any]) -> None:
+    """Runs a script's `main`; how it may end is one line, not a traceback.
+
+    Raises:
+        SystemExit: 2 for a mistake in the user's input or a full disk, 143 after SIGTERM, 130 after Ctrl-C.
+    """
+    try:
+        with on_sigterm(_end_at_once):
+            main()
+        if torch.distributed.is_initialized():  # at the very end of a program, a process now and then aborts in it
+            torch.distributed.destroy_process_group()
+    except (FineCLError, OSError) as error:  # OSError: a full disk, a folder that may not be written, no network
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("Interrupted; the same command goes on from the last complete checkpoint.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+def _end_at_once(number, frame) -> None:
+    """SIGTERM outside training, which has a way of its own."""
+    print("Stopped by SIGTERM outside training; run the same command again.", file=sys.stderr)
+    sys.exit(EXIT_STATUS)
+
+
+def _read_config(path: str) -> dict[str, Any]:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        values = json.loads(text) if path.endswith(".json") else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise FineCLError(f"{path}: cannot be read as a configuration file ({reason}).") from error
+    if not isinstance(values, dict):
+        raise FineCLError(f"{path}: expected an object of argument: value.")
+    return values
+
+
+def _as_flags(values: dict[str, Any]) -> list[str]:
+    """Words of a command line, so that argparse checks a file's values like any others."""
+    words = []
+    for name, value in values.items():
+        if value is None:
+            continue
+        if isinstance(value, (list, tuple)):
+            words += [f"--{name}", *map(str, value)]
+        else:
+            words += [f"--{name}", json.dumps(value) if isinstance(value, (dict, bool)) else str(value)]
+    return words
+
+
+def _value_of(flag: str, argv: list[str]) -> str | None:
+    for i, word in reversed(list(enumerate(argv))):
+        if word == flag and i + 1 < len(argv):
+            return argv[i + 1]
+        if word.startswith(f"{flag}="):
+            return word.split("=", 1)[1]
+    return None

@@ -1,0 +1,144 @@
+"""Resuming: which checkpoint a run goes on from, and whether that checkpoint is its own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import re
+import shutil
+from dataclasses import fields
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from datasets import Dataset
+from transformers import Trainer, TrainingArguments
+
+from finecl_hf.data.arrow import arrow_column
+from finecl_hf.errors import FineCLError
+
+
+logger = logging.getLogger(__name__)
+
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+_STATE = "trainer_state.json"  # the Trainer's; written last, so that it marks a checkpoint as complete
+RUN = "finecl_run.json"  # in a checkpoint: what must be the same where a run is resumed
+# Arguments of the Trainer that belong to it, as a stage's own do; those that only name something stay out.
+_SAME = (
+    "learning_rate",
+    "weight_decay",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "optim",
+    "seed",
+)
+_NAMES_ONLY = {"preset", "learning_order", "allow_partial_order"}  # weights are compared as such
+# What follows the training, or has a folder of its own, may be asked of a finished run.
+_AFTERWARDS = {"score", "write_clean", "clean_share", "clean_threshold", "report", "cross_fit_folds"}
+
+
+def describe_run(trainer: Trainer) -> dict[str, str]:
+    """What makes a run the one it is, before it begins: arguments, and hashes of data and first weights."""
+    inherited = {field.name for field in fields(TrainingArguments)}
+    own = sorted({field.name for field in fields(trainer.args)} - inherited - _NAMES_ONLY - _AFTERWARDS)
+    run = {f"--{name}": str(getattr(trainer.args, name)) for name in [*_SAME, *own]}
+    if isinstance(trainer.train_dataset, Dataset):
+        digest = blake2b(digest_size=8)
+        for name in ("key", "input_ids", "relation", "weight"):
+            if name in trainer.train_dataset.column_names:
+                for chunk in arrow_column(trainer.train_dataset, name).chunks:
+                    digest.update(np.asarray(chunk.flatten() if pa.types.is_list(chunk.type) else chunk).tobytes())
+        run["the tokenised training documents or their weights"] = digest.hexdigest()
+    elif hasattr(trainer.train_dataset, "describe"):  # a stream says itself what it is
+        run |= trainer.train_dataset.describe()
+    run["the label set"] = blake2b(json.dumps(trainer.model.config.label2id).encode(), digest_size=8).hexdigest()
+    digest = blake2b(digest_size=8)
+    for weight in trainer.model.parameters():
+        digest.update(weight.detach().flatten()[:16].float().cpu().numpy().tobytes())
+    run["the encoder"] = digest.hexdigest()
+    return run
+
+
+def refuse_another_run(checkpoint: str, run: dict[str, str]) -> None:
+    """Checks that a checkpoint belongs to a run.
+
+    Raises:
+        FineCLError: naming what differs: going on would give results that belong to neither run.
+    """
+    path = Path(checkpoint, RUN)
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else run
+    changed = [name if not name.startswith("--") else f"{name} ({before.get(name)}, now {value})"
+               for name, value in run.items() if before.get(name) != value]  # fmt: skip
+    if changed:
+        raise FineCLError(
+            f"{checkpoint} belongs to another run: {', '.join(changed)} changed. Resume with the same files and "
+            "settings, or choose another --output_dir."
+        )
+
+
+def refuse_longer_run(checkpoint: str, args: TrainingArguments) -> None:
+    """Checks that a checkpoint is not past the end of the run that is asked for.
+
+    Raises:
+        FineCLError: it is: its model would be taken for that of the shorter run.
+    """
+    state = _read_state(Path(checkpoint)) or {}
+    steps, epoch = state.get("global_step", 0), state.get("epoch") or 0
+    if args.max_steps > 0:
+        wanted, limit = f"--max_steps {args.max_steps}", args.max_steps
+    elif epoch:
+        steps_per_epoch = math.ceil(steps / epoch - 1e-6)  # less than a whole number where batches are accumulated
+        wanted, limit = f"--num_train_epochs {args.num_train_epochs:g}", args.num_train_epochs * steps_per_epoch
+    else:
+        return
+    if steps > math.ceil(limit):
+        raise FineCLError(
+            f"{checkpoint} is already {steps:,} steps ({epoch:.4g} epochs) far, more than {wanted} asks for. "
+            "Ask for as many or more, or choose another --output_dir."
+        )
+
+
+def write_run(checkpoint: str, run: dict[str, str]) -> None:
+    """Puts what [`describe_run`] says into a checkpoint."""
+    Path(checkpoint, RUN).write_text(json.dumps(run, indent=2), encoding="utf-8")
+
+
+def is_checkpoint(folder: str) -> bool:
+    """Whether a folder has a checkpoint's name."""
+    return bool(_CHECKPOINT.fullmatch(os.path.basename(folder)))
+
+
+def last_checkpoint(output_dir: str) -> str | None:
+    """The newest complete checkpoint in a folder; others (a run was killed while saving) are named and ignored."""
+    for folder in _checkpoints(output_dir):
+        if _read_state(folder) is not None:
+            return str(folder)
+        logger.warning("%s is incomplete and is ignored.", folder)
+    return None
+
+
+def remove_incomplete(output_dir: str) -> None:
+    """Removes what no run can go on from: the Trainer would count it among the checkpoints that it keeps."""
+    for folder in _checkpoints(output_dir):
+        if _read_state(folder) is None:
+            shutil.rmtree(folder, ignore_errors=True)
+            logger.info("Removed %s.", folder)
+
+
+def _checkpoints(output_dir: str) -> list[Path]:
+    """Folders with a checkpoint's name, newest first."""
+    folders = [path for path in Path(output_dir).glob("checkpoint-*") if is_checkpoint(str(path)) and path.is_dir()]
+    return sorted(folders, key=lambda path: int(path.name.split("-")[1]), reverse=True)
+
+
+def _read_state(checkpoint: Path) -> dict[str, Any] | None:
+    """What the Trainer noted in a checkpoint; None where that is missing or damaged."""
+    try:
+        state = json.loads((checkpoint / _STATE).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return state if isinstance(state, dict) else None

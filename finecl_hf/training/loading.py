@@ -1,0 +1,167 @@
+"""From arguments to corpora, label sets and features."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from datasets import Dataset
+from transformers import AutoConfig, PreTrainedTokenizerBase
+
+from finecl_hf.cards.model_card import TrainingData
+from finecl_hf.data.corpus import exclude_held_out, keys_of, load_corpus, relation_counts
+from finecl_hf.data.documents import NA
+from finecl_hf.data.relation_names import read_relation_names
+from finecl_hf.encoding.encoders import load_tokenizer, loading_from, max_length_for
+from finecl_hf.encoding.features import Truncation, encode_corpus
+from finecl_hf.errors import FineCLError
+from finecl_hf.training.arguments import DataArguments, FineCLTrainingArguments, ModelArguments
+
+
+logger = logging.getLogger(__name__)
+
+
+def load_training_corpus(data: DataArguments, args: FineCLTrainingArguments) -> Dataset:
+    """The training documents, without the facts that `--exclude_file` holds out.
+
+    They are put into the order of their keys, so that the order of the file has no influence on a run.
+    """
+    with args.main_process_first(desc="reading the training documents"):
+        corpus = load_corpus(
+            data.train_source, data.train_split, data.skip_invalid, data.max_train_samples, data.cache_dir,
+            data.preprocessing_num_workers,
+        )  # fmt: skip
+        if data.exclude_file:
+            corpus = _without_held_out(corpus, data)
+        corpus = corpus.select(np.argsort(keys_of(corpus), kind="stable"))
+    if len(corpus) == 0:
+        raise FineCLError(f"{data.train_source}: no document is left to train on.")
+    return corpus
+
+
+@dataclass
+class SilverCorpus:
+    """What stages 1 and 2 train on.
+
+    Attributes:
+        corpus: the documents; counts: how often each relation occurs in them.
+        names: readable relation names; label2id: relation ids, NA first.
+        tokenizer, max_length: the encoder's.
+        features: token features; truncation: what the maximum length cost.
+    """
+
+    corpus: Dataset
+    counts: Counter[str]
+    names: dict[str, str]
+    label2id: dict[str, int]
+    tokenizer: PreTrainedTokenizerBase
+    max_length: int
+    features: Dataset
+    truncation: Truncation
+
+
+def load_silver(model: ModelArguments, data: DataArguments, args: FineCLTrainingArguments) -> SilverCorpus:
+    """Reads and tokenises the documents with distantly supervised labels."""
+    names = read_relation_names(data.rel_info)
+    corpus = load_training_corpus(data, args)
+    counts = relation_counts(corpus)
+    label2id = label_set(counts, names, fixed=False, source=data.train_source)
+    tokenizer, max_length = load_encoder_tokenizer(model)
+    features, truncation = load_features(corpus, tokenizer, label2id, max_length, model, data, args)
+    return SilverCorpus(corpus, counts, names, label2id, tokenizer, max_length, features, truncation)
+
+
+def label_set(counts: dict[str, int], names: dict[str, str], fixed: bool, source: str = "") -> dict[str, int]:
+    """Relation ids: NA is 0, the others follow in sorted order, whatever the order of the corpus.
+
+    Args:
+        counts: relations of the training corpus.
+        names: relations of `--rel_info`; where `fixed`, they alone are the label set.
+        source: where the training corpus came from, for the message.
+
+    Raises:
+        FineCLError: the label set is empty.
+    """
+    if not set(counts) - {NA}:
+        raise FineCLError(
+            f"{f'{source}: the' if source else 'The'} label set is empty: no training document carries a relation. "
+            "Check the key `labels` of the training documents."
+        )
+    relations = set(names) if fixed and names else set(counts) | set(names)
+    return {relation: i for i, relation in enumerate([NA, *sorted(relations - {NA})])}
+
+
+def load_encoder_tokenizer(model: ModelArguments) -> tuple[PreTrainedTokenizerBase, int]:
+    """The tokenizer, and the length in tokens that documents are cut to."""
+    name = model.tokenizer_name or model.model_name_or_path
+    with loading_from(model.model_name_or_path, "--model_name_or_path"):
+        config = AutoConfig.from_pretrained(model.model_name_or_path, revision=model.model_revision)
+    with loading_from(name, "--tokenizer_name" if model.tokenizer_name else "--model_name_or_path"):
+        tokenizer = load_tokenizer(name, revision=model.model_revision)
+    config = config.get_text_config()
+    if config.is_encoder_decoder or not hasattr(config, "vocab_size"):
+        raise FineCLError(
+            f"--model_name_or_path {model.model_name_or_path}: {config.model_type} is no text encoder; name one such "
+            "as BERT, RoBERTa or DeBERTa."
+        )
+    if len(tokenizer) > config.vocab_size:
+        raise FineCLError(
+            f"{name}: the tokenizer has {len(tokenizer):,} entries, the encoder only {config.vocab_size:,}; name the "
+            "tokenizer that it was trained with in --tokenizer_name."
+        )
+    return tokenizer, max_length_for(tokenizer, config, model.max_seq_length)
+
+
+def load_features(
+    corpus: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    label2id: dict[str, int],
+    max_length: int,
+    model: ModelArguments,
+    data: DataArguments,
+    args: FineCLTrainingArguments,
+    what: str = "training",
+) -> tuple[Dataset, Truncation]:
+    """Token features of a corpus; says what truncation cost."""
+    with args.main_process_first(desc=f"tokenising the {what} documents"):
+        features = encode_corpus(
+            corpus,
+            tokenizer,
+            label2id,
+            max_length,
+            model.entity_markers,
+            model.hide_names,
+            data.preprocessing_num_workers,
+        )
+    truncation = Truncation.of(features, max_length)
+    logger.info("%s documents: %s. %s", what.capitalize(), f"{len(features):,}", truncation)
+    return features, truncation
+
+
+def training_data(
+    data: DataArguments, corpus: Dataset | None = None, counts: dict[str, int] | None = None
+) -> TrainingData:
+    """What the model card says of the training corpus; without sizes of one that is streamed: nobody counted it."""
+    name = Path(data.train_file).name if data.train_file else data.dataset_name
+    sizes = (
+        (None, None, None) if corpus is None or counts is None else (len(corpus), sum(counts.values()), len(counts))
+    )
+    return TrainingData(name, data.train_split, *sizes, on_hub=data.train_file is None)
+
+
+def _without_held_out(corpus: Dataset, data: DataArguments) -> Dataset:
+    before = sum(relation_counts(corpus).values())
+    corpus = exclude_held_out(
+        corpus, data.exclude_file, data.skip_invalid, data.cache_dir, data.preprocessing_num_workers
+    )
+    removed = before - sum(relation_counts(corpus).values())
+    if removed == before > 0:
+        raise FineCLError(
+            f"{data.train_source}: no fact is left to train on, because --exclude_file {data.exclude_file} holds out "
+            f"the entity pairs of all {before:,}; name the validation or test file there."
+        )
+    logger.info("%s facts about entity pairs of %s left the training data.", f"{removed:,}", data.exclude_file)
+    return corpus

@@ -1,0 +1,248 @@
+import pytest
+import torch
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
+
+from finecl_hf.data.distances import NUM_DISTANCES
+from finecl_hf.encoding.batches import RelationCollator
+from finecl_hf.encoding.features import encode_documents
+from finecl_hf.errors import FineCLError
+from finecl_hf.extraction.configuration import FineCLConfig
+from finecl_hf.extraction.modeling import BilinearHead, FineCLForRelationExtraction, add_adapters, load_relation_model
+
+
+RELATIONS = ["NA", "born in", "located in", "capital of", "died in"]
+MODEL_INPUTS = ("input_ids", "attention_mask", "token_index", "token_weight", "entity_offsets", "pairs", "distances")
+
+
+def _config(**settings):
+    settings = {"entity_size": 12, "distance_size": 4, **settings}
+    return FineCLConfig(
+        id2label=dict(enumerate(RELATIONS)), label2id={name: i for i, name in enumerate(RELATIONS)}, **settings
+    )
+
+
+@pytest.fixture(params=["bert", "roberta"])
+def folder(request):
+    return request.getfixturevalue(f"{request.param}_folder")
+
+
+def _model(folder, **settings):
+    torch.manual_seed(0)
+    return FineCLForRelationExtraction.from_encoder(folder, _config(**settings)).eval()
+
+
+@pytest.fixture
+def batch(bert_tokenizer, ada, curie):
+    """Ids of BERT's vocabulary are ids of the tiny RoBERTa's, too."""
+    label2id = {name: i for i, name in enumerate(RELATIONS)}
+    columns = encode_documents([ada, curie], bert_tokenizer, label2id, max_length=128)
+    rows = [{name: values[i] for name, values in columns.items()} for i in range(2)]
+    batch = RelationCollator(bert_tokenizer.pad_token_id)(rows)
+    return {name: batch[name] for name in (*MODEL_INPUTS, "label_pair", "label_relation")}
+
+
+def _logits(model, batch):
+    model.eval()
+    with torch.no_grad():
+        return model(**{name: batch[name] for name in MODEL_INPUTS}).logits
+
+
+def _head(seed=0):
+    torch.manual_seed(seed)
+    config = _config(text_config=AutoConfig.for_model("bert", hidden_size=10))
+    head = BilinearHead(config)
+    head.reset_parameters()
+    return head.double()
+
+
+def _plain_bilinear(head, entities, pairs, distances):
+    """The paper's head, pair by pair: `[e_h; d_ht]^T W [e_t; d_th] + b`."""
+    entities = entities @ head.project.weight.T + head.project.bias
+    rows = []
+    for (h, t), bucket in zip(pairs.tolist(), distances.tolist(), strict=True):
+        left = torch.cat([entities[h], head.distance.weight[bucket]])
+        right = torch.cat([entities[t], head.distance.weight[NUM_DISTANCES - bucket]])
+        rows.append(torch.nn.functional.bilinear(left, right, head.weight, head.bias))
+    return torch.stack(rows)
+
+
+def _pairs(seed):
+    """Pairs in random order, one of them twice; some entities in no pair."""
+    generator = torch.Generator().manual_seed(seed)
+    entities = torch.randn(9, 10, dtype=torch.double, generator=generator)
+    every = torch.tensor([(h, t) for h in range(7) for t in range(7) if h != t])
+    pairs = every[torch.randperm(len(every), generator=generator)[:35]]
+    pairs = torch.cat([pairs, pairs[:1]])
+    return entities, pairs, torch.randint(1, NUM_DISTANCES, (36,), generator=generator)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_bilinear_head_equals_plain_bilinear(seed):
+    head, (entities, pairs, distances) = _head(seed), _pairs(seed)
+    logits = head(entities, pairs, distances)
+    torch.testing.assert_close(logits, _plain_bilinear(head, entities, pairs, distances), rtol=0, atol=1e-10)
+
+
+def test_gradients_of_the_bilinear_head():
+    head, (entities, pairs, distances) = _head(), _pairs(0)
+    entities.requires_grad_()
+    leaves = {"entities": entities, **dict(head.named_parameters())}
+    direction = torch.randn(36, 5, dtype=torch.double)
+    fast = torch.autograd.grad((head(entities, pairs, distances) * direction).sum(), leaves.values())
+    slow = torch.autograd.grad((_plain_bilinear(head, entities, pairs, distances) * direction).sum(), leaves.values())
+    for name, ours, theirs in zip(leaves, fast, slow, strict=True):
+        assert ours.any(), name
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10, msg=name)
+
+
+def test_bilinear_head_without_pairs_keeps_the_graph():
+    head, (entities, _, _) = _head(), _pairs(0)
+    none = torch.zeros(0, dtype=torch.long)
+    for some in (entities, entities[:0]):
+        logits = head(some, torch.zeros(0, 2, dtype=torch.long), none)
+        assert logits.shape == (0, 5)
+        head.zero_grad()
+        logits.sum().backward()
+        assert all(parameter.grad is not None and not parameter.grad.any() for parameter in head.parameters())
+
+
+@pytest.mark.parametrize("loss", ["bce", "softmax", "adaptive_threshold"])
+def test_forward(folder, loss, batch):
+    model = _model(folder, loss=loss)
+    output = model(**batch)
+    assert output.logits.shape == (18, 5) and output.entities.shape == (7, 32)
+    assert output.loss.isfinite() and output.loss > 0
+    assert torch.equal(output.logits, _logits(model, batch))
+    hidden = model.encoder(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
+    at = batch["token_index"][batch["entity_offsets"][1] : batch["entity_offsets"][2]]  # London, one mention
+    torch.testing.assert_close(output.entities[1], hidden.flatten(0, 1)[at].mean(0))
+
+
+def test_padding_and_company_do_not_change_logits(bert_folder, bert_tokenizer, batch, curie):
+    model = _model(bert_folder)
+    columns = encode_documents([curie], bert_tokenizer, {name: i for i, name in enumerate(RELATIONS)}, 128)
+    alone = RelationCollator(bert_tokenizer.pad_token_id)([{name: values[0] for name, values in columns.items()}])
+    torch.testing.assert_close(_logits(model, alone), _logits(model, batch)[12:], rtol=1e-4, atol=1e-6)
+
+
+def test_save_and_load(folder, batch, tmp_path):
+    model = _model(folder, threshold=0.25, relation_names={"born in": "place of birth"})
+    model.save_pretrained(tmp_path)
+    loaded = FineCLForRelationExtraction.from_pretrained(tmp_path)
+    assert torch.equal(_logits(loaded, batch), _logits(model, batch))
+    assert loaded.config.label2id == model.config.label2id and loaded.config.id2label == dict(enumerate(RELATIONS))
+    assert (loaded.config.threshold, loaded.config.relation_names) == (0.25, {"born in": "place of birth"})
+    assert isinstance(AutoConfig.from_pretrained(tmp_path), FineCLConfig)
+    auto = AutoModel.from_pretrained(tmp_path)
+    assert isinstance(auto, FineCLForRelationExtraction)
+    assert torch.equal(_logits(auto, batch), _logits(model, batch))
+    assert torch.equal(_logits(load_relation_model(str(tmp_path)), batch), _logits(model, batch))
+
+
+def _encoder_states(model):
+    return {name: value for name, value in model.state_dict().items() if "pooler" not in name}  # MLM models have none
+
+
+def _assert_same_encoder(left, right):
+    left, right = _encoder_states(left), _encoder_states(right)
+    assert left.keys() == right.keys()
+    assert all(torch.equal(value, right[name]) for name, value in left.items())
+
+
+def test_from_encoder_takes_bare_encoders_mlm_checkpoints_and_relation_models(folder, tmp_path):
+    encoder = AutoModelForMaskedLM.from_pretrained(folder).base_model
+    model = _model(folder)  # an MLM checkpoint
+    _assert_same_encoder(model.encoder, encoder)
+    encoder.save_pretrained(tmp_path / "bare")
+    _assert_same_encoder(_model(tmp_path / "bare").encoder, encoder)
+    model.save_pretrained(tmp_path / "relation_model")
+    again = _model(tmp_path / "relation_model", entity_size=6)
+    _assert_same_encoder(again.encoder, encoder)
+    assert again.relation_head.project.out_features == 6
+    assert again.config.text_config.model_type == encoder.config.model_type
+    again.save_pretrained(tmp_path / "again")
+    _assert_same_encoder(FineCLForRelationExtraction.from_pretrained(tmp_path / "again").encoder, encoder)
+
+
+def test_half_precision_checkpoints_load_in_float32(folder, batch, tmp_path):
+    AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float16).save_pretrained(tmp_path / "half")
+    model = _model(tmp_path / "half")
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert _logits(model, batch).dtype == torch.float32
+    model.save_pretrained(tmp_path / "model")
+    loaded = FineCLForRelationExtraction.from_pretrained(tmp_path / "model")
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
+    chosen = FineCLForRelationExtraction.from_encoder(folder, _config(), dtype=torch.bfloat16)
+    assert {parameter.dtype for parameter in chosen.parameters()} == {torch.bfloat16}
+
+
+def test_a_new_head_is_initialised_and_every_parameter_moves(folder, batch):
+    model = _model(folder).train()
+    bound = model.relation_head.weight.shape[-1] ** -0.5
+    weight = model.relation_head.weight
+    assert 0.9 * bound < weight.abs().max() <= bound and abs(weight.mean()) < 0.1 * bound
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.0)
+    model(**batch).loss.backward()
+    optimizer.step()
+    still = {name for name, parameter in model.named_parameters() if torch.equal(parameter, before[name])}
+    assert still == {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    assert all(".pooler." in name for name in still), still  # what gets no gradient asks for none: DDP and FSDP mind
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # the method has another name in later versions
+def test_gradient_checkpointing_computes_layers_twice_and_changes_no_gradient(folder, batch):
+    def gradients(checkpointing):
+        model = _model(folder, loss="bce").train()
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        passes = []
+        model.encoder.encoder.layer[0].attention.register_forward_hook(lambda *_: passes.append(1))
+        model(**batch).loss.backward()
+        return len(passes), {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+    (once, plain), (twice, checkpointed) = gradients(False), gradients(True)
+    assert (once, twice) == (1, 2)
+    assert plain.keys() == checkpointed.keys() and len(plain) > 30
+    for name, gradient in plain.items():
+        torch.testing.assert_close(gradient, checkpointed[name], msg=name)
+
+
+@pytest.mark.parametrize("settings", [{"head": "trilinear"}, {"loss": "hinge"}])
+def test_unknown_heads_and_losses_are_named(bert_folder, settings):
+    with pytest.raises(FineCLError, match=next(iter(settings.values()))):
+        _model(bert_folder, **settings)
+
+
+def test_lora_trains_adapters_and_head_and_loads_merged(folder, batch, tmp_path):
+    base = _model(folder)
+    frozen = {name: parameter.detach().clone() for name, parameter in base.encoder.named_parameters()}
+    adapted = add_adapters(base, folder, r=4)
+    adapted.train()
+    trained = {name for name, parameter in adapted.named_parameters() if parameter.requires_grad}
+    assert trained and all("lora_" in name or "relation_head" in name for name in trained)
+    assert not any("pooler" in name for name in trained)
+    optimizer = torch.optim.AdamW([p for p in adapted.parameters() if p.requires_grad], lr=1e-2)
+    before = _logits(adapted, batch)
+    start = {name: p.detach().clone() for name, p in adapted.named_parameters() if p.requires_grad}
+    adapted.train()
+    for _ in range(3):
+        optimizer.zero_grad()
+        adapted(**batch).loss.backward()
+        optimizer.step()
+    assert not any(torch.equal(p, start[name]) for name, p in adapted.named_parameters() if p.requires_grad)
+    after = _logits(adapted, batch)
+    assert (after - before).abs().max() > 0.01
+    adapted.save_pretrained(tmp_path)
+    base.config.save_pretrained(tmp_path)
+    loaded = load_relation_model(str(tmp_path))
+    assert type(loaded) is FineCLForRelationExtraction
+    assert (_logits(loaded, batch) - after).abs().max() < 1e-5
+    adapter_free = {name.replace(".base_layer", ""): p for name, p in base.encoder.named_parameters()}
+    assert all(torch.equal(adapter_free[name], value) for name, value in frozen.items())
+    loaded.save_pretrained(tmp_path / "merged")
+    again = FineCLForRelationExtraction.from_pretrained(tmp_path / "merged")
+    assert torch.equal(_logits(again, batch), _logits(loaded, batch))

@@ -1,0 +1,186 @@
+"""The pipeline gives each document the same triples in any company, from any kind of folder."""
+
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+import transformers
+
+from finecl_hf import RelationExtractionPipeline
+from finecl_hf.data.documents import Document
+from finecl_hf.encoding.encoders import load_tokenizer
+from finecl_hf.errors import DocumentError
+from finecl_hf.extraction.configuration import FineCLConfig
+from finecl_hf.extraction.modeling import FineCLForRelationExtraction, add_adapters
+from tests.helpers.script_runs import run
+
+
+RELATIONS = ["NA", "born in", "capital of", "died in", "located in"]
+
+
+def build(encoder, folder, adapters=False, **settings):
+    """Saves a relation model with a random head, or its adapters, as `run_finetune.py` does."""
+    config = FineCLConfig(
+        label2id={relation: i for i, relation in enumerate(RELATIONS)},
+        id2label=dict(enumerate(RELATIONS)),
+        **{"max_seq_length": 128, "relation_names": {"born in": "place of birth"}, **settings},
+    )
+    torch.manual_seed(0)
+    model = FineCLForRelationExtraction.from_encoder(encoder, config)
+    torch.nn.init.normal_(model.relation_head.weight, std=0.5)  # scores on both sides of the threshold
+    with torch.no_grad():  # random numbers differ between processors: "born in" is found in any case, "died in" never
+        model.relation_head.bias[1], model.relation_head.bias[3] = 10, -10
+    if adapters:
+        model = add_adapters(model, encoder)
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=0.1)
+        config.save_pretrained(folder)
+    model.save_pretrained(folder)
+    load_tokenizer(encoder).save_pretrained(folder)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def folder(bert_folder, tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("extractor"))
+    build(bert_folder, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def extract(folder):
+    return RelationExtractionPipeline.from_pretrained(folder, device="cpu")
+
+
+@pytest.fixture
+def documents(ada, curie):
+    short = replace(curie, title="short", sentences=[curie.sentences[0][:10]], entities=curie.entities[:2])
+    lonely = Document("lonely", ada.sentences, ada.entities[:1])
+    return [ada, Document("empty", [], []), curie, lonely, replace(short, relations=[]), Document("bare", [["x"]], [])]
+
+
+def same(one, other):
+    """Equal triples, scores up to the rounding that padding brings about."""
+    assert len(one) == len(other)
+    for left, right in zip(one, other, strict=True):
+        assert left.pop("score") == pytest.approx(right.pop("score"), abs=1e-5)
+        assert left == right
+
+
+def by_fact(triples):
+    return sorted(({**triple} for triple in triples), key=lambda t: (t["h_idx"], t["t_idx"], t["relation"]))
+
+
+def test_triples_say_who_what_and_how_sure(extract, ada):
+    triples = extract(ada)
+    assert triples and all(
+        list(triple) == ["head", "relation", "name", "tail", "score", "h_idx", "t_idx"] for triple in triples
+    )
+    assert [triple["score"] for triple in triples] == sorted((t["score"] for t in triples), reverse=True)
+    for triple in triples:
+        assert triple["head"] == ada.entities[triple["h_idx"]][0].name
+        assert triple["tail"] == ada.entities[triple["t_idx"]][0].name
+        assert triple["relation"] in RELATIONS[1:] and 0.5 < triple["score"] <= 1
+        assert triple["name"] == {"born in": "place of birth"}.get(triple["relation"], triple["relation"])
+        assert type(triple["h_idx"]) is int and type(triple["score"]) is float
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 100])
+def test_batch_size_and_order_change_nothing(batch_size, extract, documents):
+    alone = [by_fact(extract(document)) for document in documents]
+    assert sum(map(bool, alone)) == 3 and alone[1] == alone[3] == alone[5] == []
+    order = random.Random(batch_size).sample(range(len(documents)), len(documents))
+    found = extract([documents[i] for i in order], batch_size=batch_size)
+    for i, triples in zip(order, found, strict=True):
+        same(by_fact(triples), [dict(triple) for triple in alone[i]])
+
+
+def test_one_document_or_several_as_objects_or_dicts(extract, ada, curie):
+    expected = extract([ada, curie])
+    assert isinstance(expected[0], list)
+    assert extract([ada.to_dict(), curie]) == extract(iter((ada, curie.to_dict()))) == expected
+    same(extract(ada.to_dict()), extract(ada))
+    assert extract([]) == [] and extract([Document("empty", [], [])]) == [[]]
+
+
+def test_labels_and_titles_have_no_influence(extract, ada):
+    unknown = {**ada.to_dict(), "title": "?", "labels": [{"h": 0, "t": 3, "r": "never seen in training"}]}
+    assert extract(unknown) == extract(replace(ada, relations=[], labelled=False)) == extract(ada)
+
+
+def test_an_invalid_dict_is_named(extract):
+    with pytest.raises(DocumentError, match='the key "sents" is missing'):
+        extract({"title": "x"})
+
+
+def test_a_threshold_in_place_of_the_fitted_one(extract, ada):
+    every = extract(ada, threshold=-1e9)
+    assert len(every) == 4 * 3 * (len(RELATIONS) - 1)  # all candidates: fewer than 64
+    assert extract(ada, threshold=1e9) == []
+    middle = sorted(triple["score"] for triple in every)[20]
+    chosen = extract(ada, threshold=float(torch.tensor(middle).logit()) + 1e-4)
+    assert chosen == [triple for triple in every if triple["score"] > middle + 1e-5]
+    assert extract([ada], threshold=0.0)[0] == extract(ada)  # only for the call
+    at_construction = RelationExtractionPipeline(extract.model, extract.tokenizer, threshold=-1e9, device="cpu")
+    assert at_construction(ada) == every and at_construction(ada, threshold=1e9) == []
+
+
+def test_the_fitted_threshold_is_kept(bert_folder, tmp_path, ada):
+    build(bert_folder, tmp_path, threshold=1e9)
+    assert RelationExtractionPipeline.from_pretrained(str(tmp_path), device="cpu")(ada) == []
+
+
+def test_the_transformers_pipeline_finds_it(folder, extract, ada, curie):
+    tokenizer = load_tokenizer(folder)
+    for options in ({"tokenizer": tokenizer}, {}):
+        found = transformers.pipeline("relation-extraction", model=folder, device="cpu", **options)
+        assert isinstance(found, RelationExtractionPipeline)
+        assert found([ada, curie]) == extract([ada, curie])
+    direct = transformers.pipeline("relation-extraction", model=extract.model, tokenizer=tokenizer, device="cpu")
+    assert direct(ada) == extract(ada)
+
+
+def test_an_adapter_folder(bert_folder, tmp_path, ada):
+    model = build(bert_folder, tmp_path, adapters=True)
+    assert (tmp_path / "adapter_config.json").exists() and not (tmp_path / "model.safetensors").exists()
+    loaded = RelationExtractionPipeline.from_pretrained(str(tmp_path), device="cpu")
+    unmerged = RelationExtractionPipeline(model.get_base_model(), load_tokenizer(bert_folder), device="cpu")
+    found = loaded(ada, threshold=-1e9)
+    same(by_fact(found), by_fact(unmerged(ada, threshold=-1e9)))
+    without = tmp_path / "without"
+    build(bert_folder, without)
+    plain = RelationExtractionPipeline.from_pretrained(str(without), device="cpu")(ada, threshold=-1e9)
+    assert [t["score"] for t in plain] != pytest.approx([t["score"] for t in loaded(ada, threshold=-1e9)], abs=1e-3)
+
+
+def test_roberta_with_markers(roberta_folder, tmp_path, documents):
+    build(roberta_folder, tmp_path, entity_markers="asterisk", loss="bce", max_seq_length=24)
+    loaded = RelationExtractionPipeline.from_pretrained(str(tmp_path), device="cpu")
+    together = loaded(documents, batch_size=3, threshold=-1e9)
+    for document, triples in zip(documents, together, strict=True):
+        same(by_fact(triples), by_fact(loaded(document, threshold=-1e9)))
+
+
+def test_a_sentence_has_one_label_at_most(bert_folder, tmp_path, ada):
+    build(bert_folder, tmp_path, task="sentence", loss="softmax")
+    loaded = RelationExtractionPipeline.from_pretrained(str(tmp_path), device="cpu")
+    sentences = [replace(ada, relations=[], pairs=[pair]) for pair in ((0, 1), (1, 0), (2, 3), (3, 0))]
+    found = loaded(sentences)
+    assert all(len(triples) <= 1 for triples in found) and any(found)
+    for sentence, triples in zip(sentences, found, strict=True):
+        every = loaded(sentence, threshold=-1e9)
+        assert len(every) == 1 and (every[0]["h_idx"], every[0]["t_idx"]) == sentence.pairs[0]
+        same(triples, every if every[0]["score"] > 0.5 else [])
+
+
+def test_a_model_that_was_trained_without_names_sees_none(bert_folder, corpus, tmp_path, ada):
+    run("finetune", bert_folder, corpus, tmp_path, "--hide_names", "type", num_train_epochs=1)
+    extract = RelationExtractionPipeline.from_pretrained(str(tmp_path))
+    assert extract.model.config.hide_names == "type"
+    other = Document.from_json(ada.to_json().replace("Ada Lovelace", "Marie Curie"))
+    words = {"Ada": "Grace", "Lovelace": "Hopper", "London": "York", "England": "Maine", "Babbage": "Jones"}
+    other.sentences = [[words.get(word, word) for word in sentence] for sentence in other.sentences]
+    scores = [[triple["score"] for triple in extract(document, threshold=-1e9)] for document in (ada, other)]
+    assert scores[0] == scores[1] and len(scores[0]) > 10

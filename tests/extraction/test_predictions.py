@@ -1,0 +1,226 @@
+"""From logits to facts, against loops over pairs and relations."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from finecl_hf.data.documents import Document, Fact, Mention
+from finecl_hf.extraction.configuration import FineCLConfig
+from finecl_hf.extraction.predictions import (
+    Candidates,
+    best_threshold,
+    document_candidates,
+    official_predictions,
+    relation_scores,
+    score_documents,
+    score_sentences,
+    sentence_labels,
+)
+from finecl_hf.metrics import docred_scores
+
+
+RELATIONS = ["NA", "r1", "r2", "r3"]
+
+
+def config(loss="adaptive_threshold", relations=RELATIONS, **kwargs):
+    label2id = {relation: i for i, relation in enumerate(relations)}
+    return FineCLConfig(label2id=label2id, id2label={i: r for r, i in label2id.items()}, loss=loss, **kwargs)
+
+
+def batch_of(*entity_counts, pairs=None):
+    """All ordered pairs of documents with so many entities, numbered through as the collator does."""
+    flat, counts, base = [], [], 0
+    for number, size in enumerate(entity_counts):
+        found = pairs[number] if pairs else [(h, t) for h in range(size) for t in range(size) if h != t]
+        flat += [(base + h, base + t) for h, t in found]
+        counts.append(len(found))
+        base += size
+    return {
+        "pairs": torch.tensor(flat, dtype=torch.long).reshape(-1, 2),
+        "pair_counts": counts,
+        "entity_counts": list(entity_counts),
+    }
+
+
+def document(title, size, facts=(), **kwargs):
+    words = [f"w{i}" for i in range(size)]
+    entities = [[Mention(words[i], 0, i, i + 1)] for i in range(size)]
+    return Document(title, [words], entities, [Fact(*fact) for fact in facts], **kwargs)
+
+
+def random_logits(batch, seed=0, relations=4):
+    return torch.randn(len(batch["pairs"]), relations, generator=torch.Generator().manual_seed(seed))
+
+
+def loop(logits, batch, loss):
+    """(score, head, tail, relation) of every candidate of each document, best first."""
+    result, row, base = [], 0, 0
+    for pairs, entities in zip(batch["pair_counts"], batch["entity_counts"], strict=True):
+        found = []
+        for _ in range(pairs):
+            head, tail = (batch["pairs"][row] - base).tolist()
+            for relation in range(1, logits.shape[1]):
+                score = logits[row, relation] - (0 if loss == "bce" else logits[row, 0])
+                found.append((float(score), head, tail, relation))
+            row += 1
+        result.append(sorted(found, reverse=True))
+        base += entities
+    return result
+
+
+def as_tuples(part):
+    return list(zip(part.score.tolist(), part.head.tolist(), part.tail.tolist(), part.relation.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("loss", ["bce", "softmax", "adaptive_threshold"])
+def test_scores_are_relative_to_na_where_it_competes(loss):
+    logits = torch.tensor([[1.0, 3.0, -1.0], [0.5, 0.0, 2.0]], dtype=torch.bfloat16)
+    scores = relation_scores(logits, config(loss, RELATIONS[:3]))
+    assert scores.dtype == torch.float32 and scores[:, 0].eq(-torch.inf).all()
+    expected = [[3.0, -1.0], [0.0, 2.0]] if loss == "bce" else [[2.0, -2.0], [-0.5, 1.5]]
+    assert scores[:, 1:].tolist() == expected
+    assert logits[0].tolist() == [1.0, 3.0, -1.0]  # untouched
+
+
+@pytest.mark.parametrize("loss", ["bce", "adaptive_threshold"])
+def test_candidates_are_those_of_the_loop(loss):
+    batch = batch_of(3, 0, 1, 4, 2)
+    logits = random_logits(batch)
+    found = document_candidates(logits, batch, config(loss))
+    expected = loop(logits, batch, loss)
+    assert [len(part.score) for part in found] == [18, 0, 0, 36, 6]  # fewer than 64: all
+    for part, candidates in zip(found, expected, strict=True):
+        assert as_tuples(part) == candidates
+
+
+def test_of_many_candidates_the_best_are_kept():
+    batch = batch_of(9, 8, 3)  # 72, 56 and 6 pairs; 144, 112 and 18 candidates, of 216, 168 and 18
+    logits = random_logits(batch)
+    found = document_candidates(logits, batch, config())
+    assert [len(part.score) for part in found] == [144, 112, 18]
+    for part, candidates in zip(found, loop(logits, batch, "softmax"), strict=True):
+        assert as_tuples(part) == candidates[: len(part.score)]
+
+
+def test_na_is_never_a_candidate():
+    batch = batch_of(2)
+    logits = torch.full((2, 4), -1e4)
+    logits[:, 0] = 1e4
+    (part,) = document_candidates(logits, batch, config())
+    assert len(part.score) == 6 and 0 not in part.relation and np.isfinite(part.score).all()
+
+
+def test_judged_pairs_only():
+    batch = batch_of(5, 3, pairs=[[(4, 1)], []])
+    first, second = document_candidates(random_logits(batch), batch, config())
+    assert set(zip(first.head.tolist(), first.tail.tolist(), strict=True)) == {(4, 1)} and len(first.score) == 3
+    assert len(second.score) == 0
+
+
+def test_a_batch_without_pairs():
+    found = document_candidates(torch.zeros(0, 4), batch_of(1, 0), config())
+    assert [len(part.score) for part in found] == [0, 0]
+
+
+def test_above_is_strict():
+    part = Candidates(*(np.array([1, 2, 3]) for _ in range(3)), np.array([0.5, 0.25, 0.0], np.float32))
+    assert part.above(0.25).head.tolist() == [1] and part.above(-1).head.tolist() == [1, 2, 3]
+    assert len(part.above(9).score) == 0
+
+
+# Thresholds and submissions -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def scored():
+    batch = batch_of(4, 3, 1)
+    candidates = document_candidates(random_logits(batch, seed=5), batch, config())
+    documents = [
+        document("a", 4, [(0, 1, "r1"), (0, 1, "r2"), (3, 2, "r3")]),
+        document("b", 3, [(2, 0, "r1")]),
+        document("c", 1),
+    ]
+    return documents, candidates
+
+
+def test_official_rows_are_what_exceeds_the_threshold(scored):
+    documents, candidates = scored
+    rows = official_predictions(documents, candidates, config(threshold=0.3))
+    assert rows == [
+        {"title": document.title, "h_idx": head, "t_idx": tail, "r": RELATIONS[relation], "evidence": []}
+        for document, part in zip(documents, candidates, strict=True)
+        for score, head, tail, relation in as_tuples(part)
+        if score > 0.3
+    ]
+    assert 0 < len(rows) < 54 and all(type(row["h_idx"]) is int for row in rows)
+
+
+def test_the_best_threshold_beats_every_other(scored):
+    documents, candidates = scored
+    best = best_threshold(documents, candidates, config())
+    every = sorted({score for part in candidates for score in part.score.tolist()})
+    f1 = {
+        threshold: score_documents(documents, candidates, config(threshold=threshold))["f1"]
+        for threshold in [every[0] - 1, *every]
+    }
+    assert score_documents(documents, candidates, config(threshold=best))["f1"] == max(f1.values()) > 0
+
+
+def test_gold_facts_out_of_reach_count_against_recall(scored):
+    """A fact that truncation hid is no candidate, yet it is missed."""
+    documents, candidates = scored
+    hidden = [candidates[0], candidates[2], candidates[2]]  # nothing of document b
+    every = best_threshold(documents, hidden, config())
+    scores = score_documents(documents, hidden, config(threshold=every))
+    assert scores["recall"] <= 3 / 4
+    assert scores == docred_scores(official_predictions(documents, hidden, config(threshold=every)), documents)
+
+
+def test_without_candidates_nothing_is_predicted():
+    empty = document_candidates(torch.zeros(0, 4), batch_of(1), config())
+    documents = [document("c", 1)]
+    threshold = best_threshold(documents, empty, config())
+    assert official_predictions(documents, empty, config(threshold=threshold)) == []
+
+
+def test_training_facts_are_ignored_in_ign_f1(scored):
+    documents, candidates = scored
+    scores = score_documents(documents, candidates, config(threshold=-10.0), [replace(documents[0], title="train")])
+    assert scores["ign_f1"] < scores["f1"]
+
+
+# Sentences ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", ["bce", "softmax", "adaptive_threshold"])
+def test_a_sentence_gets_its_best_label_and_na_out_of_reach(loss):
+    batch = batch_of(2, 2, 2, 2, pairs=[[(0, 1)], [], [(1, 0)], [(0, 1)]])
+    logits = torch.tensor([[0.0, 1.0, 2.0, -1.0], [3.0, 1.0, 2.0, -1.0], [0.0, 1.0, 0.0, -1.0]])
+    assert sentence_labels(logits, batch, config(loss)) == ["r2", "NA", "NA", "r1"]
+
+
+@pytest.mark.parametrize("loss", ["bce", "softmax", "adaptive_threshold"])
+def test_the_best_candidate_of_a_sentence_is_its_label(loss):
+    """The pipeline, which takes the best candidate above 0, and the evaluation agree."""
+    batch = batch_of(*[2] * 50, pairs=[[(0, 1)]] * 50)
+    logits = random_logits(batch)
+    settings = config(loss, task="sentence")
+    best = [RELATIONS[[*part.above(0).relation, 0][0]] for part in document_candidates(logits, batch, settings)]
+    assert best == sentence_labels(logits, batch, settings) and set(best) == set(RELATIONS)
+
+
+def test_no_sentence_within_reach():
+    assert sentence_labels(torch.zeros(0, 4), batch_of(2, pairs=[[]]), config()) == ["NA"]
+
+
+def test_sentence_scores_and_semevals_own_figure():
+    labels = ["Cause-Effect(e1,e2)", "NA", "Cause-Effect(e2,e1)"]
+    directed = [document(f"s{i}", 2, [(0, 1, r)] if r != "NA" else []) for i, r in enumerate(labels)]
+    right = score_sentences(directed, labels)
+    assert right["accuracy"] == right["f1"] == 1.0 and "semeval_macro_f1" in right
+    wrong = score_sentences(directed, [labels[2], "NA", labels[0]])  # directions swapped
+    assert wrong["accuracy"] == pytest.approx(1 / 3) and wrong["semeval_macro_f1"] == 0.0
+    undirected = [document("s", 2, [(0, 1, "per:title")])]
+    assert "semeval_macro_f1" not in score_sentences(undirected, ["NA"])

@@ -1,0 +1,43 @@
+"""Tiny random encoders with real tokenizers, written to disk by the session fixtures in conftest.py."""
+
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import BertConfig, PreTrainedTokenizerFast, RobertaConfig
+
+from finecl_hf.synthetic.encoder import build_small_encoder, train_tokenizer
+
+
+TEXT = [
+    "Ada Lovelace was born in London , the capital of England .",
+    "She worked with Charles Babbage on the Analytical Engine .",
+    "Marie Curie , a physicist , was born in Warsaw and died in France .",
+    "The company was founded by Alan Turing in 1936 and is based in Manchester .",
+    "born in died in works for founded by located in capital of author employer spouse",
+] * 4
+
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+
+
+def build_bert(folder, seed=0, dropout=0.1):
+    """Saves a random 2-layer BERT (uncased WordPiece, with MLM head) to `folder`."""
+    rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+    return build_small_encoder(train_wordpiece(), folder, BertConfig(**SMALL, **rates), seed)
+
+
+def build_roberta(folder, seed=0):
+    """Saves a random 2-layer RoBERTa (byte-level BPE, positions start at padding_idx + 1) to `folder`."""
+    tokenizer = train_tokenizer(TEXT, vocab_size=500, model_max_length=128, lowercase=False)
+    return build_small_encoder(tokenizer, folder, RobertaConfig(type_vocab_size=1, **SMALL), seed)
+
+
+def train_wordpiece():
+    """BERT's uncased tokenizer, trained on `TEXT`."""
+    special = {name: f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+    tokenizer = Tokenizer(models.WordPiece(unk_token=special["unk"]))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.WordPieceTrainer(vocab_size=400, special_tokens=list(special.values()), show_progress=False)
+    tokenizer.train_from_iterator(TEXT, trainer)
+    cls, sep = ((special[name], tokenizer.token_to_id(special[name])) for name in ("cls", "sep"))
+    tokenizer.post_processor = processors.BertProcessing(sep, cls)
+    names = {f"{name}_token": token for name, token in special.items()}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=128, **names)

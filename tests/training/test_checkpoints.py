@@ -1,0 +1,228 @@
+"""Interrupted runs go on exactly where they stopped, and from no checkpoint but their own."""
+
+import json
+import shutil
+
+import pytest
+from transformers import TrainerCallback, TrainingArguments
+
+from finecl_hf import LearningOrder
+from finecl_hf.errors import FineCLError
+from finecl_hf.training.checkpoints import last_checkpoint, refuse_longer_run
+from tests.helpers.script_runs import run, same_weights, weights, when_built
+from tests.helpers.tiny_models import build_bert
+
+
+class Interruption(Exception):
+    """Stands for the end of a process."""
+
+
+class Interrupt(TrainerCallback):
+    """Stops a run behind a step: politely, with a checkpoint, or in the middle of everything."""
+
+    def __init__(self, step, how):
+        self.step, self.how = step, how
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step and self.how == "stop":
+            control.should_training_stop = control.should_save = True
+
+    def on_substep_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step and self.how == "kill":
+            raise Interruption
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.on_substep_end(args, state, control)
+
+
+def interrupted(monkeypatch, step, how, stage, *args, **options):
+    """Runs a script up to an interruption, then again from its checkpoint."""
+    with monkeypatch.context() as patched:
+        when_built(patched, lambda trainer: trainer.add_callback(Interrupt(step, how)))
+        try:
+            run(stage, *args, **options)
+        except Interruption:
+            pass
+    return run(stage, *args, **options)
+
+
+# An epoch of stage 1 has 4 batches, hence 4 steps, or 2 with gradient accumulation.
+STEPS = {"save_strategy": "steps", "save_steps": 1, "num_train_epochs": 2}
+DENOISE = {
+    "mid-epoch, stopped": (2, "stop", {"save_strategy": "epoch", "num_train_epochs": 2}),
+    "mid-epoch, killed": (6, "kill", STEPS),
+    "edge, stopped": (4, "stop", STEPS),
+    "edge, killed before the epoch ended": (4, "kill", STEPS),
+    "edge, killed in the next epoch": (4, "kill", {"save_strategy": "epoch", "num_train_epochs": 2}),
+    "accumulation": (3, "stop", {**STEPS, "gradient_accumulation_steps": 2}),
+    "max_steps in an epoch": (5, "stop", {**STEPS, "max_steps": 7}),
+    "epoch mode, mid-epoch": (6, "stop", {**STEPS, "order_mode": "epoch"}),
+    "epoch mode, edge": (4, "kill", {**STEPS, "order_mode": "epoch"}),
+}
+
+
+@pytest.mark.parametrize("case", DENOISE)
+def test_denoising_resumes_exactly(case, bert_folder, corpus, tmp_path, monkeypatch):
+    step, how, options = DENOISE[case]
+    whole = run("denoise", bert_folder, corpus, tmp_path / "whole", **options)
+    resumed = interrupted(monkeypatch, step, how, "denoise", bert_folder, corpus, tmp_path / "resumed", **options)
+    assert resumed.to_table().equals(whole.to_table())
+    assert whole.num_epochs == 2
+    for name in ("whole", "resumed"):
+        assert LearningOrder.read(tmp_path / name / "learning_order.parquet").to_table().equals(whole.to_table())
+    assert same_weights(weights(tmp_path / "whole"), weights(tmp_path / "resumed"))
+
+
+@pytest.mark.parametrize("step, how, accumulation", [(2, "stop", 1), (3, "kill", 1), (5, "stop", 1), (2, "stop", 2)])
+def test_pretraining_resumes_exactly(step, how, accumulation, bert_folder, corpus, order_file, tmp_path, monkeypatch):
+    options = {"learning_order": order_file, "max_steps": 8, "save_steps": 1, "logging_steps": 1}
+    options |= {"gradient_accumulation_steps": accumulation}
+    run("pretrain", bert_folder, corpus, tmp_path / "whole", **options)
+    interrupted(monkeypatch, step, how, "pretrain", bert_folder, corpus, tmp_path / "resumed", **options)
+    assert same_weights(weights(tmp_path / "whole"), weights(tmp_path / "resumed"))
+    logs = [json.loads((tmp_path / name / "trainer_state.json").read_text()) for name in ("whole", "resumed")]
+    losses = [[entry["loss_rd"] for entry in log["log_history"] if "loss_rd" in entry] for log in logs]
+    assert len(losses[0]) == 8 and losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("step, how, flags", [(2, "stop", []), (3, "kill", []), (4, "kill", ["--use_lora"])])
+def test_fine_tuning_resumes_exactly(step, how, flags, bert_folder, corpus, tmp_path, monkeypatch):
+    options = {"save_strategy": "steps", "save_steps": 1, "eval_strategy": "epoch", "na_ratio": 2.0}
+    options |= {"num_train_epochs": 3, "validation_file": corpus / "gold_validation.json"}
+    names = ("whole", "resumed")
+    whole = run("finetune", bert_folder, corpus, tmp_path / names[0], *flags, **options)
+    resumed = interrupted(
+        monkeypatch, step, how, "finetune", bert_folder, corpus, tmp_path / names[1], *flags, **options
+    )
+    assert same_weights(*(weights(tmp_path / name) for name in names))
+    timeless = [{name: value for name, value in r.items() if "second" not in name and "runtime" not in name}
+                for r in (whole, resumed)]  # fmt: skip
+    assert timeless[0] == timeless[1]
+
+
+def test_incomplete_checkpoints_are_named_and_ignored(tmp_path, caplog):
+    assert last_checkpoint(str(tmp_path / "nowhere")) is None
+    for name in ("checkpoint-9", "checkpoint-10", "checkpoint-100", "checkpoint-best", "tmp-checkpoint-200"):
+        (tmp_path / name).mkdir()
+    for name in ("checkpoint-9", "checkpoint-10"):
+        (tmp_path / name / "trainer_state.json").write_text("{}")
+    assert last_checkpoint(str(tmp_path)) == str(tmp_path / "checkpoint-10")
+    assert f"{tmp_path / 'checkpoint-100'} is incomplete" in caplog.text
+
+
+def test_a_run_goes_on_from_the_newest_complete_checkpoint(bert_folder, corpus, tmp_path):
+    options = {**STEPS, "num_train_epochs": 3, "save_total_limit": 20}
+    whole = run("denoise", bert_folder, corpus, tmp_path / "a", **options)
+    shutil.copytree(tmp_path / "a", tmp_path / "b", ignore=lambda _, names: {f"checkpoint-{n}" for n in (10, 11, 12)})
+    (tmp_path / "b" / "checkpoint-9" / "trainer_state.json").unlink()
+    resumed = run("denoise", bert_folder, corpus, tmp_path / "b", **options)
+    assert resumed.to_table().equals(whole.to_table())
+    assert same_weights(weights(tmp_path / "a"), weights(tmp_path / "b"))
+
+
+def test_incomplete_checkpoints_do_not_push_complete_ones_out(bert_folder, corpus, tmp_path):
+    """The Trainer keeps the newest checkpoints, whole or not: with a limit of one, nothing would be left."""
+    options = {**STEPS, "save_total_limit": 1}
+    run("denoise", bert_folder, corpus, tmp_path, **{**options, "num_train_epochs": 1})
+    (tmp_path / "checkpoint-99").mkdir()
+    (tmp_path / "checkpoint-99" / "model.safetensors").write_bytes(b"half")
+    run("denoise", bert_folder, corpus, tmp_path, **options)
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-8"]
+    assert last_checkpoint(str(tmp_path)) == str(tmp_path / "checkpoint-8")
+
+
+def test_a_finished_run_is_not_repeated(bert_folder, corpus, tmp_path, trainers):
+    whole = run("denoise", bert_folder, corpus, tmp_path)
+    again = run("denoise", bert_folder, corpus, tmp_path)
+    assert trainers[1].state.global_step == trainers[0].state.global_step
+    assert again.to_table().equals(whole.to_table())
+
+
+@pytest.mark.parametrize("stage", ["denoise", "pretrain"])
+def test_a_run_that_ended_in_an_epoch_is_not_made_longer(stage, bert_folder, corpus, tmp_path, trainers):
+    """Started again, the Trainer by itself would take one step more."""
+    options = {"max_steps": 3, "save_strategy": "steps", "save_steps": 1}
+    run(stage, bert_folder, corpus, tmp_path, **options)
+    before = weights(tmp_path)
+    (tmp_path / "model.safetensors").unlink()  # killed before it was written
+    run(stage, bert_folder, corpus, tmp_path, **options)
+    assert trainers[1].state.global_step == 3
+    assert same_weights(weights(tmp_path), before)
+    assert not (tmp_path / "checkpoint-4").exists()
+
+
+def test_a_checkpoint_of_another_corpus_is_refused(bert_folder, corpus, tmp_path):
+    run("denoise", bert_folder, corpus, tmp_path, num_train_epochs=1)
+    with pytest.raises(FineCLError, match="another corpus.*--output_dir"):
+        run("denoise", bert_folder, corpus, tmp_path, train_file=corpus / "gold_train.json")
+
+
+CHANGES = {
+    "learning_rate": (3e-4, r"--learning_rate \(0.001, now 0.0003\) changed"),
+    "loss": ("bce", r"--loss \(adaptive_threshold, now bce\) changed"),
+    "lora_r": (4, r"--lora_r \(16, now 4\) changed"),
+    "train_file": ("gold_test.json", ": the tokenised training documents or their weights changed"),
+    "entity_markers": ("asterisk", ": the tokenised training documents or their weights changed"),
+    "rel_info": (None, "the label set.* changed"),
+    "model_name_or_path": ("other", "the encoder changed"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_checkpoint_of_another_run_is_refused(name, bert_folder, corpus, tmp_path):
+    run("finetune", bert_folder, corpus, tmp_path / "out", **STEPS)
+    value, message = CHANGES[name]
+    if name == "train_file":
+        value = corpus / value
+    if name == "rel_info":
+        names = json.loads((corpus / "rel_info.json").read_text())
+        value = tmp_path / "names.json"
+        value.write_text(json.dumps({**names, "P_more": "one more"}))
+    if name == "model_name_or_path":
+        value = build_bert(tmp_path / "other", seed=1)
+    with pytest.raises(FineCLError, match=f"belongs to another run.*{message}.*another --output_dir"):
+        run("finetune", bert_folder, corpus, tmp_path / "out", **{**STEPS, name: value})
+
+
+def test_a_run_may_be_made_longer(bert_folder, corpus, tmp_path, trainers):
+    run("finetune", bert_folder, corpus, tmp_path, num_train_epochs=1)
+    run("finetune", bert_folder, corpus, tmp_path, num_train_epochs=2, logging_steps=1)
+    assert trainers[1].state.epoch == 2
+
+
+@pytest.mark.parametrize("text", ["", '{"global_step": 1', "[]", "\x00" * 9])
+def test_damaged_checkpoints_are_named_and_ignored(text, tmp_path, caplog):
+    for name, content in (("checkpoint-1", "{}"), ("checkpoint-2", text)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "trainer_state.json").write_text(content)
+    assert last_checkpoint(str(tmp_path)) == str(tmp_path / "checkpoint-1")
+    assert f"{tmp_path / 'checkpoint-2'} is incomplete" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "steps, epoch, options, fits",
+    [
+        (8, 2.0, {"num_train_epochs": 2}, True),
+        (9, 2.25, {"num_train_epochs": 2}, False),
+        (8, 2.0, {"num_train_epochs": 1}, False),
+        (3, 0.6, {"num_train_epochs": 0.5}, True),  # 2.5 of 5 steps an epoch end with the third
+        (4, 0.8, {"num_train_epochs": 0.5}, False),
+        (1, 0.4, {"num_train_epochs": 0.3}, True),  # 5 batches an epoch, 2 a step
+        (2, 0.8, {"num_train_epochs": 0.3}, False),
+        (5, 1.25, {"num_train_epochs": 1, "max_steps": 5}, True),
+        (5, 1.25, {"num_train_epochs": 9, "max_steps": 4}, False),
+    ],
+)
+def test_a_checkpoint_past_the_end_is_refused(steps, epoch, options, fits, tmp_path):
+    (tmp_path / "trainer_state.json").write_text(json.dumps({"global_step": steps, "epoch": epoch}))
+    args = TrainingArguments(output_dir=str(tmp_path / "out"), **options)
+    if fits:
+        return refuse_longer_run(str(tmp_path), args)
+    with pytest.raises(FineCLError, match=f"is already {steps} steps .* choose another --output_dir"):
+        refuse_longer_run(str(tmp_path), args)
+
+
+def test_a_run_is_not_made_shorter(bert_folder, corpus, tmp_path):
+    run("denoise", bert_folder, corpus, tmp_path)
+    with pytest.raises(FineCLError, match=r"checkpoint-8 is already 8 steps \(2 epochs\).*--num_train_epochs 1 asks"):
+        run("denoise", bert_folder, corpus, tmp_path, num_train_epochs=1)

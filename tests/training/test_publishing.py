@@ -1,0 +1,266 @@
+"""What `--push_to_hub` leaves on the Hub, and that it loads from there by name."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from finecl_hf import LearningOrder, read_documents
+from finecl_hf.denoising.cross_fitting import FOLDS
+from finecl_hf.errors import FineCLError
+from finecl_hf.extraction.evaluation import write_predictions
+from finecl_hf.learning_order.noise_estimate import noise_of
+from finecl_hf.learning_order.trust import unit_score
+from finecl_hf.training.scripts import _command
+from tests.helpers.fake_hub import FakeHub, hub_environment
+from tests.helpers.script_runs import ROOT, arguments, run
+
+
+RUNS = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from tests.helpers.script_runs import MAIN
+
+for stage, words in json.loads(sys.argv[2]):
+    MAIN[stage](words)
+"""
+
+LOAD_ENCODER = """
+import sys
+import torch
+from huggingface_hub import ModelCard
+from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
+
+name, folder = "user/encoder", sys.argv[2] + "/encoder"
+for kind in (AutoModel, AutoModelForMaskedLM):
+    pushed, local = (kind.from_pretrained(source).base_model.state_dict() for source in (name, folder))
+    assert all(torch.equal(pushed[key], local[key]) for key in local if "pooler" not in key)
+assert AutoTokenizer.from_pretrained(name)("Ada")["input_ids"]
+assert ModelCard.load(name).data.library_name == "transformers"
+assert "finecl_hf" not in sys.modules
+"""
+
+LOAD_RELATION_MODELS = """
+import json
+sys.path.insert(0, sys.argv[1])
+from finecl_hf import FineCLForRelationExtraction, RelationExtractionPipeline, load_relation_model, read_documents
+
+documents = read_documents(sys.argv[3])
+for repo in ("denoised", "extractor", "adapter"):
+    name, folder = "user/" + repo, sys.argv[2] + "/" + repo
+    assert RelationExtractionPipeline.from_pretrained(name)(documents) \\
+        == RelationExtractionPipeline.from_pretrained(folder)(documents)
+    pushed, local = (load_relation_model(source).state_dict() for source in (name, folder))
+    assert all(torch.equal(pushed[key], local[key]) for key in local if "pooler" not in key)
+FineCLForRelationExtraction.from_pretrained("user/extractor")
+for snippet in json.loads(sys.argv[4]):
+    exec(snippet, {})
+"""
+
+
+def run_program(code, *args, hub, folder):
+    process = subprocess.run(
+        [sys.executable, "-c", code, *map(str, args)],
+        env=hub_environment(hub, folder), cwd=folder, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr[-4000:]
+
+
+@pytest.fixture(scope="module")
+def pushed(bert_folder, corpus, tmp_path_factory):
+    """A Hub that all stages were pushed to, and the folder that holds their output folders."""
+    folder = tmp_path_factory.mktemp("pushed")
+    ids = list(json.loads((corpus / "truth.json").read_text()))
+    LearningOrder(ids, first_epoch=[0] * len(ids)).write(folder / "order.parquet")
+    splits = {f"{name}_file": corpus / f"gold_{name}.json" for name in ("validation", "test")}
+    with FakeHub(token="hf_secretsecretsecret") as hub:
+        runs = [
+            (
+                "denoise",
+                {
+                    "hub_model_id": "user/denoised",
+                    "hub_strategy": "every_save",
+                    "save_strategy": "epoch",
+                    "cross_fit_folds": 2,
+                },
+            ),
+            ("pretrain", {"hub_model_id": "user/encoder", "learning_order": folder / "order.parquet"}),
+            ("finetune", {"hub_token": hub.token, **splits}),  # named by its output folder
+            ("finetune", {"hub_model_id": "adapter", "use_lora": "true", **splits}),
+        ]
+        names = ("denoised", "encoder", "extractor", "adapter")
+        at_the_end = {"hub_strategy": "end", "save_strategy": "no"}
+        encoders = (bert_folder, bert_folder, bert_folder, "user/encoder")  # which is pushed by then
+        lines = [
+            (stage, arguments(stage, encoder, corpus, folder / name, "--push_to_hub", **{**at_the_end, **options}))
+            for encoder, name, (stage, options) in zip(encoders, names, runs, strict=True)
+        ]
+        run_program(RUNS, ROOT, json.dumps(lines), hub=hub, folder=folder)
+        yield hub, folder
+        assert hub.unknown == []
+
+
+def files(hub, name):
+    return hub.repos[f"models/user/{name}"].files
+
+
+def card(hub, name):
+    text = files(hub, name)["README.md"].decode()
+    _, header, body = text.split("---\n", 2)
+    return yaml.safe_load(header), body
+
+
+MODEL_FILES = {"config.json", "tokenizer.json", "tokenizer_config.json", "README.md"}
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("denoised", {"model.safetensors", "learning_order.parquet"}),
+        ("encoder", {"model.safetensors"}),
+        ("extractor", {"model.safetensors", "predictions.json", "test_results.json"}),
+        ("adapter", {"adapter_model.safetensors", "adapter_config.json"}),
+    ],
+)
+def test_what_is_pushed(name, expected, pushed):
+    hub, folder = pushed
+    assert MODEL_FILES | expected <= files(hub, name).keys()
+    assert not [
+        path for path in files(hub, name) if path.startswith("checkpoint-") or "optimizer" in path or FOLDS in path
+    ]
+    assert name != "denoised" or (folder / name / FOLDS / "2_of_2").is_dir()
+    for path, data in files(hub, name).items():
+        assert data == (folder / name / path).read_bytes(), path
+        assert hub.token.encode() not in data, path
+    if name == "denoised":
+        (folder / "pulled.parquet").write_bytes(files(hub, name)["learning_order.parquet"])
+        assert LearningOrder.read(folder / "pulled.parquet").num_epochs == 2
+
+
+def test_cards_tell_what_was_done(pushed, bert_folder):
+    hub, folder = pushed
+    for name in ("denoised", "encoder", "extractor", "adapter"):
+        header, body = card(hub, name)
+        assert "finecl" in header["tags"]
+        assert "2205.12491" in body
+        assert f'"user/{name}"' in body, "the snippet must load the repository"
+        assert str(folder) not in body.split("## Training", 1)[0], "a path of this machine in the snippet"
+    results = json.loads((folder / "extractor" / "all_results.json").read_text())
+    header, _ = card(hub, "extractor")
+    metrics = {
+        (entry["dataset"]["split"], metric["type"]): metric["value"]
+        for entry in header["model-index"][0]["results"]
+        for metric in entry["metrics"]
+    }
+    assert metrics["validation", "f1"] == pytest.approx(results["eval_f1"])
+    assert metrics["test", "ign_f1"] == pytest.approx(results["test_ign_f1"])
+    assert card(hub, "adapter")[0]["base_model"] == "user/encoder"
+    assert card(hub, "adapter")[0]["library_name"] == "peft"
+    assert "model-index" not in card(hub, "encoder")[0]
+    assert "trained on distantly supervised labels" in card(hub, "denoised")[1]
+    assert "distantly supervised" not in card(hub, "extractor")[1]
+
+
+def test_commands_name_the_script_that_ran(pushed):
+    """Here the scripts' `main` was called from another program."""
+    hub, _ = pushed
+    scripts = {"denoised": "denoise", "encoder": "pretrain", "extractor": "finetune", "adapter": "finetune"}
+    for name, stage in scripts.items():
+        command = re.search(r"## Reproduction\n\n```bash\n(.*?)\n```", card(hub, name)[1])[1]
+        assert command.startswith(f"python run_{stage}.py --model_name_or_path ")
+
+
+def test_commands_of_several_processes_are_launched():
+    assert _command(2, "run_denoise.py", ["--bf16"]) == [
+        "accelerate", "launch", "--num_processes", "2", "run_denoise.py", "--bf16",
+    ]  # fmt: skip
+
+
+def test_hyperparameters_appear_once_and_none_is_claimed_to_be_set(pushed):
+    hub, _ = pushed
+    for name in ("denoised", "encoder", "extractor", "adapter"):
+        section = card(hub, name)[1].split("## Hyper-parameters")[1].split("## Reproduction")[0]
+        names = re.findall(r"^\| `(\w+)` ", section, re.MULTILINE)
+        assert len(names) == len(set(names))
+        assert {"num_train_epochs", "max_steps"} & set(names)
+        assert not {"loss", "na_weight"} & set(re.findall(r"`(\w+)` \|", section.split("<details>")[0]))
+
+
+def test_models_and_pipelines_load_by_name(pushed, corpus, tmp_path):
+    """The encoder without this library, relation models and adapters with it, and as the cards show it."""
+    hub, folder = pushed
+    names = ("denoised", "encoder", "extractor", "adapter")
+    snippets = [re.search(r"```python\n(.*?)```", card(hub, name)[1], re.DOTALL)[1] for name in names]
+    shutil.copy(corpus / "gold_test.json", tmp_path / "documents.json")
+    code = LOAD_ENCODER + LOAD_RELATION_MODELS
+    run_program(code, ROOT, folder, corpus / "gold_test.json", json.dumps(snippets), hub=hub, folder=tmp_path)
+
+
+def test_other_processes_write_no_predictions():
+    class OtherProcess:
+        def is_world_process_zero(self):
+            return False
+
+    write_predictions(OtherProcess(), [], [])
+
+
+# What stage 1 leaves beside its table
+
+
+def test_report_noise_and_cleaned_corpus(bert_folder, corpus, tmp_path, capsys):
+    clean = tmp_path / "clean.json"
+    order = run("denoise", bert_folder, corpus, tmp_path / "out", write_clean=clean, clean_share=0.5)
+    said = capsys.readouterr().out
+    assert "of the" in said and "labels look wrong" in said and f"Wrote {clean}: kept " in said
+    report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "evidence" in report and (tmp_path / "out" / "report.md").exists()
+    kept = {document.instance_id(fact) for document in read_documents(clean) for fact in document.relations}
+    trust = dict(zip(order.instance_id.to_pylist(), unit_score("evidence", order), strict=True))
+    judged = set(order.instance_id.filter(order.judged).to_pylist())
+    assert 0 < len(judged) < len(order) and len(kept & judged) == round(len(judged) / 2)
+    assert min(trust[instance] for instance in kept & judged) >= max(trust[i] for i in judged - kept)
+    assert kept - judged == set(trust) - judged  # nothing is known against what lies past the length
+    assert f"{len(kept - judged)} labels that stage 1 has not judged were kept" in said
+    assert f"{len(kept - judged)} more labels lie past the length" in report
+
+
+def test_by_default_as_many_labels_are_kept_as_look_right(bert_folder, corpus, tmp_path):
+    order = run("denoise", bert_folder, corpus, tmp_path / "out", write_clean=tmp_path / "clean.json")
+    kept = sum(len(document.relations) for document in read_documents(tmp_path / "clean.json"))
+    judged = int(order.judged.sum())
+    assert kept == len(order) - judged + round(judged * (1 - noise_of(order).overall.rate))
+
+
+def test_another_score_and_a_threshold(bert_folder, corpus, tmp_path):
+    flags = {"write_clean": tmp_path / "clean.json", "clean_threshold": 0.3, "score": "first_epoch"}
+    order = run("denoise", bert_folder, corpus, tmp_path / "out", **flags)
+    run("denoise", bert_folder, corpus, tmp_path / "quiet", report=False, num_train_epochs=1)
+    assert not (tmp_path / "quiet" / "report.html").exists()
+    kept = {
+        document.instance_id(f) for document in read_documents(tmp_path / "clean.json") for f in document.relations
+    }
+    trust = unit_score("first_epoch", order)
+    rows = zip(order.instance_id.to_pylist(), trust, order.judged, strict=True)
+    assert kept == {instance for instance, score, judged in rows if score >= 0.3 or not judged}
+    assert "first_epoch" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "name, message", [("clean.csv.jsonl", "let its name end in .json"), ("", "cannot be written")]
+)
+def test_what_cannot_be_written_is_known_before_training(name, message, bert_folder, corpus, tmp_path, trainers):
+    with pytest.raises(FineCLError, match=message):
+        run("denoise", bert_folder, corpus, tmp_path / "out", write_clean=tmp_path / name)
+    with pytest.raises(FineCLError, match="this file is read"):
+        run("denoise", bert_folder, corpus, tmp_path / "out", write_clean=corpus / "silver.json")
+    names = {"rel_info": corpus / "rel_info.json", "exclude_file": corpus / "gold_test.json"}
+    for path in names.values():
+        with pytest.raises(FineCLError, match="this file is read"):
+            run("denoise", bert_folder, corpus, tmp_path / "out", write_clean=path, **names)
+    with pytest.raises(FineCLError, match="no label lies within 8 tokens"):
+        run("denoise", bert_folder, corpus, tmp_path / "out", max_seq_length=8)
+    assert not trainers

@@ -105,3 +105,16 @@ def test_public_names_exist_and_load_on_first_use():
     assert set(finecl_hf.__all__) <= set(dir(finecl_hf))
     with pytest.raises(AttributeError, match="no attribute 'Documents'"):
         finecl_hf.Documents  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("module", "most"), [("extraction.modeling", 8), ("pretraining.step", 10), ("training.checkpoints", 3)]
+)
+def test_imports_are_few(module, most):
+    """Modules of ours that a module needs, itself counted; packages that only say what they are for are not."""
+    code = (
+        f"import sys, finecl_hf.{module}\n"
+        "own = [m for n, m in sys.modules.items() if n.startswith('finecl_hf.') and not hasattr(m, '__path__')]\n"
+        f"assert len(own) <= {most}, sorted(m.__name__ for m in own)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-SOURCES := finecl_hf tests examples benchmarks setup.py run_denoise.py run_pretrain.py run_finetune.py
+SOURCES := finecl_hf tests docs examples benchmarks setup.py run_denoise.py run_pretrain.py run_finetune.py
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart test test-slow style quality bench wheel clean

@@ -5,9 +5,8 @@
 
 Writes `learning_order.parquet` (one row a label, with the epoch it was learned in and the dynamics of each epoch),
 `report.html` with the least trusted labels, and the classifier to the output folder; with `--write_clean FILE` also
-the corpus without the labels that look wrong, and with `--cross_fit_folds 3` the score of confident learning, for
-which three more models are trained. Run it under `accelerate launch` for several processes; started again after an
-interruption, it resumes from the last checkpoint. `--preset paper` is the published recipe.
+the corpus without the labels that look wrong. Run it under `accelerate launch` for several processes; started again
+after an interruption, it resumes from the last checkpoint. `--preset paper` is the published recipe.
 """
 
 import os
@@ -23,71 +22,50 @@ def main(argv=None):
 
     from finecl_hf import DenoiseTrainer, FineCLConfig, FineCLForRelationExtraction, LearningOrderCallback
     from finecl_hf.denoising.cleaning import check_clean_output
-    from finecl_hf.denoising.cross_fitting import cross_fitted_scores, require_cleanlab
     from finecl_hf.denoising.outputs import check_reach, new_order, write_denoising
     from finecl_hf.denoising.recorder import TABLE
     from finecl_hf.encoding.batches import RelationCollator
-    from finecl_hf.encoding.features import for_training, instance_ids, with_fact_column
     from finecl_hf.extraction.evaluation import relation_card
-    from finecl_hf.training.checkpoints import last_checkpoint
+    from finecl_hf.training.checkpoints import checkpoint_to_resume
     from finecl_hf.training.loading import load_silver, training_data
     from finecl_hf.training.scripts import finish_run, start_run
 
-    if args.cross_fit_folds:
-        require_cleanlab()
     start_run(args)
     if args.write_clean:
         others = [data_args.rel_info, data_args.exclude_file, os.path.join(args.output_dir, TABLE)]
-        check_clean_output(data_args.train_source, args.write_clean, data_args.train_split, others)
+        check_clean_output(data_args.train_source, args.write_clean, others)
     silver = load_silver(model_args, data_args, args)
     check_reach(silver)
-
-    # Features, each label with its row in the learning order
     order = new_order(silver, data_args, args)
-    features = with_fact_column(silver.features, "instance", order.lookup(instance_ids(silver.features)))
 
-    # A model and its trainer
-    def make_config():
-        return FineCLConfig.for_labels(
-            silver.label2id,
-            relation_names=silver.names,
-            loss=args.loss,
-            max_seq_length=silver.max_length,
-            entity_markers=model_args.entity_markers,
-            hide_names=model_args.hide_names,
-        )
-
-    def build(trainer_class, features, args, **options):
-        set_seed(args.seed)  # every model starts alike, whatever ran before it
-        model = FineCLForRelationExtraction.from_encoder(
-            model_args.model_name_or_path, make_config(), model_args.torch_dtype, **model_args.encoder_options
-        )
-        return trainer_class(
-            model=model,
-            args=args,
-            train_dataset=for_training(features),
-            data_collator=RelationCollator(silver.tokenizer.pad_token_id, args.na_ratio, args.seed),
-            processing_class=silver.tokenizer,
-            corpus=silver.corpus,
-            **options,
-        )
-
-    # Confident learning, before the model that is kept: then only one lies in memory at a time
-    scores = cross_fitted_scores(features, build, args, len(order)) if args.cross_fit_folds else None
+    # Model
+    config = FineCLConfig.for_labels(
+        silver.encoder.label2id,
+        relation_names=silver.names,
+        loss=args.loss,
+        max_seq_length=silver.encoder.max_length,
+        entity_markers=model_args.entity_markers,
+        hide_names=model_args.hide_names,
+    )
+    set_seed(args.seed)
+    model = FineCLForRelationExtraction.from_encoder(
+        model_args.model_name_or_path, config, model_args.torch_dtype, **model_args.encoder_options
+    )
 
     # Training
     data = training_data(data_args, silver.corpus, silver.counts)
-    trainer = build(
-        DenoiseTrainer,
-        features,
-        args,
+    trainer = DenoiseTrainer(
+        model=model,
+        args=args,
+        train_dataset=silver.features.with_format("numpy"),
+        data_collator=RelationCollator(silver.encoder.tokenizer.pad_token_id, args.na_ratio, args.seed),
+        processing_class=silver.encoder.tokenizer,
+        corpus=silver.corpus,
         learning_order=LearningOrderCallback(order, args.order_mode),
-        card_data=relation_card(make_config(), model_args, args, data, silver.truncation, silver_labels=True),
+        card_data=relation_card(config, model_args, args, data, silver.truncation, silver_labels=True),
     )
-    result = trainer.train(resume_from_checkpoint=last_checkpoint(args.output_dir))
+    result = trainer.train(resume_from_checkpoint=checkpoint_to_resume(args))
     order = trainer.learning_order.order
-    if scores is not None:
-        order.confident_learning = scores
     trainer.save_model()  # whatever may go wrong with what follows
     if trainer.is_world_process_zero():
         write_denoising(order, silver.corpus, silver.names, data_args, args)

@@ -28,13 +28,12 @@ def main(argv=None):
     from finecl_hf.data.corpus import check_corpus, documents_of, relation_counts, sample_fraction
     from finecl_hf.data.relation_names import read_relation_names
     from finecl_hf.encoding.batches import RelationCollator
-    from finecl_hf.encoding.features import for_training
     from finecl_hf.extraction.evaluation import load_evaluation_set, record_scores, relation_card, write_predictions
     from finecl_hf.extraction.modeling import add_adapters
-    from finecl_hf.training.checkpoints import last_checkpoint
+    from finecl_hf.training.checkpoints import checkpoint_to_resume
     from finecl_hf.training.loading import (
         label_set,
-        load_encoder_tokenizer,
+        load_encoder,
         load_features,
         load_training_corpus,
         training_data,
@@ -50,11 +49,15 @@ def main(argv=None):
     corpus = sample_fraction(everything, args.train_fraction, args.seed)
 
     # Features
-    tokenizer, max_length = load_encoder_tokenizer(model_args)
-    encode = (tokenizer, label2id, max_length, model_args, data_args, args)
-    features, truncation = load_features(corpus, *encode)
-    validation = load_evaluation_set(eval_args.validation_file, eval_args.max_eval_samples, "validation", *encode)
-    test = load_evaluation_set(eval_args.test_file, eval_args.max_predict_samples, "test", *encode)
+    encoder = load_encoder(model_args, label2id)
+    features, truncation = load_features(corpus, encoder, data_args, args)
+    validation, test = (
+        load_evaluation_set(file, max_samples, what, encoder, data_args, args)
+        for file, max_samples, what in (
+            (eval_args.validation_file, eval_args.max_eval_samples, "validation"),
+            (eval_args.test_file, eval_args.max_predict_samples, "test"),
+        )
+    )
 
     # Model
     config = FineCLConfig.for_labels(
@@ -63,7 +66,7 @@ def main(argv=None):
         task=args.task,
         head=args.head,
         loss=args.loss,
-        max_seq_length=max_length,
+        max_seq_length=encoder.max_length,
         entity_markers=model_args.entity_markers,
         hide_names=model_args.hide_names,
     )
@@ -77,10 +80,10 @@ def main(argv=None):
     trainer = FinetuneTrainer(
         model=model,
         args=args,
-        train_dataset=for_training(features),
+        train_dataset=features.with_format("numpy"),
         eval_dataset=validation,
-        data_collator=RelationCollator(tokenizer.pad_token_id, args.na_ratio, args.seed),
-        processing_class=tokenizer,
+        data_collator=RelationCollator(encoder.tokenizer.pad_token_id, args.na_ratio, args.seed),
+        processing_class=encoder.tokenizer,
         corpus=corpus,
         train_documents=documents_of(corpus),
         card_data=relation_card(
@@ -93,7 +96,7 @@ def main(argv=None):
             train_fraction=args.train_fraction,
         ),
     )
-    result = trainer.train(resume_from_checkpoint=last_checkpoint(args.output_dir))
+    result = trainer.train(resume_from_checkpoint=checkpoint_to_resume(args))
 
     # Evaluation: the threshold is fitted on validation, then used on test
     if validation is not None:

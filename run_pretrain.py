@@ -20,29 +20,27 @@ def main(argv=None):
     model_args, data_args, args = parse_arguments((ModelArguments, DataArguments, PretrainArguments), argv)
 
     from finecl_hf import PretrainTrainer
-    from finecl_hf.encoding.features import for_training, with_fact_column
     from finecl_hf.pretraining.card import encoder_card
     from finecl_hf.pretraining.collator import PretrainCollator
-    from finecl_hf.pretraining.fact_weights import fact_weights, usable_facts
+    from finecl_hf.pretraining.fact_weights import usable_facts, weigh_corpus
     from finecl_hf.pretraining.masked_lm import load_masked_lm
     from finecl_hf.pretraining.streaming import open_stream
-    from finecl_hf.training.checkpoints import last_checkpoint
+    from finecl_hf.training.checkpoints import checkpoint_to_resume
     from finecl_hf.training.loading import load_silver, training_data
     from finecl_hf.training.scripts import finish_run, start_run
 
     start_run(args)
     if args.streaming:
         silver = open_stream(model_args, data_args, args)
-        card = encoder_card(model_args, args, training_data(data_args), silver.max_length)
+        card = encoder_card(model_args, args, training_data(data_args), silver.encoder.max_length)
         training = {"train_dataset": silver.stream}
     else:
         silver = load_silver(model_args, data_args, args)
-        weights, coverage = fact_weights(silver.features, args)
-        features = with_fact_column(silver.features, "weight", weights)
+        features, coverage = weigh_corpus(silver.features, silver.corpus, args)
         data = training_data(data_args, silver.corpus, silver.counts)
-        card = encoder_card(model_args, args, data, silver.max_length, silver.truncation, coverage)
+        card = encoder_card(model_args, args, data, silver.encoder.max_length, silver.truncation, coverage)
         training = {
-            "train_dataset": for_training(features),
+            "train_dataset": features.with_format("numpy"),
             "usable": usable_facts(features) if args.pair_documents else None,
             "corpus": silver.corpus,
         }
@@ -60,21 +58,21 @@ def main(argv=None):
         args=args,
         **training,
         data_collator=PretrainCollator.for_tokenizer(
-            silver.tokenizer,
-            relation_names=[silver.names.get(relation, relation) for relation in silver.label2id],
-            max_length=silver.max_length,
+            silver.encoder.tokenizer,
+            relation_names=[silver.names.get(relation, relation) for relation in silver.encoder.label2id],
+            max_length=silver.encoder.max_length,
             na_pairs=args.na_pairs,
             na_weight=args.na_weight,
             mask_share=args.mlm_probability,
             chunk_documents=args.per_device_train_batch_size,
             seed=args.seed,
         ),
-        processing_class=silver.tokenizer,
+        processing_class=silver.encoder.tokenizer,
         temperature=args.temperature,
         max_negatives=args.max_negatives,
         card_data=card,
     )
-    result = trainer.train(resume_from_checkpoint=last_checkpoint(args.output_dir))
+    result = trainer.train(resume_from_checkpoint=checkpoint_to_resume(args))
     finish_run(trainer, result.metrics, "run_pretrain.py", argv)
     return result.metrics
 

@@ -39,7 +39,7 @@ from finecl_hf.denoising.trainer import DenoiseTrainer
 from finecl_hf.distant.knowledge_base import KnowledgeBase, project
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.noise_estimate import noise_of
-from finecl_hf.learning_order.trust import RECOMMENDED, SCORES, WITHIN_RELATION, unit_score
+from finecl_hf.learning_order.trust import RECOMMENDED, SCORES, WITHIN_RELATION, unit_trust
 from finecl_hf.synthetic.label_flips import flip_labels
 
 
@@ -183,8 +183,8 @@ def scores_of(order: LearningOrder, judged: np.ndarray, is_right: np.ndarray) ->
     trust = {FREQUENCY: np.bincount(relation)[relation]}
     for name in [*SCORES, *CALIBRATED]:
         try:
-            trust[name] = unit_score(name, order)
-        except FineCLError:  # confident learning that was not asked for
+            trust[name] = unit_trust(name, order)
+        except FineCLError:  # it says nothing of this corpus
             continue
     wrong, k = ~is_right, int((~is_right).sum())
     figures = {}
@@ -213,7 +213,7 @@ def noise_figures(order: LearningOrder, judged: np.ndarray, is_right: np.ndarray
 class Stopwatch:
     """Share of the training steps' time that the recorder takes."""
 
-    TIMED = ((DenoiseTrainer, "_observe"), (LearningOrderCallback, "_close_epoch"))
+    TIMED = ((LearningOrderCallback, "after_forward"), (LearningOrderCallback, "_close_epoch"))
 
     def __enter__(self):
         self._recording = self._training = 0.0

@@ -25,7 +25,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from benchmarks.denoise import make_corpus
 from benchmarks.ranking import auroc
 from finecl_hf import LearningOrder
-from finecl_hf.learning_order.trust import RECOMMENDED, unit_score
+from finecl_hf.learning_order.trust import RECOMMENDED, unit_trust
 
 
 SIGNALS = (RECOMMENDED, "plausibility", "probability", "margin", "loss", "times_correct")
@@ -57,13 +57,13 @@ def ceiling(order: LearningOrder, corpus) -> dict[str, float]:
         "|".join(documents[title].entities[entity][0].type for entity in pair)
         for title, pair in zip(titles, zip(order.head[rows], order.tail[rows], strict=True), strict=True)
     ]
-    recorded = np.stack([unit_score(name, order)[rows] for name in SIGNALS], axis=1)
+    recorded = np.stack([unit_trust(name, order)[rows] for name in SIGNALS], axis=1)
     recorded = StandardScaler().fit_transform(np.hstack([recorded, order.margin[rows].astype(float)]))
     known = OneHotEncoder(min_frequency=5, handle_unknown="infrequent_if_exist", sparse_output=False).fit_transform(
         np.stack([relations, kinds], axis=1)
     )
     return {
-        f"{RECOMMENDED}, without gold": auroc(unit_score(RECOMMENDED, order)[rows], is_right),
+        f"{RECOMMENDED}, without gold": auroc(unit_trust(RECOMMENDED, order)[rows], is_right),
         "gold: relation and types": cross_validated(known, is_right, titles),
         "gold: what stage 1 recorded": cross_validated(recorded, is_right, titles),
         "gold: both": cross_validated(np.hstack([known, recorded]), is_right, titles),

@@ -8,7 +8,7 @@
    an epoch and at each end), read back, resumed from the checkpoint, and scored by every score. In a process of its
    own; memory is the peak of the resident set above what the imports take.
 2. Step: stage 1's training steps on generated documents with and without recording, in turns. `share` is the time
-   inside `DenoiseTrainer`'s recording as a part of the steps that record.
+   inside the callback's recording as a part of the steps that record.
 The last line is JSON.
 """
 
@@ -34,7 +34,7 @@ from transformers import TrainerControl, TrainerState
 from finecl_hf import LearningOrder, LearningOrderCallback
 from finecl_hf.data.documents import Document, Fact, Mention
 from finecl_hf.denoising.recorder import TABLE
-from finecl_hf.learning_order.trust import SCORES, unit_score
+from finecl_hf.learning_order.trust import SCORES, unit_trust
 
 
 ENTITIES, FACTS, RELATIONS, TYPES = 18, 12, 900, ["PER", "ORG", "LOC", "TIME", "NUM", "MISC"]
@@ -111,13 +111,13 @@ def record_table(folder, args):
     note("reading", start)
     assert order.observed.all() and order.num_epochs == args.epochs
     scores = {}
-    for name in [*(name for name in SCORES if name != "confident_learning"), "probability_within_relation"]:
+    for name in [*SCORES, "probability_within_relation"]:
         start = time.perf_counter()
-        unit_score(name, order)
+        unit_trust(name, order)
         scores[name] = round(time.perf_counter() - start, 2)
         memory.phase(f"score {name}")
     start = time.perf_counter()
-    coverage = order.coverage(order.instance_id)
+    _, coverage = order.weights().of(order.key)
     note("coverage", start)
     assert coverage.known == labels
     del order
@@ -133,7 +133,7 @@ def record_table(folder, args):
 
 
 def record(order, folder, args):
-    """All epochs, as the trainer drives the callback. Returns it, the seconds of each closing and of the saves."""
+    """All epochs, as a trainer drives the callback. Returns it, the seconds of each closing and of the saves."""
     callback = LearningOrderCallback(order)
     arguments = SimpleNamespace(output_dir=str(folder), num_train_epochs=args.epochs, learning_rate=1e-4)
     state, control = TrainerState(epoch=0.0), TrainerControl()
@@ -149,7 +149,7 @@ def record(order, folder, args):
             rows = (step[:, None] * FACTS + np.arange(FACTS)).ravel()
             logit = skill[rows] + 0.4 * epoch + rng.normal(0, 1, len(rows)).astype(np.float32)
             loss = np.logaddexp(0, -logit).astype(np.float32)
-            callback.observe(torch.from_numpy(rows), torch.from_numpy(loss), torch.from_numpy(logit))
+            callback.observe(torch.from_numpy(order.key[rows]), torch.from_numpy(loss), torch.from_numpy(logit))
             if epoch == args.epochs - 1 and i == len(steps) // 2:
                 saving["in the middle of an epoch"] = save(callback, folder / "checkpoint-1")
         state.epoch = float(epoch + 1)
@@ -203,26 +203,28 @@ def time_steps(folder, args):
         "save_strategy": "no", "disable_tqdm": True, "use_cpu": args.device == "cpu",
     }  # fmt: skip
     seconds, recording = {True: [], False: []}, []
-    step, observe = DenoiseTrainer.training_step, DenoiseTrainer._observe
+    step, after_forward = DenoiseTrainer.training_step, LearningOrderCallback.after_forward
+    records = True
 
     def timed_step(self, *inputs, **kwargs):
-        self.records = self.state.global_step % 2 == 0
+        nonlocal records
+        records = self.state.global_step % 2 == 0
         start = clock()
         loss = step(self, *inputs, **kwargs)
-        seconds[self.records].append(clock() - start)
+        seconds[records].append(clock() - start)
         return loss
 
-    def timed_observe(self, *inputs):
-        if self.records:
+    def timed_after_forward(self, *inputs):
+        if records:
             start = clock()
-            observe(self, *inputs)
+            after_forward(self, *inputs)
             recording.append(clock() - start)
 
-    DenoiseTrainer.training_step, DenoiseTrainer._observe = timed_step, timed_observe
+    DenoiseTrainer.training_step, LearningOrderCallback.after_forward = timed_step, timed_after_forward
     try:
         run_denoise.main([f"--{name}={value}" for name, value in flags.items()])
     finally:
-        DenoiseTrainer.training_step, DenoiseTrainer._observe = step, observe
+        DenoiseTrainer.training_step, LearningOrderCallback.after_forward = step, after_forward
     with_it, without, own = (statistics.median(values[2:]) for values in (seconds[True], seconds[False], recording))
     return {
         "steps": args.steps, "batch_size": args.batch_size, "device": "cpu" if _on_cpu(args) else "cuda",

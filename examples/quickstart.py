@@ -27,7 +27,7 @@ import run_denoise
 import run_finetune
 import run_pretrain
 from finecl_hf import RelationExtractionPipeline
-from finecl_hf.denoising.plots import plot_learning_order
+from finecl_hf.denoising.charts import plot_learning_order
 from finecl_hf.synthetic.corpus import SyntheticCorpus, generate_corpus, write_corpus
 from finecl_hf.synthetic.encoder import build_small_encoder, train_tokenizer
 

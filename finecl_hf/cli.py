@@ -16,9 +16,9 @@ from typing import NoReturn
 
 from finecl_hf import __version__
 from finecl_hf.errors import DocumentError, FineCLError
-from finecl_hf.synthetic.label_flips import flip_labels
 
 
+OUTPUT = "ends in .json, .jsonl, .json.gz, .jsonl.gz or .parquet"
 SOURCE = "a file in any supported format, a folder or a quoted pattern of shards, or a Hub dataset id"
 
 
@@ -62,7 +62,7 @@ def make_parser() -> ArgumentParser:
 
     sub = command(convert, "convert", "Convert documents from any supported format to DocRED's JSON or parquet.")
     sub.add_argument("input", help=SOURCE)
-    sub.add_argument("output", help="ends in .json, .jsonl, .json.gz, .jsonl.gz or .parquet")
+    sub.add_argument("output", help=OUTPUT)
     sub.add_argument("--format", help="format of the input, where its content does not tell")
     sub.add_argument("--split", help="split of a Hub dataset")
     sub.add_argument("--skip_invalid", action="store_true", help="leave invalid documents out")
@@ -93,9 +93,9 @@ def make_parser() -> ArgumentParser:
     sub.add_argument("--rel_info", help="JSON of relation id -> readable name")
     sub.add_argument("--worst", type=int, default=50, help="how many of the least trusted labels to show")
 
-    sub = command(clean, "clean", "Write a corpus without its untrusted labels, in the format it came in.")
+    sub = command(clean, "clean", "Write a corpus without its untrusted labels, in DocRED's JSON or parquet.")
     _add_order_and_documents(sub)
-    sub.add_argument("output", help="where to write what is left")
+    sub.add_argument("output", help=f"where to write what is left: {OUTPUT}")
     amount = sub.add_mutually_exclusive_group(required=True)
     amount.add_argument("--threshold", type=float, help="keep labels of this trust (0 to 1) or more")
     amount.add_argument("--share", type=float, help="keep this share (0 to 1) of the labels, the most trusted")
@@ -157,7 +157,8 @@ def _gigabytes(text: str) -> float:
 
 
 def validate(args: Namespace) -> int:
-    from finecl_hf.data.readers import iter_documents, kind_of_problem
+    from finecl_hf.data.problems import kind_of_problem
+    from finecl_hf.data.readers import iter_documents
 
     valid = entities = mentions = 0
     relations: Counter[str] = Counter()
@@ -182,27 +183,19 @@ def validate(args: Namespace) -> int:
 
 
 def convert(args: Namespace) -> None:
-    from finecl_hf.data.readers import iter_documents, write_documents
+    from finecl_hf.data.readers import valid_documents, write_documents
 
-    skipped = written = 0
+    written = 0
 
-    def documents():
-        nonlocal skipped, written
-        for item in iter_documents(args.input, format=args.format, split=args.split):
-            if not isinstance(item, DocumentError):
-                written += 1
-                yield item
-            elif not args.skip_invalid:
-                raise item
-            else:
-                skipped += 1
-        if not written:
-            raise FineCLError(f"{args.input}: all {skipped} documents are invalid; run `finecl-hf validate` on it.")
+    def counted():
+        nonlocal written
+        documents = valid_documents(args.input, format=args.format, split=args.split, skip_invalid=args.skip_invalid)
+        for document in documents:
+            written += 1
+            yield document
 
-    write_documents(documents(), args.output)
-    print(
-        f"Wrote {written:,} documents to {args.output}" + (f"; left out {skipped:,} as invalid." if skipped else ".")
-    )
+    write_documents(counted(), args.output)
+    print(f"Wrote {written:,} documents to {args.output}.")
 
 
 def project(args: Namespace) -> None:
@@ -236,8 +229,8 @@ def project(args: Namespace) -> None:
 
 
 def flip(args: Namespace) -> None:
-
     from finecl_hf.data.readers import read_documents, write_documents
+    from finecl_hf.synthetic.label_flips import flip_labels
 
     documents = read_documents(args.input)
     if not any(document.relations for document in documents):

@@ -133,7 +133,7 @@ def test_convert_writes_nothing_where_all_are_invalid(tmp_path, capsys):
     (tmp_path / "in.json").write_text('[{"title": "a"}]')
     assert main(["convert", str(tmp_path / "in.json"), str(tmp_path / "out.json"), "--skip_invalid"]) == 2
     assert not (tmp_path / "out.json").exists()
-    assert "all 1 documents are invalid" in capsys.readouterr().err
+    assert "document 0" in capsys.readouterr().err
 
 
 def test_convert_a_sentence_format(tmp_path):
@@ -312,7 +312,7 @@ def test_report_writes_a_page(judged, gold, tmp_path, capsys):
     page = (tmp_path / "out.html").read_text()
     assert page.count('<li class="card">') == 1 and "place of death" in page and "mean trust (<bdi>first_epoch" in page
     said = capsys.readouterr()
-    assert "out.html and " in said.out and "out.md; the learning order knows 5 of 5 instances" in said.out
+    assert "out.html and " in said.out and "out.md; the learning order knows 5 of 5 facts" in said.out
     assert not said.err
 
 

@@ -104,9 +104,9 @@ def test_predictions_score_as_the_results_say(bert_folder, corpus, tmp_path):
 
 def test_every_label_within_reach_is_observed_in_every_epoch(bert_folder, corpus, tmp_path, trainers):
     order = run("denoise", bert_folder, corpus, tmp_path, num_train_epochs=3)
-    ids = [i for row in trainers[0].train_dataset for i in row["instance"]]
-    assert len(ids) == len(set(ids)) > 20
-    assert order.observed[ids].all() and order.observed.sum() == 3 * len(ids)
+    rows = order.rows_of([key for row in trainers[0].train_dataset for key in row["fact_key"]])
+    assert len(rows) == len(set(rows)) > 20 and rows.min() >= 0
+    assert order.observed[rows].all() and order.observed.sum() == 3 * len(rows)
 
 
 def test_paper_preset(bert_folder, corpus, tmp_path, trainers):

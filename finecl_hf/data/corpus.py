@@ -1,7 +1,7 @@
 """A corpus on disk: validated documents as memory-mapped Arrow rows, whatever format they came in.
 
-A row holds a document as JSON, and beside it what every start of a run must know of all documents: a start reads those
-columns, and parses no document.
+A row holds a document as JSON, and beside it what is needed of all documents at once: their keys, their facts, and
+where their entities stand. What reads those columns parses no document.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,13 @@ from datasets import Dataset, Features, List, Value
 
 from finecl_hf import __version__
 from finecl_hf.data.arrow import column_batches
-from finecl_hf.data.documents import Document, parsing
+from finecl_hf.data.documents import Document
 from finecl_hf.data.held_out import HeldOutPairs
 from finecl_hf.data.hub_datasets import commit_of, looks_like_dataset_id
-from finecl_hf.data.readers import iter_documents, local_files, repeated_title, summarise_problems
+from finecl_hf.data.problems import Problems, repeated_title
+from finecl_hf.data.readers import iter_documents, local_files
 from finecl_hf.errors import DocumentError, FineCLError
-from finecl_hf.hashing import mix, text_key
+from finecl_hf.hashing import mix
 
 
 logger = logging.getLogger(__name__)
@@ -38,11 +40,21 @@ COLUMNS = Features(
         "key": Value("int64"),  # hash of the title, from which all random draws for the document are made
         "source": Value("string"),  # file or Hub id, and
         "index": Value("int64"),  # number of the document in it, for messages
-        "relations": List(Value("string")),  # of each fact
         "is_sentence": Value("bool"),
+        "title": Value("string"),
+        "head": List(Value("int32")),  # of each fact
+        "tail": List(Value("int32")),
+        "relations": List(Value("string")),
+        "entity_type": List(Value("string")),  # of each entity's first mention
+        "mention_entity": List(Value("int32")),
+        "mention_sentence": List(Value("int32")),
+        "mention_position": List(Value("int32")),  # in words of the document
+        "pairs": List(Value("int32")),  # judged pairs as head, tail, head, tail, ...; null: every pair
     }
 )
-ROW = Features({**COLUMNS, "problem": Value("string")})  # "": none; else the fields of a DocumentError
+FACT_COLUMNS = tuple(list(COLUMNS)[5:])  # what [`fact_columns`] gives
+# problem: "", or the fields of a DocumentError; held_out: facts that left the document; "" if it left with them
+ROW = Features({**COLUMNS, "problem": Value("string"), "held_out": Value("int32")})
 WHOLE_FILE = -1  # index of a row that says what is wrong with a file as a whole
 SAMPLE = 40  # keeps this draw apart from others made of the same keys
 _BATCH = 1000  # rows that are read at a time
@@ -55,6 +67,7 @@ def load_corpus(
     max_documents: int | None = None,
     cache_dir: str | None = None,
     num_proc: int | None = None,
+    exclude: str | None = None,
 ) -> Dataset:
     """Reads and validates a corpus once; the second start reads the cache.
 
@@ -65,25 +78,36 @@ def load_corpus(
         skip_invalid: leave invalid documents out and say how many.
         max_documents: use the first so many.
         num_proc: processes that read shards; the result, and where it is cached, are the same for any number.
+        exclude: held-out documents: facts about their entity pairs leave the corpus, see [`HeldOutPairs`].
 
     Returns:
         Dataset of [`COLUMNS`], one row a document, in the order of the source.
 
     Raises:
         DocumentError: the source, or one of its documents, is invalid.
+        FineCLError: `exclude` holds out every fact.
     """
     files, stamps = _files_and_stamps(source)
     num_proc = min(num_proc or 1, len(files))
+    held_out = None
+    if exclude is not None:
+        load_corpus(exclude, None, skip_invalid, None, cache_dir)  # what is wrong with it is told here
+        held_out = _HeldOut(exclude, skip_invalid, cache_dir)
     rows = Dataset.from_generator(
         _rows,
         # The cache is found by these arguments, so they must change when the source does, or what is valid.
-        gen_kwargs={"files": files, "stamps": stamps, "split": split, "version": __version__},
+        gen_kwargs={
+            "files": files, "stamps": stamps, "split": split, "held_out": held_out, "version": __version__,
+        },
         features=ROW,
         cache_dir=cache_dir,
         num_proc=num_proc if num_proc > 1 else None,
-    )
-    valid = _drop_invalid(rows, source, skip_invalid).remove_columns("problem")
-    return valid.select(range(min(max_documents, len(valid)))) if max_documents is not None else valid
+    )  # fmt: skip
+    rows = _drop_invalid(rows, source, skip_invalid)
+    rows = rows.select(range(min(max_documents, len(rows)))) if max_documents is not None else rows
+    if exclude is not None:
+        rows = _without_emptied(rows, source, exclude)
+    return rows.remove_columns(["problem", "held_out"])
 
 
 def iter_corpus(corpus: Dataset) -> Iterator[Document]:
@@ -124,31 +148,6 @@ def check_corpus(corpus: Dataset, label2id: dict[str, int], task: str) -> None:
             check_document(Document.from_json(row["document"]), label2id, task, row["source"], row["index"])
 
 
-def exclude_held_out(
-    corpus: Dataset,
-    source: str,
-    skip_invalid: bool = False,
-    cache_dir: str | None = None,
-    num_proc: int | None = None,
-) -> Dataset:
-    """A corpus without the facts about entity pairs of held-out documents, see [`HeldOutPairs`].
-
-    Args:
-        source: the held-out documents; this and the other arguments are those of [`load_corpus`].
-    """
-    load_corpus(source, None, skip_invalid, None, cache_dir, num_proc)  # what is wrong with it is told here
-    num_proc = min(num_proc or 1, len(corpus))
-    return corpus.map(
-        _Exclusion(source, skip_invalid, cache_dir),
-        input_columns=["document", "source", "index"],
-        batched=True,
-        remove_columns=corpus.column_names,
-        features=COLUMNS,
-        num_proc=num_proc if num_proc > 1 else None,
-        desc="Excluding held-out pairs",
-    )
-
-
 def sample_fraction(corpus: Dataset, fraction: float, seed: int) -> Dataset:
     """A random share of the documents, at least one; with the same seed, a smaller one is part of a larger one."""
     if not 0 < fraction <= 1:
@@ -157,9 +156,9 @@ def sample_fraction(corpus: Dataset, fraction: float, seed: int) -> Dataset:
     return corpus.select(np.sort(np.argsort(mix(SAMPLE, seed, keys_of(corpus)))[:count]))
 
 
-class _Exclusion:
-    """Drops held-out facts of batches. Processes, and the cache, are given the name of the held-out documents, not
-    hundreds of thousands of pairs; each process collects those once."""
+class _HeldOut:
+    """Entity pairs of held-out documents. Processes, and the cache, are given the name of the documents, not hundreds
+    of thousands of pairs; each process collects those once."""
 
     def __init__(self, source: str, skip_invalid: bool, cache_dir: str | None):
         self.arguments = {"source": source, "skip_invalid": skip_invalid, "cache_dir": cache_dir}
@@ -169,17 +168,21 @@ class _Exclusion:
         return {"arguments": self.arguments, "stamps": self.stamps}
 
     @cached_property
-    def held_out(self) -> HeldOutPairs:
+    def pairs(self) -> HeldOutPairs:
         return HeldOutPairs(iter_corpus(load_corpus(**self.arguments)))
 
-    def __call__(self, texts: list[str], sources: list[str], indices: list[int]) -> dict[str, list]:
-        rows = []
-        with parsing():
-            for text, source, index in zip(texts, sources, indices, strict=True):
-                rest, _ = self.held_out.strip(Document.from_json(text))
-                if rest is not None:
-                    rows.append(_row(rest, source, index))
-        return {name: [row[name] for row in rows] for name in COLUMNS}
+
+def _without_emptied(rows: Dataset, source: str, exclude: str) -> Dataset:
+    """Leaves out what holding out left no judged pair of; says how many facts went."""
+    removed = int(sum(pc.sum(batch).as_py() or 0 for batch in column_batches(rows, "held_out")))
+    if removed and not sum(relation_counts(rows).values()):
+        raise FineCLError(
+            f"{source}: no fact is left to train on, because --exclude_file {exclude} holds out the entity pairs of "
+            f"all {removed:,}; name the validation or test file there."
+        )
+    logger.info("%s facts about entity pairs of %s left the training data.", f"{removed:,}", exclude)
+    kept = [np.zeros(0, bool), *(np.asarray(pc.not_equal(text, "")) for text in column_batches(rows, "document"))]
+    return rows.select(np.flatnonzero(np.concatenate(kept)))
 
 
 def _files_and_stamps(source: str) -> tuple[list[str], tuple]:
@@ -190,14 +193,18 @@ def _files_and_stamps(source: str) -> tuple[list[str], tuple]:
     return [source], (commit_of(source) if looks_like_dataset_id(source) else None,)
 
 
-def _rows(files: list[str], stamps: tuple, split: str | None, version: str) -> Iterator[dict[str, Any]]:
+def _rows(
+    files: list[str], stamps: tuple, split: str | None, held_out: _HeldOut | None, version: str
+) -> Iterator[dict[str, Any]]:
     for file in files:
         try:
             for index, item in enumerate(iter_documents(file, split=split, check_titles=False)):
                 if isinstance(item, DocumentError):
                     yield _problem_row(item, file, index)
-                else:
-                    yield {**_row(item, file, index), "problem": ""}
+                    continue
+                rest, removed = (item, 0) if held_out is None else held_out.pairs.strip(item)
+                row = {**_row(rest or item, file, index), "problem": "", "held_out": removed}
+                yield row if rest is not None else {**row, "document": "", "relations": []}
         except DocumentError as error:  # as a row: an exception loses its fields on its way from another process
             yield _problem_row(error, file, WHOLE_FILE)
             return
@@ -206,51 +213,60 @@ def _rows(files: list[str], stamps: tuple, split: str | None, version: str) -> I
 def _row(document: Document, source: str, index: int) -> dict[str, Any]:
     return {
         "document": document.to_json(),
-        "key": text_key(document.title),
+        "key": document.key,
         "source": source,
         "index": index,
-        "relations": [fact.relation for fact in document.relations],
         "is_sentence": document.is_sentence,
+        **fact_columns(document),
+    }
+
+
+def fact_columns(document: Document) -> dict[str, Any]:
+    """A document's facts, and where its entities stand: columns that a learning order is made of."""
+    start_of = list(accumulate(map(len, document.sentences), initial=0))
+    mentions = [(entity, mention) for entity, group in enumerate(document.entities) for mention in group]
+    return {
+        "title": document.title,
+        "head": [fact.head for fact in document.relations],
+        "tail": [fact.tail for fact in document.relations],
+        "relations": [fact.relation for fact in document.relations],
+        "entity_type": [group[0].type for group in document.entities],
+        "mention_entity": [entity for entity, _ in mentions],
+        "mention_sentence": [mention.sent_id for _, mention in mentions],
+        "mention_position": [start_of[mention.sent_id] + mention.start for _, mention in mentions],
+        "pairs": None if document.pairs is None else list(chain.from_iterable(document.pairs)),
     }
 
 
 def _problem_row(error: DocumentError, source: str, index: int) -> dict[str, Any]:
-    empty = {"document": "", "key": 0, "relations": [], "is_sentence": False}
-    return {**empty, "source": source, "index": index, "problem": json.dumps(error.fields())}
+    nothing = dict.fromkeys(ROW)
+    counted = {"document": "", "key": 0, "relations": [], "is_sentence": False, "held_out": 0}
+    return {**nothing, **counted, "source": source, "index": index, "problem": json.dumps(error.fields())}
 
 
 def _drop_invalid(rows: Dataset, source: str, skip_invalid: bool) -> Dataset:
-    bad = np.concatenate(
-        [np.zeros(0, bool), *(np.asarray(pc.not_equal(p, "")) for p in column_batches(rows, "problem"))]
-    )
+    """The rows that are documents with a title of their own; the others are dealt with as [`Problems`] says."""
+    bad = [np.asarray(pc.not_equal(batch, "")) for batch in column_batches(rows, "problem")]
+    bad = np.concatenate([np.zeros(0, bool), *bad])
     problems = {int(i): DocumentError(*json.loads(rows[int(i)]["problem"])) for i in np.flatnonzero(bad)}
     for i, problem in problems.items():
         if rows[i]["index"] == WHOLE_FILE:
             _forget(rows)
             raise problem
-    problems |= _repeated_titles(rows, bad)
-    if not problems:
-        return rows
-    in_order = [problems[i] for i in sorted(problems)]
-    summary = summarise_problems(in_order, len(rows), source)
-    if not skip_invalid or len(problems) == len(rows):
-        raise in_order[0] if len(in_order) == 1 else FineCLError(summary)
-    logger.warning("%s They are left out.", summary)
-    kept = np.ones(len(rows), bool)
-    kept[list(problems)] = False
-    return rows.select(np.flatnonzero(kept))
+    problems |= _repeated_titles(rows, np.flatnonzero(~bad))
+    found = Problems(source, skip_invalid)
+    for i in sorted(problems):
+        found.add(problems[i])
+    found.settle(num_valid=len(rows) - len(problems))
+    return rows.select(np.setdiff1d(np.arange(len(rows)), list(problems))) if problems else rows
 
 
-def _repeated_titles(rows: Dataset, bad: np.ndarray) -> dict[int, DocumentError]:
+def _repeated_titles(rows: Dataset, valid: np.ndarray) -> dict[int, DocumentError]:
     """What to say of each valid document that has the title of an earlier one, in the same file or another."""
-    valid = np.flatnonzero(~bad)
-    keys = keys_of(rows)[valid]
-    order = np.argsort(keys, kind="stable")  # equal keys in the order of the rows
-    keys = keys[order]
-    repeats = np.flatnonzero(keys[1:] == keys[:-1]) + 1
-    firsts = np.searchsorted(keys, keys[repeats])
+    _, first, inverse = np.unique(keys_of(rows)[valid], return_index=True, return_inverse=True)
+    firsts = valid[first[inverse]]
     problems = {}
-    for i, first in zip(valid[order[repeats]].tolist(), valid[order[firsts]].tolist(), strict=True):
+    for i, first in zip(valid[firsts != valid].tolist(), firsts[firsts != valid].tolist(), strict=True):
         row, earlier = rows[i], rows[first]
         error = repeated_title(earlier["index"], earlier["source"])
         title = Document.from_json(row["document"]).title

@@ -80,27 +80,5 @@ class HeldOutPairs:
         return replace(document, relations=facts, pairs=pairs), num_removed
 
 
-def exclude_entity_pairs(
-    documents: Iterable[Document], held_out: Iterable[Document] | HeldOutPairs
-) -> tuple[list[Document], int]:
-    """Drops the facts whose entity pairs are held out; [`HeldOutPairs`] says which, and what becomes of the rest.
-
-    Args:
-        documents: what a model is to learn from.
-        held_out: the documents it is to be tested on, or their pairs, where several calls share them.
-
-    Returns:
-        The documents without those facts, and how many facts were dropped.
-    """
-    held_out = held_out if isinstance(held_out, HeldOutPairs) else HeldOutPairs(held_out)
-    kept, num_removed = [], 0
-    for document in documents:
-        rest, removed = held_out.strip(document)
-        num_removed += removed
-        if rest is not None:
-            kept.append(rest)
-    return kept, num_removed
-
-
 def _keys(names: Iterable[str]) -> set[str]:
     return {name_key(name) for name in names}

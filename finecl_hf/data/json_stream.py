@@ -8,7 +8,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from io import BufferedReader
 from typing import Any
 
 from finecl_hf.errors import DocumentError
@@ -18,43 +18,40 @@ CHUNK_SIZE = 1 << 20
 _SPACE = re.compile(r"[ \t\n\r]*")
 # Longer than any token that the end of the buffer can cut in two, strings apart: `-Infinity`, `\ud83d\ude00`, `1.5e+`.
 _LONGEST_TOKEN = 16
-_raw_decode = json.JSONDecoder(strict=False).raw_decode  # strict=False: raw tabs and line ends in strings are allowed
+raw_decode = json.JSONDecoder(strict=False).raw_decode  # strict=False: raw tabs and line ends in strings are allowed
 
 
-def is_gzip(path: Path) -> bool:
-    """Whether a file is gzipped, by its first bytes: the extension may lie."""
-    with open(path, "rb") as file:
-        return file.read(2) == b"\x1f\x8b"
+def is_gzip(file: BufferedReader) -> bool:
+    """Whether a file, opened and not yet read, is gzipped, by its first bytes: the extension may lie."""
+    return file.peek(2)[:2] == b"\x1f\x8b"
 
 
-def text_chunks(path: Path, chunk_size: int = CHUNK_SIZE) -> Iterator[str]:
-    """Yields the text of a UTF-8 file, gzipped or not, in pieces of about `chunk_size` bytes, without the BOM.
+def text_chunks(file: BufferedReader, chunk_size: int = CHUNK_SIZE) -> Iterator[str]:
+    """Yields the text of an open UTF-8 file, gzipped or not, in pieces of about `chunk_size` bytes, without the BOM.
 
     Raises:
         DocumentError: after the last good piece, where the file is not UTF-8 or its gzip data are damaged.
     """
+    source = gzip.GzipFile(fileobj=file) if is_gzip(file) else file
     decoder = codecs.getincrementaldecoder("utf-8")()
-    first = True
-    with gzip.open(path) if is_gzip(path) else open(path, "rb") as file:
-        data = b"start"
-        while data:
-            try:
-                data = file.read1(chunk_size)
-            except EOFError:
-                raise DocumentError("the gzip file is cut off here; download or write it again.") from None
-            except (gzip.BadGzipFile, zlib.error) as error:
-                raise DocumentError(f"the gzip data are damaged ({error}); download the file again.") from None
-            try:
-                text = decoder.decode(data, final=not data)
-            except UnicodeDecodeError as error:
-                if error.start:
-                    yield error.object[: error.start].decode("utf-8")
-                raise DocumentError(
-                    f"the byte 0x{error.object[error.start]:02x} is not UTF-8; save the file with UTF-8 encoding."
-                ) from None
-            if text:
-                yield text.removeprefix("\ufeff") if first else text
-                first = False
+    first, data = True, b"start"
+    while data:
+        try:
+            data = source.read1(chunk_size)
+        except EOFError:
+            raise DocumentError("the gzip file is cut off here; download or write it again.") from None
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise DocumentError(f"the gzip data are damaged ({error}); download the file again.") from None
+        try:
+            text = decoder.decode(data, final=not data)
+        except UnicodeDecodeError as error:
+            if error.start:
+                yield error.object[: error.start].decode("utf-8")
+            byte = error.object[error.start]
+            raise DocumentError(f"the byte 0x{byte:02x} is not UTF-8; save the file with UTF-8 encoding.") from None
+        if text:
+            yield text.removeprefix("\ufeff") if first else text
+            first = False
 
 
 def text_lines(chunks: Iterable[str]) -> Iterator[str]:
@@ -78,7 +75,7 @@ def parse_json(text: str) -> Any:
         DocumentError: saying what is wrong at which column.
     """
     try:
-        value, end = _raw_decode(text, _SPACE.match(text).end())
+        value, end = raw_decode(text, _SPACE.match(text).end())
     except json.JSONDecodeError as error:
         raise DocumentError(f"is not JSON ({error.msg} at column {error.pos + 1})") from None
     except (ValueError, RecursionError) as error:  # integers of thousands of digits, thousands of nested lists
@@ -88,85 +85,73 @@ def parse_json(text: str) -> Any:
     return value
 
 
-class JsonStream:
-    """A cursor over JSON text that arrives in pieces; only the piece around the cursor is in memory.
+def array_elements(chunks: Iterable[str]) -> Iterator[Any]:
+    """Yields the elements of the JSON array that a text holds, one by one.
 
     Args:
-        chunks: pieces of the text, cut anywhere.
+        chunks: pieces of the text, cut anywhere. Only those that hold the current element are in memory.
+
+    Raises:
+        DocumentError: after the last good element, where the text is no JSON, ends too early or goes on.
+    """
+    text = _Window(chunks)
+    text.next_char()
+    text.at += 1  # behind the opening bracket
+    if text.next_char() == "]":
+        text.at += 1
+    else:
+        delimiter = ","
+        while delimiter == ",":
+            value, delimiter = text.element()
+            yield value
+    if text.next_char():
+        raise DocumentError("text follows the end of the JSON list; keep one list a file, or use JSON Lines.")
+
+
+class _Window:
+    """A piece of a longer text.
+
+    Attributes:
+        text: what lies in memory; at: the place in it that was read up to.
     """
 
     def __init__(self, chunks: Iterable[str]):
-        self._chunks, self._text, self._at, self._start = iter(chunks), "", 0, 0
+        self.text, self.at = "", 0
+        self._chunks = iter(chunks)
 
-    def peek(self) -> str:
-        """The next character that is not white space, or "" at the end of the text."""
+    def next_char(self) -> str:
+        """Moves to the next character that is not white space, and returns it; "" at the end of the text."""
         while True:
-            self._at = _SPACE.match(self._text, self._at).end()
-            if self._at < len(self._text):
-                return self._text[self._at]
+            self.at = _SPACE.match(self.text, self.at).end()
+            if self.at < len(self.text):
+                return self.text[self.at]
             if not self._fill():
                 return ""
 
-    def excerpt(self, length: int = 30) -> str:
-        """The text at the cursor, for messages and for telling formats apart."""
-        self.peek()
-        while len(self._text) - self._at < length and self._fill():
-            pass
-        return self._text[self._at : self._at + length]
+    def element(self) -> tuple[Any, str]:
+        """Reads a value of an array and the delimiter behind it.
 
-    def take(self, char: str) -> bool:
-        """Moves past `char` if it comes next, and says whether it did."""
-        found = self.peek() == char
-        self._at += found
-        return found
-
-    def expect(self, char: str) -> None:
-        if not self.take(char):
-            raise self._syntax_error(f"`{char}` expected")
-
-    def value(self) -> Any:
-        """Reads one whole value.
-
-        Raises:
-            DocumentError: where the text is no JSON or ends too early.
+        Returns:
+            The value, and `,` or `]`.
         """
-        self.peek()
+        self.next_char()
         while True:
             try:
-                value, end = _raw_decode(self._text, self._at)
+                value, end = raw_decode(self.text, self.at)
             except json.JSONDecodeError as error:
-                if not self._may_be_cut(error) or not self._fill():
-                    raise self._syntax_error(error.msg, error) from None
-            except (ValueError, RecursionError) as error:
+                what, where = error.msg, error.pos
+            except (ValueError, RecursionError) as error:  # integers of thousands of digits, thousands of nested lists
                 raise DocumentError(f"cannot be read as JSON ({error}).") from None
             else:
-                # a number at the end of the buffer may go on in the next piece
-                closed = isinstance(value, (dict, list, str)) or len(self._text) - end > _LONGEST_TOKEN
-                if closed or not self._fill():
-                    self._start, self._at = self._at, end
-                    return value
-
-    def last(self) -> str:
-        """The text of the value read last, as it stands; to be asked for before the cursor moves on."""
-        return self._text[self._start : self._at]
-
-    def elements(self) -> Iterator[Any]:
-        """Reads an array and yields its elements one by one."""
-        self.expect("[")
-        if self.take("]"):
-            return
-        while True:
-            yield self.value()
-            if self.take("]"):
-                return
-            self.expect(",")
-
-    def end(self) -> None:
-        """Checks that nothing but white space is left."""
-        if self.peek():
-            raise DocumentError(
-                f"text follows the end of the JSON value: `{self.excerpt()}`; keep one list a file, or use JSON Lines."
-            )
+                where = _SPACE.match(self.text, end).end()
+                if (delimiter := self.text[where : where + 1]) in (",", "]"):
+                    self.at = where + 1
+                    return value, delimiter
+                what = "`,` expected"
+            # A typing error far from the end must not read the rest of a huge file into memory.
+            is_cut = what.startswith("Unterminated string") or not self.text[where + _LONGEST_TOKEN :].strip()
+            if not is_cut or not self._fill():
+                raise self._error(what, where)
 
     def _fill(self) -> bool:
         """Appends text, at least as much as is waiting: decoding a long value again and again stays linear.
@@ -174,7 +159,7 @@ class JsonStream:
         Returns:
             False, with everything left as it was, where the text has ended.
         """
-        waiting = len(self._text) - self._at
+        waiting = len(self.text) - self.at
         pieces, size = [], 0
         for chunk in self._chunks:
             pieces.append(chunk)
@@ -182,16 +167,11 @@ class JsonStream:
             if size >= max(waiting, 1):
                 break
         if size:
-            self._text, self._at = self._text[self._at :] + "".join(pieces), 0
+            self.text, self.at = self.text[self.at :] + "".join(pieces), 0
         return size > 0
 
-    def _may_be_cut(self, error: json.JSONDecodeError) -> bool:
-        """Whether more text could mend the error. A typing error must not read the rest of a huge file into memory."""
-        return error.msg.startswith("Unterminated string") or not self._text[error.pos + _LONGEST_TOKEN :].strip()
-
-    def _syntax_error(self, what: str, error: json.JSONDecodeError | None = None) -> DocumentError:
-        position = error.pos if error else self._at
-        if not self._text[position:].strip() or error and error.msg.startswith("Unterminated string"):
+    def _error(self, what: str, where: int) -> DocumentError:
+        near = self.text[where : where + 30].replace("\n", " ").strip()
+        if not near or what.startswith("Unterminated string"):
             return DocumentError("the file ends in the middle of the JSON text; download or write it again.")
-        near = self._text[position : position + 30].replace("\n", " ")
         return DocumentError(f"the file is not JSON here ({what} at `{near}`); correct it or write the file again.")

@@ -8,25 +8,24 @@ from __future__ import annotations
 
 import glob
 import gzip
-import logging
+import json
 import os
 import re
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from finecl_hf.data.documents import Document
+from finecl_hf.data.files import replacing
 from finecl_hf.data.hub_datasets import hub_files, looks_like_dataset_id
-from finecl_hf.data.raw_records import RawRecord, raw_records, write_rows
+from finecl_hf.data.problems import Problems, Titles
+from finecl_hf.data.raw_records import PARQUET_ROWS, raw_records
 from finecl_hf.data.sentence_formats import CONVERTERS
 from finecl_hf.errors import DocumentError
-from finecl_hf.hashing import text_key
 
-
-logger = logging.getLogger(__name__)
 
 FORMATS = ("docred", *CONVERTERS)
 EXTENSIONS = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".parquet")  # what `write_documents` writes
@@ -34,14 +33,26 @@ _SHARDS = (*EXTENSIONS, ".txt")  # of the files in a folder, those that can hold
 
 
 class Record(NamedTuple):
-    """One record: the document that it is, or what is wrong with it, and how its file writes it."""
+    """One record of a source.
+
+    Attributes:
+        item: the document that it is, or what is wrong with it.
+        format: one of `FORMATS`.
+        raw: what the file says, with the keys that a document does not have.
+    """
 
     item: Document | DocumentError
-    raw: RawRecord
+    format: str
+    raw: Any
 
 
 def iter_documents(
-    source: str | os.PathLike, *, format: str | None = None, split: str | None = None, check_titles: bool = True
+    source: str | os.PathLike,
+    *,
+    format: str | None = None,
+    split: str | None = None,
+    check_titles: bool = True,
+    titles: Titles | None = None,
 ) -> Iterator[Document | DocumentError]:
     """Yields one item a record, in file order; a bad record does not stop the rest.
 
@@ -51,6 +62,7 @@ def iter_documents(
         format: one of `FORMATS`; None finds it out from the content.
         split: which split of a dataset on the Hub; files have none.
         check_titles: refuse a title that occurred before; False where the caller sees to it.
+        titles: those of other sources that were read before; none by default.
 
     Yields:
         The document, or the `DocumentError` that says what is wrong with it.
@@ -59,33 +71,48 @@ def iter_documents(
         DocumentError: for what concerns the whole file: missing, empty, neither JSON nor parquet, cut off. What stands
             before the place of the error is yielded first.
     """
-    records = iter_records(source, format=format, split=split, check_titles=check_titles)
-    return (record.item for record in records)
+    titles = (titles or Titles()) if check_titles else None
+    return (record.item for record in _iter_records(source, format, split, titles))
 
 
-def iter_records(
-    source: str | os.PathLike, *, format: str | None = None, split: str | None = None, check_titles: bool = True
+def valid_documents(source: str | os.PathLike, **options: Any) -> Iterator[Document]:
+    """Yields the documents of [`valid_records`], with its arguments and its errors."""
+    return (record.item for record in valid_records(source, **options))
+
+
+def valid_records(
+    source: str | os.PathLike,
+    *,
+    format: str | None = None,
+    split: str | None = None,
+    skip_invalid: bool = False,
+    max_documents: int | None = None,
+    quiet: bool = False,
 ) -> Iterator[Record]:
-    """Yields what [`iter_documents`] yields, each with the raw record; same arguments, same errors."""
-    if format is not None and format not in FORMATS:
-        raise DocumentError(
-            f'the format "{format}" is unknown; choose one of {", ".join(FORMATS)}.', source=str(source)
-        )
-    titles = _Titles() if check_titles else None
-    count = 0
-    for name, path in files_of(source, split):
-        if titles is not None:
-            titles.open(name, count)
-        count += yield from _iter_file(path, name, format, titles)
-    if not count:
-        raise DocumentError("there are no documents in it; check that this is the right file.", source=str(source))
+    """Yields the records that are valid documents, one at a time, and deals with the others as [`Problems`] says.
 
+    Args:
+        source, format, split: as of [`iter_documents`].
+        skip_invalid: go on without invalid documents. Otherwise nothing is yielded from the first one on, but the
+            rest is read, so that the error at the end can count them all.
+        max_documents: stop after so many valid documents.
+        quiet: warn of nothing, for a second pass over a source.
 
-def repeated_title(first: int, name: str) -> DocumentError:
-    """What to say of a document whose title document `first` of the file `name` has, too."""
-    return DocumentError(
-        f"titles must be unique, and document {first} of {name} has this one; rename one of the two.", "title"
-    )
+    Raises:
+        DocumentError: the one problem, or a summary of all; also where no valid document is left.
+    """
+    problems = Problems(source, skip_invalid)
+    num_valid = 0
+    for record in _iter_records(source, format, split, Titles()):
+        if isinstance(record.item, DocumentError):
+            problems.add(record.item)
+            continue
+        num_valid += 1
+        if skip_invalid or not problems.first:
+            yield record
+        if num_valid == max_documents:
+            break
+    problems.settle(num_valid, quiet)
 
 
 def read_documents(
@@ -96,10 +123,10 @@ def read_documents(
     skip_invalid: bool = False,
     max_documents: int | None = None,
 ) -> list[Document]:
-    """Reads all documents of a source.
+    """Reads all documents of a source into memory.
 
     Args:
-        source: a file, or the id of a dataset on the Hub.
+        source: a file, shards of one corpus (see [`files_of`]), or the id of a dataset on the Hub.
         format: one of `FORMATS`; None finds it out from the content.
         split: which split of a dataset on the Hub.
         skip_invalid: go on without invalid documents, and log one warning that counts them.
@@ -113,47 +140,8 @@ def read_documents(
     """
     if max_documents is not None and max_documents < 1:
         raise DocumentError(f"max_documents must be at least 1, not {max_documents}.", source=str(source))
-    documents: list[Document] = []
-    problems: list[DocumentError] = []
-    for item in iter_documents(source, format=format, split=split):
-        if isinstance(item, DocumentError):
-            problems.append(item)
-            continue
-        documents.append(item)
-        if len(documents) == max_documents:
-            break
-    total = len(documents) + len(problems)
-    if problems and not (skip_invalid and documents):
-        raise problems[0] if len(problems) == 1 else DocumentError(summarise_problems(problems, total, source))
-    if problems:
-        logger.warning(
-            "%s: skipped %d of %d documents as invalid; the first: %s", source, len(problems), total, problems[0]
-        )
-    return documents
-
-
-def summarise_problems(problems: list[DocumentError], total: int, source: str | os.PathLike) -> str:
-    """Sums up invalid documents in a few lines' length, however many there are.
-
-    Args:
-        problems: at least one.
-        total: documents in the source, valid or not.
-        source: where they came from.
-
-    Returns:
-        How many are invalid, the first problem in full, the most frequent kinds, and what to do.
-    """
-    go_on = "`--skip_invalid` goes on without them, " if len(problems) < total else ""
-    kinds = Counter(kind_of_problem(problem) for problem in problems).most_common()
-    counts = "; ".join(f"{count} x {kind}" for kind, count in kinds[:5])
-    if len(kinds) > 5:
-        counts += f"; and {len(kinds) - 5} other kinds"
-    path = _shorten(str(source), 150)
-    return (
-        f"{path}: {len(problems)} of {total} documents {'is' if len(problems) == 1 else 'are'} invalid. "
-        f"The first: {_shorten(str(problems[0]), 500)} By kind: {counts}. "
-        f"{go_on}`finecl-hf validate {path}` lists them."
-    )
+    options = {"format": format, "split": split, "skip_invalid": skip_invalid, "max_documents": max_documents}
+    return list(valid_documents(source, **options))
 
 
 def write_documents(documents: Iterable[Document], path: str | os.PathLike) -> None:
@@ -166,21 +154,33 @@ def write_documents(documents: Iterable[Document], path: str | os.PathLike) -> N
     Raises:
         DocumentError: for another extension.
     """
+    write_rows((document.to_dict() for document in documents), path)
+
+
+def write_rows(rows: Iterable[dict[str, Any]], path: str | os.PathLike) -> None:
+    """[`write_documents`] for dicts in DocRED's layout. JSON keeps keys that a document does not have, parquet its
+    columns only."""
     path = Path(path)
-    extension = next((extension for extension in EXTENSIONS if path.name.lower().endswith(extension)), None)
+    extension = written_extension(path)
+    with replacing(path) as file:
+        if extension == ".parquet":
+            _write_parquet(rows, file)
+            return
+        # no name and no time in the gzip header: equal documents give equal files
+        with gzip.GzipFile("", "wb", fileobj=file, mtime=0) if extension.endswith(".gz") else nullcontext(file) as out:
+            _write_json(rows, out, lines=".jsonl" in extension)
+
+
+def written_extension(path: str | os.PathLike) -> str:
+    """The one of `EXTENSIONS` that a name ends in.
+
+    Raises:
+        DocumentError: it ends in none of them.
+    """
+    extension = next((extension for extension in EXTENSIONS if str(path).lower().endswith(extension)), None)
     if extension is None:
         raise DocumentError(f"the name must end in one of {', '.join(EXTENSIONS)}.", source=str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            if extension == ".parquet":
-                _write_parquet(documents, file)
-            else:
-                _write_json(documents, file, lines=".jsonl" in extension, compress=extension.endswith(".gz"))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    return extension
 
 
 def files_of(source: str | os.PathLike, split: str | None = None) -> list[tuple[str, Path]]:
@@ -239,26 +239,23 @@ def _shards_in(folder: Path) -> list[Path]:
     return [folder / name for name in shards]
 
 
-class _Titles:
-    """Where each title was seen first; holds hashes of them, which take less memory than millions of titles."""
-
-    def __init__(self):
-        self._first: dict[int, int] = {}  # hash of a title -> number among all records of all files
-        self._files: list[tuple[int, str]] = []  # number of the first record of each file, and its name
-
-    def open(self, name: str, number: int) -> None:
-        """What follows comes from this file, whose first record has this number."""
-        self._files.append((number, name))
-
-    def see(self, title: str, count: int) -> None:
-        """Raises DocumentError if record `count` of the file has the title of another one."""
-        number = self._files[-1][0] + count
-        if (first := self._first.setdefault(text_key(title), number)) != number:
-            start, name = self._files[bisect_right(self._files, first, key=lambda file: file[0]) - 1]
-            raise repeated_title(first - start, name)
+def _iter_records(
+    source: str | os.PathLike, format: str | None, split: str | None, titles: Titles | None
+) -> Iterator[Record]:
+    if format is not None and format not in FORMATS:
+        raise DocumentError(
+            f'the format "{format}" is unknown; choose one of {", ".join(FORMATS)}.', source=str(source)
+        )
+    count = 0
+    for name, path in files_of(source, split):
+        if titles is not None:
+            titles.open(name)
+        count += yield from _iter_file(path, name, format, titles)
+    if not count:
+        raise DocumentError("there are no documents in it; check that this is the right file.", source=str(source))
 
 
-def _iter_file(path: Path, name: str, format: str | None, titles: _Titles | None) -> Generator[Record, None, int]:
+def _iter_file(path: Path, name: str, format: str | None, titles: Titles | None) -> Generator[Record, None, int]:
     count = 0
     repeats: Counter[str] = Counter()
     records = raw_records(path, format)
@@ -277,7 +274,7 @@ def _iter_file(path: Path, name: str, format: str | None, titles: _Titles | None
                 titles.see(item.title, count)
         except DocumentError as error:
             item = DocumentError(error.message, error.field, name, count, _title_of(raw.value))
-        yield Record(item, raw)
+        yield Record(item, raw.format, raw.value)
         count += 1
 
 
@@ -299,43 +296,41 @@ def _title_of(raw: Any) -> str | None:
     return str(title) if isinstance(title, (str, int)) else None
 
 
-def _write_json(documents: Iterable[Document], file: BinaryIO, lines: bool, compress: bool) -> None:
-    # no name and no time in the gzip header: equal documents give equal files
-    with gzip.GzipFile("", "wb", fileobj=file, mtime=0) if compress else nullcontext(file) as out:
-        if lines:
-            for document in documents:
-                out.write(f"{document.to_json()}\n".encode())
-            return
-        separator = "[\n"
-        for document in documents:
-            out.write(f"{separator}{document.to_json()}".encode())
-            separator = ",\n"
-        out.write(b"[]\n" if separator == "[\n" else b"\n]\n")
+def _write_json(rows: Iterable[dict[str, Any]], out: BinaryIO, lines: bool) -> None:
+    if lines:
+        for row in rows:
+            out.write(_encoded(row) + b"\n")
+        return
+    separator = b"[\n"
+    for row in rows:
+        out.write(separator + _encoded(row))
+        separator = b",\n"
+    out.write(b"[]\n" if separator == b"[\n" else b"\n]\n")
 
 
-def _write_parquet(documents: Iterable[Document], file: BinaryIO) -> None:
+def _encoded(row: dict[str, Any]) -> bytes:
+    # UTF-8 has no half characters, which may stand in keys that no reader looks at; JSON spells them as Python does.
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
+
+
+def _write_parquet(rows: Iterable[dict[str, Any]], file: BinaryIO) -> None:
+    """Writes rows a few hundred in memory at a time."""
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     text, number = pa.string(), pa.int32()
     mention = {"name": text, "sent_id": number, "pos": pa.list_(number), "type": text, "kb_id": text}
     label = {"h": number, "t": number, "r": text, "evidence": pa.list_(number)}
-    columns = {
-        "title": text,
-        "sents": pa.list_(pa.list_(text)),
-        "vertexSet": pa.list_(pa.list_(pa.struct(mention))),
-        "labels": pa.list_(pa.struct(label)),  # null: unlabelled
-        "pairs": pa.list_(pa.list_(number)),  # null: every pair
-    }
-    write_rows((document.to_dict() for document in documents), pa.schema(columns), file)
-
-
-def kind_of_problem(problem: DocumentError) -> str:
-    """The problem without its particulars, so that a thousand alike count as one kind."""
-    field = re.sub(r"\[\d+\]", "[]", problem.field)
-    message = re.sub(r"\"[^\"]*\"?|`[^`]*`?", "...", problem.message)
-    message = re.sub(r"-?\d+", "#", message).removesuffix(".")
-    return _shorten(f"{field}: {message}" if field else message, 90)
-
-
-def _shorten(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 3]}..."
+    schema = pa.schema(
+        {
+            "title": text,
+            "sents": pa.list_(pa.list_(text)),
+            "vertexSet": pa.list_(pa.list_(pa.struct(mention))),
+            "labels": pa.list_(pa.struct(label)),  # null: unlabelled
+            "pairs": pa.list_(pa.list_(number)),  # null: every pair
+        }
+    )
+    rows = iter(rows)
+    with pq.ParquetWriter(file, schema) as writer:
+        while batch := list(islice(rows, PARQUET_ROWS)):
+            writer.write_table(pa.Table.from_pylist(batch, schema=schema))

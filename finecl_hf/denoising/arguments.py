@@ -62,26 +62,16 @@ class DenoiseArguments(FineCLTrainingArguments):
         True, "Write report.html and report.md. They quote documents, and --push_to_hub takes them along."
     )
     score: str = option(RECOMMENDED, "What the report and --write_clean trust labels by; docs/denoising.md lists all.")
-    write_clean: str | None = option(None, "Write the corpus without its least trusted labels, in its own format.")
+    write_clean: str | None = option(None, "Write the corpus without its least trusted labels, in DocRED's layout.")
     clean_share: float | None = option(
         None, "Share of the labels that --write_clean keeps; by default as many as the noise estimate calls right."
     )
     clean_threshold: float | None = option(None, "Keep the labels whose score is as high; instead of a share.")
-    cross_fit_folds: int = option(
-        0, "Train so many more models, each to judge the documents it did not learn from, for the score "
-        "confident_learning (needs cleanlab); 0 for none."
-    )  # fmt: skip
 
     def __post_init__(self):
         check_range(self, "num_train_epochs", 0.001)
         check_range(self, "clean_share clean_threshold", 0, 1)
         check_weight_by(self.score)
-        if self.cross_fit_folds != 0 and self.cross_fit_folds < 2:
-            raise FineCLError(
-                f"--cross_fit_folds {self.cross_fit_folds} is out of range; give 2 or more, or 0 for none."
-            )
-        if self.score.startswith("confident_learning") and not self.cross_fit_folds:
-            raise FineCLError(f"--score {self.score} needs cross-fitted models; add --cross_fit_folds 3.")
         if self.clean_share == 0 or self.write_clean == "":
             raise FineCLError("--write_clean needs the name of a file, and --clean_share a number above 0.")
         if self.clean_share is not None and self.clean_threshold is not None:

@@ -1,43 +1,21 @@
-"""The cleaned corpus: the labels that a learning order trusts, in the format the corpus came in.
-
-What loses nothing is written as it stands. A document in DocRED's layout keeps all of its other keys and loses the
-dropped labels alone; a record of a sentence format, whose one label is dropped, goes as a whole.
-"""
+"""The cleaned corpus: the labels that a learning order trusts, in DocRED's layout."""
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import chain, islice
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from finecl_hf.data.documents import Document
-from finecl_hf.data.files import refuse_overwriting, replacing
-from finecl_hf.data.raw_records import RawRecord, write_rows
-from finecl_hf.data.readers import EXTENSIONS, Record, iter_records, local_files, write_documents
-from finecl_hf.errors import DocumentError, FineCLError
-from finecl_hf.hashing import text_key
+from finecl_hf.data.documents import Document, Fact
+from finecl_hf.data.files import refuse_overwriting
+from finecl_hf.data.readers import Record, local_files, valid_records, write_rows, written_extension
+from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.table import LearningOrder
-from finecl_hf.learning_order.trust import RECOMMENDED, unit_score
-
-
-# How a file of each layout may be named, besides with the input's own extension.
-_SUFFIXES = {
-    "list": (".json",),
-    "lines": (".jsonl", ".json", ".txt"),
-    "relations": (".json",),
-    "blocks": (".txt",),
-    "table": (".parquet",),
-}
-_MEANT = {suffix for suffixes in _SUFFIXES.values() for suffix in suffixes}  # others say nothing about the layout
+from finecl_hf.learning_order.trust import RECOMMENDED, unit_trust
 
 
 @dataclass
@@ -47,9 +25,8 @@ class CleanCounts:
     Attributes:
         kept, dropped: labels, those that the learning order does not know among them.
         unknown: labels that the learning order does not know, or that stage 1 never judged.
-        documents: records written.
-        left_out: records that lost their only label and went with it (sentence formats).
-        skipped: invalid records that were left out.
+        documents: documents written.
+        left_out: sentences that lost their only label and went with it.
         drop_unknown: whether unknown labels were dropped.
     """
 
@@ -58,7 +35,6 @@ class CleanCounts:
     unknown: int = 0
     documents: int = 0
     left_out: int = 0
-    skipped: int = 0
     drop_unknown: bool = False
 
     def __str__(self) -> str:
@@ -68,18 +44,18 @@ class CleanCounts:
         if self.unknown:
             fate = "dropped" if self.drop_unknown else "kept"
             text += f"; {self.unknown:,} labels that stage 1 has not judged were {fate}"
-        return text + (f"; {self.skipped:,} invalid documents were left out." if self.skipped else ".")
+        return f"{text}."
 
 
 def choose_labels(
-    trust: np.ndarray, instance_ids: Any, *, threshold: float | None = None, share: float | None = None
+    trust: np.ndarray, keys: np.ndarray, *, threshold: float | None = None, share: float | None = None
 ) -> np.ndarray:
     """Which labels to keep.
 
     Args:
         trust: (N,) float, higher for a more trustworthy label.
-        instance_ids: N strings; among labels of equal trust a hash of the id decides, so that neither the order of
-            the rows nor the alphabet does.
+        keys: (N,) int64 of the facts; among labels of equal trust they decide, so that neither the order of the rows
+            nor the alphabet does.
         threshold: keep what is trusted this far or farther.
         share: keep this share of the labels, the most trusted ones.
 
@@ -95,8 +71,8 @@ def choose_labels(
     if not 0 <= value <= 1:
         raise FineCLError(f"the {name} {value} is out of range; it lies between 0 and 1.")
     trust = np.asarray(trust, np.float64)
-    if trust.shape != (len(instance_ids),) or np.isnan(trust).any():
-        raise FineCLError(f"each of the {len(instance_ids):,} labels needs one trust, found shape {trust.shape}.")
+    if trust.shape != (len(keys),) or np.isnan(trust).any():
+        raise FineCLError(f"each of the {len(keys):,} labels needs one trust, found shape {trust.shape}.")
     if share is None:
         return trust >= threshold
     count = round(share * len(trust))
@@ -105,13 +81,39 @@ def choose_labels(
         border = np.partition(trust, len(trust) - count)[len(trust) - count]
         keep = trust > border
         tied = np.flatnonzero(trust == border)
-        keys = [text_key(str(instance_ids[int(row)])) for row in tied]
-        keep[tied[np.argsort(keys, kind="stable")[: count - keep.sum()]]] = True
+        keep[tied[np.argsort(keys[tied], kind="stable")[: count - keep.sum()]]] = True
     return keep
 
 
-def clean_corpus(
+def clean_files(
+    order_file: str | os.PathLike,
     source: str | os.PathLike,
+    output: str | os.PathLike,
+    score: str = RECOMMENDED,
+    *,
+    threshold: float | None = None,
+    share: float | None = None,
+    format: str | None = None,
+    split: str | None = None,
+    skip_invalid: bool = False,
+    drop_unknown: bool = False,
+) -> CleanCounts:
+    """[`clean_corpus`] by a learning order on disk and a score of `trust.SCORES`.
+
+    Args:
+        source, format, split, skip_invalid: as of [`valid_records`].
+    """
+    refuse_overwriting(output, [order_file])
+    order = LearningOrder.read(order_file)
+    records = valid_records(source, format=format, split=split, skip_invalid=skip_invalid)
+    choice = {"threshold": threshold, "share": share}
+    return clean_corpus(
+        records, output, order, unit_trust(score, order), source=source, drop_unknown=drop_unknown, **choice
+    )
+
+
+def clean_corpus(
+    records: Iterable[Record],
     output: str | os.PathLike,
     order: LearningOrder,
     trust: np.ndarray,
@@ -125,143 +127,106 @@ def clean_corpus(
     Labels that stage 1 never judged, past the length it was given, count as unknown: nothing is known against them.
     """
     judged = order.judged
-    ids = order.instance_id.filter(pa.array(judged))
-    keep = choose_labels(np.asarray(trust)[judged], ids, threshold=threshold, share=share)
-    return write_clean(source, output, dict(zip(ids.to_pylist(), keep.tolist(), strict=True)), **options)
-
-
-def clean_files(
-    order_file: str | os.PathLike,
-    source: str | os.PathLike,
-    output: str | os.PathLike,
-    score: str = RECOMMENDED,
-    **options: Any,
-) -> CleanCounts:
-    """[`clean_corpus`] by a learning order on disk and a score of `scores.SCORES`."""
-    refuse_overwriting(output, [order_file, *local_files(source)])
-    order = LearningOrder.read(order_file)
-    return clean_corpus(source, output, order, unit_score(score, order), **options)
+    keys = order.key[judged]
+    keep = choose_labels(np.asarray(trust)[judged], keys, threshold=threshold, share=share)
+    return write_clean(records, output, dict(zip(keys.tolist(), keep.tolist(), strict=True)), **options)
 
 
 def write_clean(
-    source: str | os.PathLike,
+    records: Iterable[Record],
     output: str | os.PathLike,
-    verdicts: Mapping[str, bool],
+    verdicts: Mapping[int, bool],
     *,
-    format: str | None = None,
-    split: str | None = None,
+    source: str | os.PathLike,
     drop_unknown: bool = False,
-    skip_invalid: bool = False,
     same_corpus: bool = False,
 ) -> CleanCounts:
-    """Writes a corpus without the labels that are not to be kept, whole or not at all; one record is in memory.
-
-    `read_documents(output)` gives the documents of `source` without the dropped facts. Records that lose nothing are
-    written as they stand, value for value in parquet.
+    """Writes what [`cleaned`] leaves of the records, whole or not at all; one record is in memory.
 
     Args:
-        source: a file in any supported format; or shards of a corpus (see [`files_of`]), or a Hub
-            dataset id, which are written as one file in DocRED's layout.
-        output: a file of the same kind; gzipped where the name ends in `.gz`.
-        verdicts: instance id -> whether to keep the label.
-        format: of the source, where its content does not tell.
-        split: of a Hub dataset.
+        records: of [`valid_records`].
+        output: a file as [`write_documents`] writes it.
+        verdicts: key of a fact -> whether to keep the label.
+        source: where the records come from, for messages; not to be written over.
         drop_unknown: drop the labels that `verdicts` lacks, such as those past the encoder's length.
         same_corpus: the verdicts are known to be about this corpus, however few of its labels they cover.
-        skip_invalid: leave invalid records out instead of stopping at the first.
 
     Raises:
         FineCLError: the verdicts know fewer than half of the labels (unless `drop_unknown`) or none, nothing would be
-            left, the output is the source or named as another format, a record is invalid.
+            left, or the output is the source or is named as no format that is written.
     """
-    output = Path(output)
-    files = local_files(source)
-    refuse_overwriting(output, files)
-    if output.is_dir():
-        raise FineCLError(f"{output}: this is a folder; name a file.")
+    is_table = written_extension(output) == ".parquet"
+    refuse_overwriting(output, local_files(source))
     counts = CleanCounts(drop_unknown=drop_unknown)
-    records = _cleaned(iter_records(source, format=format, split=split), verdicts, counts, skip_invalid)
-    first = list(
-        islice(records, 1)
-    )  # before anything is written: it tells the layout, or what is wrong with the source
-    kept = _checked(chain(first, records), counts, source, same_corpus)
-    if len(files) != 1:
-        write_documents((record.document for record in kept), output)
-        return counts
-    layout = first[0].raw.layout if first else "lines"
-    _check_name(output, files[0], layout)
-    with replacing(output) as file, _compressed(file, output) as out:
-        _WRITERS[layout](kept, out, files[0])
+    kept = _checked(cleaned(records, verdicts, counts), counts, source, same_corpus)
+    write_rows((record.item.to_dict() if is_table else record.raw for record in kept), output)
     return counts
 
 
-def check_clean_output(
-    source: str | os.PathLike, output: str | os.PathLike, split: str | None = None, inputs: Iterable[Any] = ()
-) -> None:
+def cleaned(records: Iterable[Record], verdicts: Mapping[int, bool], counts: CleanCounts) -> Iterator[Record]:
+    """Takes labels out of documents, one document at a time.
+
+    A sentence goes with its only label: without it, its pair would pass for one that has no relation.
+
+    Args:
+        records: of [`valid_records`].
+        verdicts: key of a fact -> whether to keep the label.
+        counts: counts what passes; its `drop_unknown` says what becomes of labels that `verdicts` lacks.
+
+    Yields:
+        Records in DocRED's layout: the document without the dropped facts, and its dict. A record that came in this
+        layout keeps the other keys of its documents, entities and labels.
+    """
+    for record in records:
+        document = record.item
+        kept = [fact for fact in document.relations if _keeps(document.fact_key(fact), verdicts, counts)]
+        counts.kept += len(kept)
+        counts.dropped += len(document.relations) - len(kept)
+        if len(kept) < len(document.relations) and document.is_sentence:
+            counts.left_out += 1
+            continue
+        counts.documents += 1
+        yield _without_others(record, document, kept)
+
+
+def check_clean_output(source: str | os.PathLike, output: str | os.PathLike, inputs: Iterable[Any] = ()) -> None:
     """Finds out before hours of training what would keep [`write_clean`] from writing after them.
 
     Args:
         inputs: other files of the run, which must not be written over; None among them is passed over.
 
     Raises:
-        FineCLError: the output is one of the inputs, is named as another format, or its folder may not be written to.
+        FineCLError: the output is one of the inputs, is named as no format that is written, or its folder may not be
+            written to.
     """
     output = Path(output)
-    files = local_files(source)
-    refuse_overwriting(output, [*files, *inputs])
+    written_extension(output)
+    refuse_overwriting(output, [*local_files(source), *inputs])
     folder = next(parent for parent in output.absolute().parents if parent.exists())
     if output.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise FineCLError(f"{output}: cannot be written; name a file in a folder of yours.")
-    if len(files) == 1:
-        first = next(iter_records(source, split=split), None)
-        _check_name(output, files[0], first.raw.layout if first else "lines")
-    elif not output.name.lower().endswith(EXTENSIONS):
-        raise FineCLError(f"{output}: the name must end in one of {', '.join(EXTENSIONS)}.")
 
 
-class _Kept(NamedTuple):
-    document: Document  # without the dropped facts
-    raw: RawRecord
-    value: Any  # the raw record without the dropped labels; None if it has all of them still
-
-
-def _cleaned(
-    records: Iterable[Record], verdicts: Mapping[str, bool], counts: CleanCounts, skip_invalid: bool
-) -> Iterator[_Kept]:
-    for document, raw in records:
-        if isinstance(document, DocumentError):
-            if not skip_invalid:
-                raise document
-            counts.skipped += 1
-            continue
-        dropped = [fact for fact in document.relations if not _keeps(document.instance_id(fact), verdicts, counts)]
-        counts.dropped += len(dropped)
-        counts.kept += len(document.relations) - len(dropped)
-        if dropped and raw.format != "docred":
-            counts.left_out += 1
-            continue
-        counts.documents += 1
-        if not dropped:
-            yield _Kept(document, raw, None)
-            continue
-        gone = {(fact.head, fact.tail, fact.relation) for fact in dropped}
-        document.relations = [fact for fact in document.relations if fact not in dropped]
-        yield _Kept(document, raw, {**raw.value, "labels": _labels_without(raw.value["labels"], gone)})
-
-
-def _keeps(instance_id: str, verdicts: Mapping[str, bool], counts: CleanCounts) -> bool:
-    verdict = verdicts.get(instance_id)
+def _keeps(key: int, verdicts: Mapping[int, bool], counts: CleanCounts) -> bool:
+    verdict = verdicts.get(key)
     counts.unknown += verdict is None
     return not counts.drop_unknown if verdict is None else verdict
 
 
-def _labels_without(labels: Any, gone: set[tuple[int, int, str]]) -> Any:
-    """Labels as DocRED writes them, a list, or as `thunlp/docred` does, a struct of lists."""
+def _without_others(record: Record, document: Document, kept: list[Fact]) -> Record:
+    """A record in DocRED's layout that has only the facts `kept`."""
+    rest = replace(document, relations=kept)
+    if record.format != "docred":
+        return Record(rest, "docred", rest.to_dict())
+    if len(kept) == len(document.relations):
+        return record
+    labels = record.raw["labels"]
     if isinstance(labels, list):
-        return [label for label in labels if (int(label["h"]), int(label["t"]), label["r"]) not in gone]
-    facts = zip(labels["head"], labels["tail"], labels["relation_id"], strict=True)
-    stay = [i for i, (head, tail, relation) in enumerate(facts) if (int(head), int(tail), relation) not in gone]
-    return {name: column and [column[i] for i in stay] for name, column in labels.items()}  # evidence may be null
+        facts = {(fact.head, fact.tail, fact.relation) for fact in kept}
+        labels = [label for label in labels if (int(label["h"]), int(label["t"]), label["r"]) in facts]
+    else:  # a struct of lists, as in thunlp/docred
+        labels = rest.to_dict()["labels"]
+    return Record(rest, "docred", {**record.raw, "labels": labels})
 
 
 def _checked(items: Iterable[Any], counts: CleanCounts, source: str | os.PathLike, same_corpus: bool) -> Iterator[Any]:
@@ -284,80 +249,3 @@ def _checked(items: Iterable[Any], counts: CleanCounts, source: str | os.PathLik
         raise FineCLError(
             f"{source}: not one of {labels:,} labels would be left; keep a larger share, or lower the threshold."
         )
-
-
-def _check_name(output: Path, source: Path, layout: str) -> None:
-    suffix, own = (_suffix(path) for path in (output, source))
-    if suffix in _MEANT and suffix != own and suffix not in _SUFFIXES[layout]:
-        raise FineCLError(
-            f"{output}: the cleaned corpus is written as {source.name} is, so let its name end in "
-            f"{_SUFFIXES[layout][0]}; `finecl-hf convert` changes the format."
-        )
-    if layout == "table" and output.suffix.lower() == ".gz":
-        raise FineCLError(f"{output}: parquet is compressed by itself; let the name end in .parquet.")
-
-
-def _suffix(path: Path) -> str:
-    return Path(path.name.lower().removesuffix(".gz")).suffix
-
-
-@contextmanager
-def _compressed(file: BinaryIO, path: Path) -> Iterator[BinaryIO]:
-    if path.suffix.lower() != ".gz":
-        yield file
-        return
-    with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as out:  # no name, no time: equal input gives equal files
-        yield out
-
-
-def _encoded(record: _Kept) -> bytes:
-    if record.value is None:
-        return record.raw.text.encode()
-    dense = '": ' not in record.raw.text[:100]  # as most tools write JSON, or without spaces
-    separators = (",", ":") if dense else (", ", ": ")
-    try:
-        return json.dumps(record.value, ensure_ascii=False, separators=separators).encode()
-    except UnicodeEncodeError:  # half a character, in a key that no reader looks at
-        return json.dumps(record.value).encode()
-
-
-def _write_list(records: Iterable[_Kept], out: BinaryIO, source: Path) -> None:
-    separator = b"[\n"
-    for record in records:
-        out.write(separator + _encoded(record))
-        separator = b",\n"
-    out.write(b"\n]\n")
-
-
-def _write_lines(records: Iterable[_Kept], out: BinaryIO, source: Path) -> None:
-    for record in records:
-        out.write(_encoded(record) + b"\n")
-
-
-def _write_relations(records: Iterable[_Kept], out: BinaryIO, source: Path) -> None:
-    """FewRel's object; a relation that lost all of its instances is left out."""
-    relation, separator = None, b"{\n"
-    for record in records:
-        if record.raw.value["relation"] != relation:
-            relation = record.raw.value["relation"]
-            key = json.dumps(relation, ensure_ascii=False).encode()
-            separator = (b"{\n" if separator == b"{\n" else b"],\n") + key + b": ["
-        out.write(separator + _encoded(record))
-        separator = b",\n"
-    out.write(b"]\n}\n")
-
-
-def _write_table(records: Iterable[_Kept], out: BinaryIO, source: Path) -> None:
-    import pyarrow.parquet as pq
-
-    rows = (record.raw.value if record.value is None else record.value for record in records)
-    write_rows(rows, pq.read_schema(source), out)
-
-
-_WRITERS = {
-    "list": _write_list,
-    "lines": _write_lines,
-    "relations": _write_relations,
-    "blocks": _write_lines,
-    "table": _write_table,
-}

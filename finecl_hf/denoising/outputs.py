@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterable, Iterator
 
 from datasets import Dataset
 
-from finecl_hf.data.corpus import (
-    iter_corpus,
-)
+from finecl_hf.data.corpus import iter_corpus
+from finecl_hf.data.readers import Record, valid_records
 from finecl_hf.denoising.arguments import DenoiseArguments
 from finecl_hf.denoising.cleaning import clean_corpus
 from finecl_hf.denoising.recorder import TABLE
-from finecl_hf.denoising.report import write_report
-from finecl_hf.encoding.features import instance_ids
+from finecl_hf.denoising.report import Report
+from finecl_hf.encoding.features import fact_keys
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.facts import chunks_in, collect_facts
-from finecl_hf.learning_order.noise_estimate import noise_of
+from finecl_hf.learning_order.noise_estimate import NoiseEstimate, noise_of
 from finecl_hf.learning_order.table import LearningOrder
-from finecl_hf.learning_order.trust import unit_score
+from finecl_hf.learning_order.trust import unit_trust
 from finecl_hf.training.arguments import DataArguments, FineCLTrainingArguments
 from finecl_hf.training.loading import SilverCorpus
 
 
 logger = logging.getLogger(__name__)
 
-# Arguments that fill themselves in where the user says nothing; afterwards nobody can tell whether they did.
 REPORT = "report.html"
 
 
@@ -41,24 +40,42 @@ def write_denoising(order: LearningOrder, corpus: Dataset, names: dict[str, str]
     noise = noise_of(order)
     if noise is not None:
         print(f"{noise}\n{noise.table(names)}")
-    trust = unit_score(args.score, order)
-    table, report = (os.path.join(args.output_dir, name) for name in (TABLE, REPORT))
+    table, page = (os.path.join(args.output_dir, name) for name in (TABLE, REPORT))
     order.write(table)  # with what is known since the last epoch was closed
     print(f"Wrote {table}")
-    if args.report:
-        write_report(order, trust, iter_corpus(corpus), report, names, noise, args.score)
-        print(f"Wrote {report}")
+    trust = unit_trust(args.score, order)
+    report = Report(order, trust, names, noise, args.score) if args.report else None
     if args.write_clean:
-        share, threshold = args.clean_share, args.clean_threshold
-        if share is None and threshold is None:
-            share = 1.0 - noise.overall.rate if noise is not None else 1.0
-            if noise is None:
-                logger.warning("Too few labels to estimate how many are wrong: all are kept; give a --clean_share.")
+        records = valid_records(data.train_source, split=data.train_split, skip_invalid=data.skip_invalid, quiet=True)
+        if report is not None:  # one pass over the source serves both
+            records = _shown_to(report, records)
         counts = clean_corpus(
-            data.train_source, args.write_clean, order, trust, threshold=threshold, share=share,
-            split=data.train_split, skip_invalid=data.skip_invalid, same_corpus=True,
+            records, args.write_clean, order, trust, **_choice(args, noise), source=data.train_source,
+            same_corpus=True,
         )  # fmt: skip
         print(f"Wrote {args.write_clean}: {counts}")
+    elif report is not None:
+        for document in iter_corpus(corpus):
+            report.see(document)
+    if report is not None:
+        report.write(page)
+        print(f"Wrote {page}")
+
+
+def _choice(args: DenoiseArguments, noise: NoiseEstimate | None) -> dict[str, float | None]:
+    """Which labels the cleaned corpus keeps: as many as the noise estimate calls right, where nobody says."""
+    share = args.clean_share
+    if share is None and args.clean_threshold is None:
+        share = 1.0 - noise.overall.rate if noise is not None else 1.0
+        if noise is None:
+            logger.warning("Too few labels to estimate how many are wrong: all are kept; give a --clean_share.")
+    return {"share": share, "threshold": args.clean_threshold}
+
+
+def _shown_to(report: Report, records: Iterable[Record]) -> Iterator[Record]:
+    for record in records:
+        report.see(record.item)
+        yield record
 
 
 def new_order(silver: SilverCorpus, data: DataArguments, args: FineCLTrainingArguments) -> LearningOrder:
@@ -70,8 +87,8 @@ def new_order(silver: SilverCorpus, data: DataArguments, args: FineCLTrainingArg
 
 def check_reach(silver: SilverCorpus) -> None:
     """Raises FineCLError where no label lies within the length that documents are cut to: nothing could be judged."""
-    if not len(instance_ids(silver.features)):
+    if not len(fact_keys(silver.features)):
         raise FineCLError(
-            f"no label lies within {silver.max_length} tokens of its document, so none can be learned; raise "
+            f"no label lies within {silver.encoder.max_length} tokens of its document, so none can be learned; raise "
             "--max_seq_length or shorten the documents."
         )

@@ -5,13 +5,18 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from accelerate.data_loader import prepare_data_loader
 from accelerate.utils import gather_object
+from torch import nn
+from torch.utils.data import DataLoader
+from torch.utils.hooks import RemovableHandle
 from transformers import TrainerCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from finecl_hf.data.files import remove_unfinished
 from finecl_hf.errors import FineCLError
@@ -28,46 +33,68 @@ HARDLY_LEARNED = 0.1
 class LearningOrderCallback(TrainerCallback):
     """Logs when each label is first predicted correctly (FineCL, section 3.1) and how sure the model is of it.
 
-    The trainer reports every judged label through [`observe`]; at the end of an epoch the observations of all
-    processes are merged into the table, which is written to `output_dir/learning_order.parquet`. Checkpoints carry the
-    table and the observations of the running epoch, so that a resumed run neither loses nor repeats any.
+    Works in any `Trainer` of a [`FineCLForRelationExtraction`] whose batches are a [`RelationCollator`]'s: a forward
+    hook judges the labels, and the keys of their facts travel in the batch. At the end of an epoch the observations of
+    all processes are merged into the table, which is written to `output_dir/learning_order.parquet`. Checkpoints carry
+    the table and the observations of the running epoch, so that a resumed run neither loses nor repeats any.
 
     Args:
         order: table of the corpus, without epochs.
         mode: `batch` (the paper's default) judges labels in the training forward pass, before that step's update;
-            `epoch` judges them all in one evaluation pass after each epoch.
+            `epoch` judges them all in one pass without dropout after each epoch.
     """
 
     def __init__(self, order: LearningOrder, mode: str = "batch"):
         self.order, self.mode = order, mode
-        self.judge_corpus: Callable[[], None] | None = None  # set by the trainer, for mode "epoch"
         self._written: str | None = None  # where the table lies with every closed epoch
         self._pending: list[tuple[torch.Tensor, torch.Tensor]] = []  # on the device: no synchronisation in a step
+        self._is_judging = False  # in the pass of mode "epoch"
+        self._hook: RemovableHandle | None = None
+        self._folder: Path | None = None  # the checkpoint that was loaded or written last
 
-    def observe(self, instance: torch.Tensor, loss: torch.Tensor, margin: torch.Tensor) -> None:
+    def observe(self, keys: torch.Tensor, loss: torch.Tensor, margin: torch.Tensor) -> None:
         """Notes the judgement of n labels. If one is judged again in the same epoch, the first judgement counts.
 
         Args:
-            instance: (n,) rows of the table; -1 is passed over.
+            keys: (n,) of the facts; those that the table does not know are passed over.
             loss, margin: (n,) see [`judge_labels`].
         """
-        self._pending.append((instance, torch.stack([loss.detach().float(), margin.detach().float()])))
+        self._pending.append((keys, torch.stack([loss.detach().float(), margin.detach().float()])))
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    @torch.compiler.disable
+    def after_forward(self, model: nn.Module, args: tuple, inputs: dict[str, Any], outputs: Any) -> None:
+        """The forward hook."""
+        if self._is_judging or (self.mode == "batch" and model.training):
+            label_pair, label_relation = inputs["label_pair"], inputs["label_relation"]
+            judgement = judge_labels(outputs.logits, label_pair, label_relation, model.config.loss)
+            self.observe(inputs["fact_key"], *judgement)
+
+    def on_train_begin(self, args, state, control, model=None, **kwargs):
         if state.is_world_process_zero:
             remove_unfinished(Path(args.output_dir) / TABLE)
+        if state.global_step and self._folder is None:
+            self.load(Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}")
+        self._hook = model.register_forward_hook(self.after_forward, with_kwargs=True)
 
     def on_epoch_begin(self, args, state, control, **kwargs):
         if self.order.num_epochs < int(state.epoch or 0):  # resumed between the last step of an epoch and its end
-            self._close_epoch(args, state)
+            self._close_epoch(args, state, **kwargs)
 
     def on_epoch_end(self, args, state, control, **kwargs):
         if self.order.num_epochs < int(state.epoch or 0):  # else stopped on the way: a resumed run may complete it
-            self._close_epoch(args, state)
+            self._close_epoch(args, state, **kwargs)
+
+    def on_save(self, args, state, control, **kwargs):
+        folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+        if folder != self._folder:  # in a plain Trainer; a DenoiseTrainer has saved it by now
+            self.save(folder, write=args.should_save)
 
     def on_train_end(self, args, state, control, **kwargs):
         if self.order.num_epochs < math.ceil(state.epoch or 0):
-            self._close_epoch(args, state)
+            self._close_epoch(args, state, **kwargs)
+        if self._hook is not None:
+            self._hook.remove()
+        self._folder = None
         if state.is_world_process_zero and self._written is None:  # resumed behind the last epoch: perhaps elsewhere
             self.order.write(os.path.join(args.output_dir, TABLE))
         judged = self.order.judged
@@ -79,16 +106,16 @@ class LearningOrderCallback(TrainerCallback):
                 100 * learned, f"{judged.sum():,}", args.num_train_epochs, args.learning_rate,
             )  # fmt: skip
 
-    def _close_epoch(self, args, state) -> None:
+    def _close_epoch(self, args, state, model=None, train_dataloader=None, **kwargs) -> None:
         """Adds the epoch to the table and writes it."""
         if self.mode == "epoch":
-            self.judge_corpus()
-        instance, (loss, margin) = self._merged()
+            self._judge_corpus(args, model, train_dataloader)
+        rows, (loss, margin) = self._merged()
         self._pending.clear()
         columns = np.zeros((2, len(self.order)), np.float32)
-        columns[:, instance] = loss, margin
+        columns[:, rows] = loss, margin
         observed = np.zeros(len(self.order), bool)
-        observed[instance] = True
+        observed[rows] = True
         loss, margin = columns
         self.order.record_epoch(np.exp(-loss), margin, margin > 0, observed, loss)
         if state.is_world_process_zero:
@@ -101,12 +128,31 @@ class LearningOrderCallback(TrainerCallback):
                 self.order.num_epochs, f"{now:,}", f"{len(self.order):,}", f"{learned:,}",
             )  # fmt: skip
 
+    def _judge_corpus(self, args, model: nn.Module, train_dataloader: DataLoader) -> None:
+        """One pass over the training corpus, dropout off (the paper's epoch-based order)."""
+        loader = prepare_data_loader(
+            DataLoader(train_dataloader.dataset, args.eval_batch_size, collate_fn=train_dataloader.collate_fn),
+            device=args.device,
+            num_processes=args.world_size,
+            process_index=args.process_index,
+            put_on_device=True,
+        )
+        model.eval()
+        self._is_judging = True
+        with torch.random.fork_rng(devices=[]):  # a data loader draws a seed; judging must not change training
+            for inputs in loader:
+                with torch.no_grad():
+                    model(**inputs)
+        self._is_judging = False
+        model.train()
+
     def save(self, folder: str | os.PathLike, write: bool = True) -> None:
         """Puts the table and the running epoch into a checkpoint; every process calls it, one has `write`."""
-        instance, judgement = self._merged()
+        keys, judgement = self._gathered()
+        self._folder = Path(folder)
         if write:
             self._save_table(Path(folder) / TABLE)
-            np.savez(Path(folder) / RUNNING_EPOCH, instance=instance, judgement=judgement)
+            np.savez(Path(folder) / RUNNING_EPOCH, key=keys, judgement=judgement)
 
     def _save_table(self, path: Path) -> None:
         """The closed epochs, which lie on disk already: another name for the same file, where the disk allows."""
@@ -124,28 +170,32 @@ class LearningOrderCallback(TrainerCallback):
             FineCLError: the checkpoint belongs to another corpus.
         """
         order = LearningOrder.read(Path(folder) / TABLE)
-        if not order.instance_id.equals(self.order.instance_id):
+        if not np.array_equal(order.key, self.order.key):
             raise FineCLError(
                 f"{folder} was written for another corpus ({len(order):,} labels, now {len(self.order):,}); "
                 "resume with the same files and settings, or choose another --output_dir."
             )
-        self.order = order
+        self.order, self._folder = order, Path(folder)
         with np.load(Path(folder) / RUNNING_EPOCH) as arrays:
-            if "judgement" not in arrays:
+            if "key" not in arrays:
                 raise FineCLError(
                     f"{folder} was written by another version of finecl_hf; choose another --output_dir."
                 )
             # Every process takes all of it: merging counts each label once.
-            self._pending = [(torch.from_numpy(arrays["instance"]), torch.from_numpy(arrays["judgement"]))]
+            self._pending = [(torch.from_numpy(arrays["key"]), torch.from_numpy(arrays["judgement"]))]
 
     def _merged(self) -> tuple[np.ndarray, np.ndarray]:
-        """Labels that the running epoch has judged, (n,) rows of the table, ascending, and their judgements (2, n)."""
-        own = [(instance.cpu().numpy(), judgement.cpu().numpy()) for instance, judgement in self._pending]
+        """Labels that the running epoch has judged, (n,) rows of the table, and their judgements (2, n)."""
+        keys, judgement = self._gathered()
+        rows = self.order.rows_of(keys)
+        return rows[rows >= 0], judgement[:, rows >= 0]
+
+    def _gathered(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) keys of the facts that all processes have judged, ascending, and the judgements (2, n)."""
+        own = [(keys.cpu().numpy(), judgement.cpu().numpy()) for keys, judgement in self._pending]
         parts = gather_object(own) or [(np.zeros(0, np.int64), np.zeros((2, 0), np.float32))]
-        instance = np.concatenate([part for part, _ in parts])
-        judgement = np.concatenate([part for _, part in parts], axis=1)
-        known, first = np.unique(instance, return_index=True)
-        return known[known >= 0], judgement[:, first[known >= 0]]
+        keys, first = np.unique(np.concatenate([part for part, _ in parts]), return_index=True)
+        return keys, np.concatenate([part for _, part in parts], axis=1)[:, first]
 
 
 def judge_labels(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import tempfile
 from collections import Counter
@@ -15,14 +14,12 @@ from pathlib import Path
 from finecl_hf.data.documents import Document, Fact
 from finecl_hf.data.files import replacing
 from finecl_hf.data.held_out import HeldOutPairs, entity_keys
-from finecl_hf.data.readers import EXTENSIONS, iter_documents, summarise_problems, write_documents
+from finecl_hf.data.readers import EXTENSIONS, valid_documents, write_documents
 from finecl_hf.distant.join import TOP_AMBIGUOUS, JoinStatistics, TableJoin
 from finecl_hf.distant.knowledge_base import KnowledgeBase
 from finecl_hf.distant.triple_tables import TripleTable, scanning, table_format
-from finecl_hf.errors import DocumentError, FineCLError
+from finecl_hf.errors import FineCLError
 
-
-logger = logging.getLogger(__name__)
 
 Labelled = Iterator[tuple[Document, list[Fact]]]
 
@@ -157,7 +154,7 @@ def project_files(
     kind = options.format or next((found for path in paths if (found := table_format(Path(path)))), "documents")
     held_out = HeldOutPairs()
     for path in options.exclude_files:
-        for document in _valid(path, options.skip_invalid):
+        for document in valid_documents(path, skip_invalid=options.skip_invalid):
             held_out.add(document)
     report = ProjectionReport()
     label = _labels_of_documents if kind == "documents" else _labels_of_table
@@ -174,7 +171,7 @@ def _labels_of_documents(
     """Looks up every pair in the facts of labelled documents."""
     _refuse_table_options(options, paths)
     knowledge_base = KnowledgeBase.from_documents(
-        document for path in paths for document in _valid(path, options.skip_invalid)
+        document for path in paths for document in valid_documents(path, skip_invalid=options.skip_invalid)
     )
     if not knowledge_base:
         raise FineCLError(f"{paths[0]}: the documents have no labels to project; name a labelled file.")
@@ -185,7 +182,7 @@ def _labels_of_documents(
     labelling: dict[tuple[str, str], tuple[set[str], int]] = {}  # pair of names -> relations, entity pairs they label
 
     def labelled() -> Labelled:
-        for document in _valid(source, options.skip_invalid):
+        for document in valid_documents(source, skip_invalid=options.skip_invalid):
             keys, facts = entity_keys(document), []
             names.update(*keys)
             for head, tail in sorted(document.judged_pairs):
@@ -234,11 +231,11 @@ def _labels_of_table(
         join = TableJoin(Path(temporary), options.memory_gb)
         try:
             with scanning(source):
-                join.add_documents(_valid(source, options.skip_invalid))
+                join.add_documents(valid_documents(source, skip_invalid=options.skip_invalid))
             report.join = join.match(
                 table, options.match, aliases, options.ambiguous, options.relations, options.skip_invalid
             )
-            yield _in_step(_valid(source, skip_invalid=True, silent=True), join.labels())
+            yield _in_step(valid_documents(source, skip_invalid=True, quiet=True), join.labels())
         finally:
             join.close()
 
@@ -317,25 +314,6 @@ def _refuse_table_options(options: ProjectionOptions, paths: list[str]) -> None:
             f"{paths[0]}: {wrong[0]} is for triple tables, and this file is read as documents; drop the option, or "
             "say what the file is with --knowledge_base_format."
         )
-
-
-def _valid(source: str, skip_invalid: bool, silent: bool = False) -> Iterator[Document]:
-    """The valid documents, one at a time; after the last, an error or warning about the others."""
-    problems: list[DocumentError] = []
-    total = 0
-    for item in iter_documents(source):
-        total += 1
-        if isinstance(item, DocumentError):
-            problems.append(item)
-        elif skip_invalid or not problems:  # with a problem that stops the run, only problems are still of interest
-            yield item
-    if not problems:
-        return
-    summary = summarise_problems(problems, total, source)
-    if not skip_invalid or len(problems) == total:
-        raise problems[0] if len(problems) == 1 else DocumentError(summary)
-    if not silent:
-        logger.warning("%s They are left out.", summary)
 
 
 def _check_output(path: Path) -> None:

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from finecl_hf.data.json_stream import JsonStream, is_gzip, parse_json, text_chunks, text_lines
+from finecl_hf.data.json_stream import array_elements, is_gzip, parse_json, text_chunks, text_lines
 from finecl_hf.errors import DocumentError, FineCLError
 
 
@@ -41,9 +41,9 @@ def table_format(path: Path) -> str | None:
         return None if _DOCUMENT_KEYS & set(_parquet_columns(path)) else "parquet"
     is_tsv = _is_named_tsv(path)
     with _readable(path):
-        head = next(text_chunks(path), "").lstrip()
+        head = next(_text(path), "").lstrip()
         if head.startswith(("{", "[")) and not is_tsv:
-            record = _first_record(path)
+            record = _first_record(path, head.startswith("["))
             nested = not isinstance(record, dict) or any(isinstance(value, (dict, list)) for value in record.values())
             return None if nested or _DOCUMENT_KEYS & record.keys() else "jsonl"
     return "tsv" if is_tsv or head.partition("\n")[0].count("\t") >= 2 else None
@@ -159,7 +159,7 @@ def scanning(name: str, paths: Sequence[Path] = (), format: str = "") -> Iterato
 def text_source(paths: Sequence[Path], width: int, delimiter: str = "\t", skip: int = 0) -> tuple[str, str]:
     """The table function that reads lines of `width` unquoted cells `c0`, `c1`, ...: name, further arguments."""
     cells = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(width))
-    compression = "gzip" if is_gzip(paths[0]) else "none"
+    compression = "gzip" if _is_gzip(paths[0]) else "none"
     return "read_csv", (
         f", delim = {quoted(delimiter)}, quote = '', escape = '', comment = '', header = false, skip = {skip}, "
         f"auto_detect = false, compression = '{compression}', columns = {{{cells}}}"
@@ -173,7 +173,7 @@ def quoted(text: str) -> str:
 
 def _tsv_layout(path: Path, columns: Sequence[str] | None) -> tuple[str, str, dict[str, str]]:
     with _readable(path):
-        line = next(text_lines(islice(text_chunks(path), 1)), "")
+        line = next(text_lines(islice(_text(path), 1)), "")
     cells = [cell.strip() for cell in line.rstrip("\r").split("\t")]
     if not line.strip():
         raise FineCLError(f"{path}: the file is empty; check that it was written or downloaded to the end.")
@@ -203,8 +203,8 @@ def _parquet_layout(path: Path, columns: Sequence[str] | None) -> tuple[str, str
 
 def _json_layout(path: Path, columns: Sequence[str] | None) -> tuple[str, str, dict[str, str]]:
     with _readable(path):
-        is_list = JsonStream(text_chunks(path)).peek() == "["
-        record = _first_record(path)
+        is_list = next(_text(path), "").lstrip().startswith("[")
+        record = _first_record(path, is_list)
     if not isinstance(record, dict):
         raise FineCLError(f"{path}: expected one object a line, or a list of objects, with head, relation and tail.")
     found = _find_columns(list(record), columns)
@@ -212,7 +212,7 @@ def _json_layout(path: Path, columns: Sequence[str] | None) -> tuple[str, str, d
         raise _no_columns(path, list(record), columns)
     keys = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in found)
     layout = "array" if is_list else "newline_delimited"
-    compression = "gzip" if is_gzip(path) else "uncompressed"
+    compression = "gzip" if _is_gzip(path) else "uncompressed"
     arguments = f", format = '{layout}', compression = '{compression}', columns = {{{keys}}}"
     return "read_json", arguments, {role: _identifier(name) for role, name in zip(COLUMN_NAMES, found, strict=True)}
 
@@ -234,12 +234,21 @@ def _no_columns(path: Path, present: list[str], wanted: Sequence[str] | None) ->
     return FineCLError(f"{path}: there are no {missing}; found {shown}: name three of them with --columns.")
 
 
-def _first_record(path: Path) -> Any:
+def _text(path: Path) -> Iterator[str]:
+    with open(path, "rb") as file:
+        yield from text_chunks(file)
+
+
+def _is_gzip(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return is_gzip(file)
+
+
+def _first_record(path: Path, is_list: bool) -> Any:
     """The first object of JSON Lines or of a JSON list; the list or object itself where nothing is in it."""
-    stream = JsonStream(text_chunks(path))
-    if stream.peek() == "[":
-        return next(stream.elements(), [])
-    line = next((line for line in text_lines(islice(text_chunks(path), 1)) if line.strip()), "")
+    if is_list:
+        return next(array_elements(_text(path)), [])
+    line = next((line for line in text_lines(islice(_text(path), 1)) if line.strip()), "")
     try:
         return parse_json(line)
     except DocumentError:  # an object over several lines: an index of instances, such as FewRel's
@@ -279,7 +288,7 @@ def _readable(path: Path) -> Iterator[None]:
 def _find_bad_json(paths: Sequence[Path]) -> None:
     """Raises the error of the first line that is no JSON object, found without DuckDB, whose line numbers are off."""
     for path in paths:
-        lines, number = text_lines(text_chunks(path)), 0
+        lines, number = text_lines(_text(path)), 0
         try:
             while (line := next(lines, None)) is not None:
                 number += 1

@@ -45,7 +45,7 @@ class RelationBatch:
         pairs: (P, 2) entity rows of head and tail, document by document.
         distances: (P,) bucket of the token distance from head to tail, see [`distance_bucket`].
         label_pair, label_relation: (N,) pair and relation id of each label; pairs without one are NA.
-        instance: (N,) row of each label in the learning-order table, or -1.
+        fact_key: (N,) key of each label's fact, by which the learning order knows it.
         pair_counts, entity_counts: pairs and entities of each document, to take the outputs apart again.
         keys: (B,) the key of each document, to name it by.
     """
@@ -59,7 +59,7 @@ class RelationBatch:
     distances: torch.Tensor
     label_pair: torch.Tensor
     label_relation: torch.Tensor
-    instance: torch.Tensor
+    fact_key: torch.Tensor
     pair_counts: list[int]
     entity_counts: list[int]
     keys: torch.Tensor
@@ -97,11 +97,11 @@ class RelationCollator:
         input_ids, attention_mask = pad([row["input_ids"] for row in rows], self.pad_token_id)
         entities = gather_entities(rows, row_length=input_ids.shape[1])
         judged = [self._pairs(row) for row in rows]  # one small array operation a document
-        base = np.repeat(entities.base, [len(pairs) for pairs, _, _ in judged])
-        pairs = np.concatenate([pairs for pairs, _, _ in judged]) + base[:, None]
-        pair_counts = [len(pairs) for pairs, _, _ in judged]
+        base = np.repeat(entities.base, [len(pairs) for pairs, _ in judged])
+        pairs = np.concatenate([pairs for pairs, _ in judged]) + base[:, None]
+        pair_counts = [len(pairs) for pairs, _ in judged]
         first_pair = np.cumsum([0, *pair_counts[:-1]])
-        label_pair = [local + first for (_, local, _), first in zip(judged, first_pair, strict=True)]
+        label_pair = [local + first for (_, local), first in zip(judged, first_pair, strict=True)]
         distance = entities.first_token[pairs[:, 1]] - entities.first_token[pairs[:, 0]]
         batch = RelationBatch(
             input_ids=torch.from_numpy(input_ids),
@@ -113,23 +113,22 @@ class RelationCollator:
             distances=torch.from_numpy(distance_bucket(distance)),
             label_pair=torch.from_numpy(np.concatenate(label_pair)),
             label_relation=torch.from_numpy(_concatenate(rows, "relation")),
-            instance=torch.from_numpy(np.concatenate([instance for _, _, instance in judged])),
+            fact_key=torch.from_numpy(_concatenate(rows, "fact_key")),
             pair_counts=pair_counts,
             entity_counts=[int(row["num_entities"]) for row in rows],
             keys=torch.tensor([int(row["key"]) for row in rows]),
         )
         return vars(batch)
 
-    def _pairs(self, row: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Judged pairs (P, 2) of a document, the pair of each label (N,), and the labels' instances (N,)."""
+    def _pairs(self, row: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        """Judged pairs (P, 2) of a document, and the pair of each label (N,)."""
         size = max(int(row["num_entities"]), 1)
         labels = _integers(row["head"]) * size + _integers(row["tail"])  # a pair as one number
         candidates = judged_pairs(row)
         if self.na_ratio is not None:
             candidates = self._sample(candidates, labels, int(row["key"]))
         local = np.searchsorted(candidates, labels)
-        instance = _integers(row["instance"]) if "instance" in row else np.full(len(labels), -1)
-        return np.stack([candidates // size, candidates % size], axis=1), local, instance
+        return np.stack([candidates // size, candidates % size], axis=1), local
 
     def _sample(self, candidates: np.ndarray, labels: np.ndarray, key: int) -> np.ndarray:
         labels = np.unique(labels)

@@ -7,7 +7,6 @@ which all of its random draws are made. What truncation cost is counted in the r
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -17,9 +16,8 @@ from torch.utils.data import Dataset as TorchDataset
 from transformers import PreTrainedTokenizerBase
 
 from finecl_hf.data.arrow import arrow_column
-from finecl_hf.data.documents import Document, parsing
+from finecl_hf.data.documents import Document, gc_paused
 from finecl_hf.encoding.words import lay_out
-from finecl_hf.hashing import text_key
 
 
 COLUMNS = Features(
@@ -36,7 +34,7 @@ COLUMNS = Features(
         "head": List(Value("int32")),  # facts within reach
         "tail": List(Value("int32")),
         "relation": List(Value("int32")),
-        "instance_id": List(Value("string")),
+        "fact_key": List(Value("int64")),
         "lost_mentions": Value("int32"),
         "lost_entities": Value("int32"),
         "lost_facts": Value("int32"),
@@ -74,68 +72,87 @@ class Truncation:
         )
 
 
-def encode_corpus(
-    corpus: Dataset,
-    tokenizer: PreTrainedTokenizerBase,
-    label2id: dict[str, int],
-    max_length: int,
-    entity_markers: str = "none",
-    hide_names: str = "none",
-    num_proc: int | None = None,
-) -> Dataset:
-    """Token features of a corpus whose column `document` holds JSON (see `corpus.load_corpus`).
+@dataclass(frozen=True)
+class DocumentEncoder:
+    """Documents to features: what the scripts make of their arguments once, and the pipeline of a model's config.
 
-    Facts whose relation is not in `label2id` must have been dealt with before.
+    Args:
+        tokenizer: the encoder's.
+        label2id: relation -> id; a fact whose relation is not in it must have been dealt with before.
+        max_length: tokens that a document is cut to.
+        entity_markers, hide_names: see [`lay_out`].
     """
-    encode = partial(
-        encode_json_batch,
-        tokenizer=tokenizer,
-        label2id=label2id,
-        max_length=max_length,
-        entity_markers=entity_markers,
-        hide_names=hide_names,
-    )
-    num_proc = num_proc if num_proc and num_proc > 1 and len(corpus) > num_proc else None
-    return corpus.map(
-        encode,
-        input_columns="document",
-        batched=True,
-        batch_size=500,  # Arrow holds some KB in memory for each
-        num_proc=num_proc,
-        remove_columns=corpus.column_names,
-        features=COLUMNS,
-        desc="Tokenising",
-    )
 
+    tokenizer: PreTrainedTokenizerBase
+    label2id: dict[str, int]
+    max_length: int
+    entity_markers: str = "none"
+    hide_names: str = "none"
 
-def encode_json_batch(texts: list[str], **kwargs) -> dict[str, list]:
-    with parsing():
-        return encode_documents([Document.from_json(text) for text in texts], **kwargs)
+    def encode(self, documents: list[Document]) -> dict[str, list]:
+        """Features of a batch of documents, as a dict of [`COLUMNS`]."""
+        laid_out = [
+            lay_out(document, self.entity_markers, self.hide_names, self.tokenizer.mask_token)
+            for document in documents
+        ]
+        # A document may have no words at all; the tokenizer needs one to see that the input is pre-split.
+        encoded = self.tokenizer(
+            [words or [""] for words, _ in laid_out],
+            is_split_into_words=True,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,  # truncation follows below, once every mention is aligned
+        )
+        rows = [
+            self._row(document, spans, encoded["input_ids"][i], encoded.word_ids(i))
+            for i, (document, (_, spans)) in enumerate(zip(documents, laid_out, strict=True))
+        ]
+        return {name: [row[name] for row in rows] for name in COLUMNS}
 
+    def encode_corpus(self, corpus: Dataset, num_proc: int | None = None) -> Dataset:
+        """Features of a corpus (see [`~finecl_hf.data.corpus.load_corpus`]), memory-mapped and cached."""
+        num_proc = num_proc if num_proc and num_proc > 1 and len(corpus) > num_proc else None
+        return corpus.map(
+            self._encode_json,
+            input_columns="document",
+            batched=True,
+            batch_size=500,  # Arrow holds some KB in memory for each
+            num_proc=num_proc,
+            remove_columns=corpus.column_names,
+            features=COLUMNS,
+            desc="Tokenising",
+        )
 
-def encode_documents(
-    documents: list[Document],
-    tokenizer: PreTrainedTokenizerBase,
-    label2id: dict[str, int],
-    max_length: int,
-    entity_markers: str = "none",
-    hide_names: str = "none",
-) -> dict[str, list]:
-    """Features of a batch of documents, as a dict of [`COLUMNS`]."""
-    laid_out = [lay_out(document, entity_markers, hide_names, tokenizer.mask_token) for document in documents]
-    # A document may have no words at all; the tokenizer needs one to see that the input is pre-split.
-    encoded = tokenizer(
-        [words or [""] for words, _ in laid_out],
-        is_split_into_words=True,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-        verbose=False,  # truncation follows below, once every mention is aligned
-    )
-    rows = [
-        _encode_document(document, spans, encoded["input_ids"][i], encoded.word_ids(i), label2id, max_length)
-        for i, (document, (_, spans)) in enumerate(zip(documents, laid_out, strict=True))
-    ]
-    return {name: [row[name] for row in rows] for name in COLUMNS}
+    def _encode_json(self, texts: list[str]) -> dict[str, list]:
+        with gc_paused():
+            return self.encode([Document.from_json(text) for text in texts])
+
+    def _row(self, document: Document, spans: np.ndarray, input_ids: list[int], word_ids: list[int | None]) -> dict:
+        token_spans = mention_token_spans(word_ids, spans)
+        input_ids, text_end = truncate(input_ids, word_ids, self.max_length)
+        entity = np.repeat(np.arange(len(document.entities)), [len(mentions) for mentions in document.entities])
+        reachable = (token_spans[:, 0] >= 0) & (token_spans[:, 1] <= text_end)
+        visible = set(entity[reachable].tolist())
+        facts = [fact for fact in document.relations if fact.head in visible and fact.tail in visible]
+        pairs = [(head, tail) for head, tail in document.pairs or () if head in visible and tail in visible]
+        return {
+            "key": document.key,
+            "input_ids": input_ids,
+            "num_entities": len(document.entities),
+            "mention_start": token_spans[reachable, 0],
+            "mention_end": token_spans[reachable, 1],
+            "mention_entity": entity[reachable],
+            "all_pairs": document.pairs is None,
+            "pair_head": [head for head, _ in pairs],
+            "pair_tail": [tail for _, tail in pairs],
+            "head": [fact.head for fact in facts],
+            "tail": [fact.tail for fact in facts],
+            "relation": [self.label2id[fact.relation] for fact in facts],
+            "fact_key": [document.fact_key(fact) for fact in facts],
+            "lost_mentions": int((~reachable).sum()),
+            "lost_entities": len(document.entities) - len(visible),
+            "lost_facts": len(document.relations) - len(facts),
+        }
 
 
 def mention_token_spans(word_ids: list[int | None], spans: np.ndarray) -> np.ndarray:
@@ -177,41 +194,6 @@ def truncate(input_ids: list[int], word_ids: list[int | None], max_length: int) 
     return input_ids[:text_end] + input_ids[len(input_ids) - closing :], text_end
 
 
-def _encode_document(
-    document: Document,
-    spans: np.ndarray,
-    input_ids: list[int],
-    word_ids: list[int | None],
-    label2id: dict[str, int],
-    max_length: int,
-) -> dict:
-    token_spans = mention_token_spans(word_ids, spans)
-    input_ids, text_end = truncate(input_ids, word_ids, max_length)
-    entity = np.repeat(np.arange(len(document.entities)), [len(mentions) for mentions in document.entities])
-    reachable = (token_spans[:, 0] >= 0) & (token_spans[:, 1] <= text_end)
-    visible = set(entity[reachable].tolist())
-    facts = [fact for fact in document.relations if fact.head in visible and fact.tail in visible]
-    pairs = [(head, tail) for head, tail in document.pairs or () if head in visible and tail in visible]
-    return {
-        "key": text_key(document.title),
-        "input_ids": input_ids,
-        "num_entities": len(document.entities),
-        "mention_start": token_spans[reachable, 0],
-        "mention_end": token_spans[reachable, 1],
-        "mention_entity": entity[reachable],
-        "all_pairs": document.pairs is None,
-        "pair_head": [head for head, _ in pairs],
-        "pair_tail": [tail for _, tail in pairs],
-        "head": [fact.head for fact in facts],
-        "tail": [fact.tail for fact in facts],
-        "relation": [label2id[fact.relation] for fact in facts],
-        "instance_id": [document.instance_id(fact) for fact in facts],
-        "lost_mentions": int((~reachable).sum()),
-        "lost_entities": len(document.entities) - len(visible),
-        "lost_facts": len(document.relations) - len(facts),
-    }
-
-
 class LabelledFeatures(TorchDataset):
     """Features of an evaluation set together with its documents, which hold the gold labels and names."""
 
@@ -225,23 +207,18 @@ class LabelledFeatures(TorchDataset):
         return self.features[index]
 
 
-def for_training(features: Dataset) -> Dataset:
-    """Features as the collators want them: arrays, without the ids of the facts."""
-    return features.with_format("numpy", columns=[name for name in features.column_names if name != "instance_id"])
-
-
-def instance_ids(features: Dataset) -> pa.ChunkedArray:
-    """Ids of all facts within reach, row by row."""
-    return pa.chunked_array([chunk.flatten() for chunk in arrow_column(features, "instance_id").chunks], pa.string())
+def fact_keys(features: Dataset) -> np.ndarray:
+    """(N,) int64 key of each fact within reach, row by row."""
+    return np.asarray(arrow_column(features, "fact_key").combine_chunks().flatten())
 
 
 def with_fact_column(features: Dataset, name: str, values: np.ndarray) -> Dataset:
     """Adds a column that holds one value for each fact within reach.
 
     Args:
-        values: (N,) in the order of [`instance_ids`].
+        values: (N,) in the order of [`fact_keys`].
     """
-    lengths = np.asarray(pc.list_value_length(arrow_column(features, "instance_id")), dtype=np.int64)
+    lengths = np.asarray(pc.list_value_length(arrow_column(features, "fact_key")), dtype=np.int64)
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
     column = pa.ListArray.from_arrays(offsets, pa.array(values))
     return concatenate_datasets([features, Dataset(pa.table({name: column}))], axis=1)

@@ -8,17 +8,11 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
-
 from finecl_hf.cards.model_card import FineCLCardData, TrainingData, evaluation_results
-from finecl_hf.data.corpus import (
-    check_corpus,
-    documents_of,
-    load_corpus,
-)
+from finecl_hf.data.corpus import check_corpus, documents_of, load_corpus
 from finecl_hf.data.documents import NA, Document
 from finecl_hf.data.sentence_formats import SEMEVAL_TITLE
-from finecl_hf.encoding.features import LabelledFeatures, Truncation
+from finecl_hf.encoding.features import DocumentEncoder, LabelledFeatures, Truncation
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.arguments import FinetuneArguments
 from finecl_hf.extraction.configuration import FineCLConfig
@@ -36,10 +30,7 @@ def load_evaluation_set(
     path: str | None,
     max_documents: int | None,
     what: str,
-    tokenizer: PreTrainedTokenizerBase,
-    label2id: dict[str, int],
-    max_length: int,
-    model: ModelArguments,
+    encoder: DocumentEncoder,
     data: DataArguments,
     args: FinetuneArguments,
 ) -> LabelledFeatures | None:
@@ -54,7 +45,7 @@ def load_evaluation_set(
         corpus = load_corpus(
             path, None, data.skip_invalid, max_documents, data.cache_dir, data.preprocessing_num_workers
         )
-    check_corpus(corpus, label2id, args.task)
+    check_corpus(corpus, encoder.label2id, args.task)
     documents = documents_of(corpus)
     unlabelled = sum(not document.labelled for document in documents)
     if unlabelled and what == "validation":
@@ -64,7 +55,7 @@ def load_evaluation_set(
         )
     if 0 < unlabelled < len(corpus):
         logger.warning("%s: %s of %s documents have no `labels`, so none is scored.", path, unlabelled, len(corpus))
-    features, _ = load_features(corpus, tokenizer, label2id, max_length, model, data, args, what)
+    features, _ = load_features(corpus, encoder, data, args, what)
     return LabelledFeatures(features, documents)
 
 

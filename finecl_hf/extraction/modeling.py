@@ -178,8 +178,13 @@ class FineCLForRelationExtraction(FineCLPreTrainedModel):
         distances: torch.Tensor,
         label_pair: torch.Tensor | None = None,
         label_relation: torch.Tensor | None = None,
+        fact_key: torch.Tensor | None = None,
+        pair_counts: list[int] | None = None,
+        entity_counts: list[int] | None = None,
+        keys: torch.Tensor | None = None,
     ) -> RelationExtractionOutput:
-        """Arguments: see [`~finecl_hf.encoding.batches.RelationBatch`]."""
+        """Arguments: see [`~finecl_hf.encoding.batches.RelationBatch`]. A whole batch may be passed: what comes after
+        the labels is for hooks and callbacks, and without influence here."""
         hidden, _ = encode(self.encoder, self.encoder.config, input_ids, attention_mask)  # (B, L, D)
         entities = pool_entities(hidden, token_index, token_weight, entity_offsets)
         logits = self.relation_head(entities, pairs, distances)

@@ -12,7 +12,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from finecl_hf.data.documents import Document
 from finecl_hf.encoding.batches import RelationCollator
 from finecl_hf.encoding.encoders import load_tokenizer
-from finecl_hf.encoding.features import encode_documents
+from finecl_hf.encoding.features import DocumentEncoder
 from finecl_hf.extraction.modeling import FineCLForRelationExtraction, load_relation_model
 from finecl_hf.extraction.predictions import document_candidates
 
@@ -54,6 +54,10 @@ class RelationExtractionPipeline(Pipeline):
     def __init__(self, model: FineCLForRelationExtraction, tokenizer: PreTrainedTokenizerBase, **kwargs: Any):
         super().__init__(model=model, tokenizer=tokenizer, **kwargs)
         self.collator = RelationCollator(tokenizer.pad_token_id)
+        config = model.config
+        self.encoder = DocumentEncoder(
+            tokenizer, config.label2id, config.max_seq_length, config.entity_markers, config.hide_names
+        )
 
     def __call__(
         self, documents: Document | dict | Iterable[Document | dict], batch_size: int = 8, **kwargs: Any
@@ -70,43 +74,25 @@ class RelationExtractionPipeline(Pipeline):
         single = isinstance(documents, (Document, dict))
         documents = [_as_document(document) for document in ([documents] if single else documents)]
         by_length = sorted(range(len(documents)), key=lambda i: sum(map(len, documents[i].sentences)))
+        groups = [by_length[start : start + batch_size] for start in range(0, len(documents), batch_size)]
+        # Batches are made here: pairs of several documents lie flat in one tensor, which Pipeline's own batching
+        # would take apart wrongly. It takes each list for one input.
+        found = super().__call__([[documents[i] for i in group] for group in groups], **kwargs) if groups else []
         results: list[list[dict]] = [[] for _ in documents]
-        for start in range(0, len(documents), batch_size):
-            chosen = by_length[start : start + batch_size]
-            batch = [documents[i] for i in chosen]
-            # Batches are made here: pairs of several documents lie flat in one tensor, which Pipeline's own batching
-            # would take apart wrongly.
-            for i, triples in zip(chosen, self.run_single(batch, *self._parameters(kwargs)), strict=True):
-                results[i] = triples
+        for group, triples in zip(groups, found, strict=True):
+            for i, of_document in zip(group, triples, strict=True):
+                results[i] = of_document
         return results[0] if single else results
-
-    def _parameters(self, kwargs: dict[str, Any]) -> list[dict[str, Any]]:
-        return [
-            {**defaults, **given}
-            for defaults, given in zip(
-                (self._preprocess_params, self._forward_params, self._postprocess_params),
-                self._sanitize_parameters(**kwargs),
-                strict=True,
-            )
-        ]
 
     def _sanitize_parameters(self, threshold: float | None = None) -> tuple[dict, dict, dict]:
         return {}, {}, {} if threshold is None else {"threshold": threshold}
 
     def preprocess(self, documents: list[Document]) -> dict[str, Any]:
-        config = self.model.config
         unlabelled = [
             Document(document.title, document.sentences, document.entities, pairs=document.pairs)
             for document in documents
         ]
-        columns = encode_documents(
-            unlabelled,
-            self.tokenizer,
-            config.label2id,
-            config.max_seq_length,
-            config.entity_markers,
-            config.hide_names,
-        )
+        columns = self.encoder.encode(unlabelled)
         rows = [{name: values[i] for name, values in columns.items()} for i in range(len(documents))]
         return {**self.collator(rows), "documents": documents}
 

@@ -14,6 +14,9 @@ from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.metrics import docred_scores, fit_threshold, semeval_scores, sentence_scores
 
 
+PADDING = -100.0  # of rows that are gathered; the Trainer pads with it, too
+
+
 @dataclass
 class Candidates:
     """The relations of one document that a model considers most likely, best first (K of them).
@@ -76,10 +79,39 @@ def document_candidates(logits: torch.Tensor, batch: dict[str, Any], config: Fin
     return result
 
 
-def sentence_labels(logits: torch.Tensor, batch: dict[str, Any], config: FineCLConfig) -> list[str]:
-    """The label of each single-pair document; NA where truncation took an argument out of reach."""
+def sentence_labels(logits: torch.Tensor, batch: dict[str, Any]) -> list[int]:
+    """The relation of each single-pair document; NA where truncation took an argument out of reach."""
     labels = iter(logits.argmax(dim=1).tolist())
-    return [config.id2label[next(labels)] if count else config.id2label[0] for count in batch["pair_counts"]]
+    return [next(labels) if count else 0 for count in batch["pair_counts"]]
+
+
+def candidate_rows(logits: torch.Tensor, batch: dict[str, Any], config: FineCLConfig) -> torch.Tensor:
+    """What is predicted for each of B documents as tensors that processes can gather.
+
+    Returns:
+        (B, K, 4) float32 head, tail, relation and score of candidates, best first, padded with `PADDING`; for
+        sentences (B, 1) relation ids.
+    """
+    if config.task == "sentence":
+        return torch.tensor(sentence_labels(logits, batch), device=logits.device)[:, None]
+    rows = [
+        torch.from_numpy(np.stack([part.head, part.tail, part.relation, part.score], axis=1).astype(np.float32))
+        for part in document_candidates(logits, batch, config)
+    ]
+    rows.append(torch.full((1, 4), PADDING))  # a row at least, where no document has a pair
+    padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PADDING)
+    return padded[:-1].to(logits.device)
+
+
+def decode_rows(rows: list[np.ndarray], config: FineCLConfig) -> list[Candidates] | list[str]:
+    """Inverse of [`candidate_rows`]: the candidates, or for sentences the label, of each document."""
+    if config.task == "sentence":
+        return [config.id2label[int(row[0])] for row in rows]
+    decoded = []
+    for row in rows:
+        head, tail, relation, score = row[row[:, 0] != PADDING].T
+        decoded.append(Candidates(head.astype(int), tail.astype(int), relation.astype(int), score))
+    return decoded
 
 
 def official_predictions(

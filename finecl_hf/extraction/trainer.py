@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
 from torch.utils.data import DataLoader
+from transformers import EvalPrediction
 from transformers.trainer_utils import EvalLoopOutput
 
 from finecl_hf.data.documents import Document
 from finecl_hf.encoding.batches import RelationCollator
-from finecl_hf.extraction.modeling import RelationExtractionOutput
+from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.predictions import (
     best_threshold,
-    document_candidates,
+    candidate_rows,
+    decode_rows,
     score_documents,
     score_sentences,
-    sentence_labels,
 )
 from finecl_hf.training.trainer import FineCLTrainer
-
-
-# Fields of a RelationBatch that the model does not take
-_BOOKKEEPING = ("instance", "pair_counts", "entity_counts", "keys")
-
-
-def classify(model: nn.Module, batch: dict[str, Any]) -> RelationExtractionOutput:
-    """One forward pass of a (possibly wrapped) relation model on the fields of a `RelationBatch`."""
-    return model(**{name: value for name, value in batch.items() if name not in _BOOKKEEPING})
 
 
 class RelationTrainer(FineCLTrainer):
     """What stages 1 and 3 share: a relation model, whose head may learn faster than its encoder (as ATLOP's does)."""
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        outputs = classify(model, inputs)
+        outputs = model(**inputs)
         return (outputs.loss, outputs) if return_outputs else outputs.loss
 
     def _documents_to_blame(self, inputs: dict[str, Any]) -> list[int]:
@@ -46,7 +39,7 @@ class RelationTrainer(FineCLTrainer):
         model = self.accelerator.unwrap_model(self.model).eval()
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.accelerator.autocast():
-            finite = classify(model, inputs).logits.isfinite().all(dim=1)
+            finite = model(**inputs).logits.isfinite().all(dim=1)
         parts = finite.split(inputs["pair_counts"])
         return [key for key, part in zip(keys, parts, strict=True) if not part.all()] or keys
 
@@ -67,19 +60,31 @@ class RelationTrainer(FineCLTrainer):
 class FinetuneTrainer(RelationTrainer):
     """Stage 3: trains and evaluates a relation model, full or LoRA, on documents or sentences.
 
-    Evaluation sets are [`LabelledFeatures`]. [`evaluate`] fits the decision threshold and writes it to the model's
-    config; [`predict`] uses it as it stands, and scores nothing where the documents have no labels.
+    Evaluation sets are [`LabelledFeatures`], one or a dict of several. [`evaluate`] fits the decision threshold on the
+    only or first of them and writes it to the model's config; [`predict`] uses it as it stands, and scores nothing
+    where the documents have no labels.
 
     Args:
         train_documents: for Ign F1; None leaves it equal to F1.
+        compute_metrics: figures beside ours, from an `EvalPrediction` whose `predictions` are the `Candidates` or the
+            label of each document, and whose `label_ids` are the documents.
     """
 
-    def __init__(self, *args, train_documents: list[Document] | None = None, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.train_documents = train_documents
+    def __init__(
+        self,
+        *args,
+        train_documents: list[Document] | None = None,
+        compute_metrics: Callable[[EvalPrediction], dict[str, float]] | None = None,
+        **kwargs,
+    ):
+        super().__init__(*args, compute_metrics=self._score_rows, **kwargs)
+        self.train_documents, self.more_metrics = train_documents, compute_metrics
         self.scores: dict[str, dict[str, float]] = {}  # final figures of each split, for the caller and the card
         # Evaluation judges every pair, training only a sample of the NA pairs.
         self.evaluation_collator = RelationCollator(self.data_collator.pad_token_id)
+        self._evaluated: list[Document] = []  # the documents of the running evaluation
+        self._fits = False  # whether it fits the threshold
+        self._rows: list[tuple] = []  # what its batches have given
 
     @property
     def relation_model(self):
@@ -98,43 +103,72 @@ class FinetuneTrainer(RelationTrainer):
     def get_test_dataloader(self, test_dataset) -> DataLoader:
         return self._with_evaluation_collator(super().get_test_dataloader, test_dataset)
 
+    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+        """One row a document, which the Trainer gathers and pads: see [`candidate_rows`]; and as its label, its key,
+        its number of pairs and their mean loss, from which the loss of all pairs is made."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
+        if prediction_loss_only:
+            return loss, None, None
+        counts = torch.tensor(inputs["pair_counts"], device=loss.device)
+        told = (inputs["keys"], counts, loss.detach().float().expand(len(counts)).contiguous())
+        return None, candidate_rows(outputs.logits, inputs, self.relation_model.config), told
+
     def evaluation_loop(
         self, dataloader, description, prediction_loss_only=None, ignore_keys=None, metric_key_prefix="eval"
     ) -> EvalLoopOutput:
-        """As the Trainer's, but gathers one Python object a document: flat pair tensors would lose their last rows."""
-        model = self.model_wrapped
-        model.eval()
-        self.callback_handler.eval_dataloader = dataloader
-        config = self.relation_model.config
-        decode = sentence_labels if config.task == "sentence" else document_candidates
-        rows = []
+        """As the Trainer's; its `predictions` are the `Candidates` or the label of each document."""
+        documents = getattr(dataloader.dataset, "documents", None)
+        if documents is None:
+            raise FineCLError(
+                f"this {type(dataloader.dataset).__name__} holds no documents to compare with; evaluate on "
+                "LabelledFeatures."
+            )
+        first = f"eval_{next(iter(self.eval_dataset))}" if isinstance(self.eval_dataset, dict) else "eval"
+        self._evaluated, self._fits, self._rows = documents, metric_key_prefix == first, []
+        self._predictions: list = []
         with torch.random.fork_rng(devices=[]):  # a data loader draws a seed; evaluation must not change training
-            for inputs in dataloader:
-                inputs = self._prepare_inputs(inputs)
-                with torch.no_grad(), self.accelerator.autocast():
-                    loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
-                decoded = [
-                    (row, pairs, float(loss))
-                    for row, pairs in zip(decode(outputs.logits, inputs, config), inputs["pair_counts"], strict=True)
-                ]
-                rows += self.accelerator.gather_for_metrics(decoded, use_gather_object=True)
-                self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
-        documents = dataloader.dataset.documents
-        predictions = [row for row, _, _ in rows]
-        metrics = self._score(documents, predictions, fit=metric_key_prefix == "eval")
-        if metrics:
-            # The loss of a batch is a mean over its pairs.
-            metrics["loss"] = sum(pairs * loss for _, pairs, loss in rows) / max(sum(pairs for _, pairs, _ in rows), 1)
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
-        return EvalLoopOutput(predictions=predictions, label_ids=None, metrics=metrics, num_samples=len(rows))
+            output = super().evaluation_loop(
+                dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
+            )
+        return output._replace(predictions=self._predictions, label_ids=None)
 
-    def _score(self, documents: list[Document], predictions: list, fit: bool) -> dict[str, float]:
+    def _score_rows(self, prediction: EvalPrediction, compute_result: bool = True) -> dict[str, float]:
+        """The figures of all documents, from their rows.
+
+        Args:
+            prediction: of all batches, or of one with `--batch_eval_metrics`.
+            compute_result: whether it is the last one.
+        """
+        is_list = isinstance(prediction.predictions, list)  # batch by batch; else one array, padded throughout
+        parts = zip(prediction.predictions, prediction.label_ids, strict=True) if is_list else (
+            (prediction.predictions, prediction.label_ids),
+        )  # fmt: skip
+        for rows, (keys, counts, losses) in parts:
+            arrays = [np.asarray(torch.as_tensor(values).cpu()) for values in (rows, keys, counts, losses)]
+            self._rows += zip(*arrays, strict=True)
+        if not compute_result:
+            return {}
+        found = {int(key): row for row, key, _, _ in self._rows}  # in the order of a sampler, some perhaps twice
+        config = self.relation_model.config
+        rows = [found[document.key] for document in self._evaluated]
+        self._predictions = predictions = decode_rows(rows, config)
+        metrics = self._score(self._evaluated, predictions)
+        if metrics:
+            told = {int(key): (int(count), float(loss)) for _, key, count, loss in self._rows}.values()
+            metrics["loss"] = sum(count * loss for count, loss in told) / max(sum(count for count, _ in told), 1)
+        if metrics and self.more_metrics is not None:
+            metrics |= self.more_metrics(EvalPrediction(predictions, self._evaluated))
+        return metrics
+
+    def _score(self, documents: list[Document], predictions: list) -> dict[str, float]:
         config = self.relation_model.config
         if not all(document.labelled for document in documents):
             return {}
         if config.task == "sentence":
             return score_sentences(documents, predictions)
-        if fit:
+        if self._fits:
             config.threshold = float(best_threshold(documents, predictions, config))
         scores = score_documents(documents, predictions, config, self.train_documents)
         return {**scores, "threshold": config.threshold}

@@ -5,7 +5,8 @@ for `facts` and `plausibility` only; imports no torch. A new trust score goes to
 """
 
 from finecl_hf.learning_order.table import LearningOrder
+from finecl_hf.learning_order.trust import unit_trust
 from finecl_hf.learning_order.weights import SCHEMES, order_weights
 
 
-__all__ = ["SCHEMES", "LearningOrder", "order_weights", "unit_score"]
+__all__ = ["SCHEMES", "LearningOrder", "order_weights", "unit_trust"]

@@ -1,12 +1,13 @@
 """The facts of a thousand documents as columns: what a learning order and its plausibility are made of.
 
-A chunk is a dict of columns, so that it may be kept on disk and a run that starts again need not parse its documents.
+A chunk is a dict of columns, made of those of the corpus without parsing a document, and kept on disk for the next
+start.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, Features, List, Value
 
-from finecl_hf.data.documents import Document, parsing
+from finecl_hf.data.corpus import FACT_COLUMNS, fact_columns
+from finecl_hf.data.documents import Document, gc_paused
 from finecl_hf.learning_order.plausibility import PlausibilityCounts
 
 
@@ -28,19 +30,27 @@ FACTS = {
     "relation": pa.large_string(),
 }
 
+CHUNKS = Features(  # a row holds the facts of a thousand documents
+    {name: List(Value("string")) for name in ("title", "relation", "kind_head", "kind_tail", "relation_name")}
+    | {name: List(Value("int32")) for name in ("facts", "head", "tail", "case", "label")}
+    | {"na": List(Value("int64"))}
+)
 
-def chunk_of(documents: Sequence[Document]) -> dict[str, Any]:
-    """The chunk of some documents; its facts are in the order of the documents and their `relations`."""
+
+def chunk_of(documents: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """The chunk of some documents, given by the columns [`FACT_COLUMNS`], one entry a document.
+
+    Its facts are in the order of the documents and their `relations`.
+    """
     counts = PlausibilityCounts()
-    for document in documents:
-        counts.add(document)
-    facts = [fact for document in documents for fact in document.relations]
+    for row in zip(*(documents[name] for name in FACT_COLUMNS), strict=True):
+        counts.add(dict(zip(FACT_COLUMNS, row, strict=True)))
     columns = {
-        "title": [document.title for document in documents],
-        "facts": [len(document.relations) for document in documents],
-        "head": [fact.head for fact in facts],
-        "tail": [fact.tail for fact in facts],
-        "relation": [fact.relation for fact in facts],
+        "title": documents["title"],
+        "facts": [len(heads) for heads in documents["head"]],
+        "head": list(chain.from_iterable(documents["head"])),
+        "tail": list(chain.from_iterable(documents["tail"])),
+        "relation": list(chain.from_iterable(documents["relations"])),
     }
     return {**columns, **counts.to_columns()}
 
@@ -48,8 +58,8 @@ def chunk_of(documents: Sequence[Document]) -> dict[str, Any]:
 def chunks_of(documents: Iterable[Document]) -> Iterator[dict[str, Any]]:
     """Documents chunk by chunk: a corpus of millions never lies in memory as Python objects."""
     documents = iter(documents)
-    while some := list(islice(documents, DOCUMENTS)):
-        yield chunk_of(some)
+    while some := [fact_columns(document) for document in islice(documents, DOCUMENTS)]:
+        yield chunk_of({name: [row[name] for row in some] for name in FACT_COLUMNS})
 
 
 def order_columns(chunks: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -79,23 +89,16 @@ def _instance_ids(title: pa.Array, facts: dict[str, pa.Array]) -> pa.Array:
     return pc.binary_join_element_wise(title, head, tail, facts["relation"], pa.scalar("#", pa.large_string()))
 
 
-FACT_COLUMNS = Features(  # see `fact_chunks`: a row holds the facts of a thousand documents
-    {name: List(Value("string")) for name in ("title", "relation", "kind_head", "kind_tail", "relation_name")}
-    | {name: List(Value("int32")) for name in ("facts", "head", "tail", "case", "label")}
-    | {"na": List(Value("int64"))}
-)
-
-
 def collect_facts(corpus: Dataset, num_proc: int | None = None) -> Dataset:
-    """What a learning order is made of, read once; see [`chunks_in`]."""
+    """What a learning order is made of, from the corpus's columns, counted once; see [`chunks_in`]."""
     num_proc = min(num_proc or 1, len(corpus))
     return corpus.map(
         _collect,
-        input_columns="document",
+        input_columns=list(FACT_COLUMNS),
         batched=True,
         batch_size=DOCUMENTS,
         remove_columns=corpus.column_names,
-        features=FACT_COLUMNS,
+        features=CHUNKS,
         num_proc=num_proc if num_proc > 1 else None,
         desc="Collecting facts",
     )
@@ -107,7 +110,7 @@ def chunks_in(facts: Dataset) -> Iterator[dict[str, pa.Array]]:
         yield {name: row[name].combine_chunks().flatten() for name in facts.column_names}
 
 
-def _collect(texts: list[str]) -> dict[str, list]:
-    with parsing():
-        chunk = chunk_of([Document.from_json(text) for text in texts])
+def _collect(*columns: list) -> dict[str, list]:
+    with gc_paused():
+        chunk = chunk_of(dict(zip(FACT_COLUMNS, columns, strict=True)))
     return {name: [column] for name, column in chunk.items()}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,12 +17,11 @@ import pyarrow.parquet as pq
 
 from finecl_hf.data.files import replacing
 from finecl_hf.errors import FineCLError
-from finecl_hf.learning_order.columns import matrix, read_column, refuse_lengths, release_memory
+from finecl_hf.learning_order.columns import matrix, read_column, refuse_lengths
 
 
-VERSION = 2  # of the parquet schema; a reader refuses what a later version wrote
-_LATER = {"plausibility", "loss", "confident_learning"}  # columns that older files have not
-_MISSING = {"confident_learning": float("nan")}  # columns that may hold nulls, and what these are in memory
+VERSION = 3  # of the parquet schema; a reader refuses what a later version wrote
+_LATER = {"plausibility", "loss", "key"}  # columns that older files have not
 _NAMES = {"instance_id", "title", "head", "tail"}
 _ROW_GROUP = 1 << 17
 _DYNAMICS = {"probability": pa.float16(), "margin": pa.float16(), "loss": pa.float16(), "correct": pa.bool_()}
@@ -35,17 +34,17 @@ SCHEMA = pa.schema(
         "relation": pa.large_string(),
         "first_epoch": pa.int32(),
         "plausibility": pa.float32(),
-        "confident_learning": pa.float32(),
+        "key": pa.int64(),
         **{name: pa.list_(dtype) for name, dtype in _DYNAMICS.items()},
     }
 )
 
 
-def read_columns(path: str | os.PathLike, named: bool = True) -> dict[str, Any]:
+def read_columns(path: str | os.PathLike, names: bool = True) -> dict[str, Any]:
     """Columns of a parquet file that [`write_columns`] wrote, or of the original's JSON if the path ends in `.json`.
 
     Args:
-        named: False leaves in a parquet file what scores need not: the ids, and where each instance stands.
+        names: False leaves in a parquet file what weights need not: the ids, and where each fact stands.
 
     Raises:
         FineCLError: the file is missing, damaged, or no learning order.
@@ -56,7 +55,7 @@ def read_columns(path: str | os.PathLike, named: bool = True) -> dict[str, Any]:
     try:
         if path.suffix == ".json":
             return from_json_dict(json.loads(path.read_bytes()))
-        return _read_parquet(path, () if named else _NAMES)
+        return _read_parquet(path, () if names else _NAMES)
     except FineCLError as error:
         raise FineCLError(f"{path}: {error}") from error
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -107,15 +106,7 @@ def _read_parquet(path: Path, without: Collection[str]) -> dict[str, Any]:
             return _columns_of(file.schema_arrow.empty_table().select(names))
     for name, column in columns.items():
         columns[name] = pa.concat_arrays(column) if isinstance(column, list) else column
-    release_memory()
     return columns
-
-
-def read_ids(path: str | os.PathLike) -> Iterator[pa.Array]:
-    """The instance ids of a parquet file, part by part."""
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(_ROW_GROUP, columns=["instance_id"], use_threads=False):
-            yield batch.column(0).cast(pa.large_string())
 
 
 def to_json_dict(columns: dict[str, Any]) -> dict[str, int]:
@@ -140,7 +131,7 @@ def to_arrow(columns: dict[str, Any]) -> pa.Table:
     arrays = {
         name: pa.ListArray.from_arrays(offsets, pa.array(columns[name].ravel(), mask=hidden))
         if name in _DYNAMICS
-        else (pa.array(columns[name], from_pandas=True) if name in _MISSING else columns[name])
+        else columns[name]
         for name in SCHEMA.names
     }
     return pa.table(arrays, _schema_for(epochs))
@@ -158,11 +149,7 @@ def from_arrow(table: pa.Table) -> dict[str, Any]:
 
 def _columns_of(table: pa.Table) -> dict[str, Any]:
     missing = {name for name in SCHEMA.names if name not in table.column_names}
-    columns = {
-        field.name: read_column(table, field, _MISSING.get(field.name))
-        for field in SCHEMA
-        if field.name not in missing
-    }
+    columns = {field.name: read_column(table, field) for field in SCHEMA if field.name not in missing}
     for name in set(_DYNAMICS) - missing - {"probability"}:
         columns[name], _ = matrix(columns[name], name)
     columns["probability"], columns["observed"] = matrix(columns["probability"], "probability")

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.columns import concatenate, take
@@ -33,7 +32,7 @@ def merge_columns(tables: list[dict[str, Any]], on_conflict: str = "raise", cali
     epochs = max(table["correct"].shape[1] for table in tables)
     columns = {name: concatenate([table[name] for table in tables], epochs) for name in tables[0]}
     if on_conflict == "min":
-        rows = _earliest_of_each(columns["instance_id"], columns["first_epoch"])
+        rows = _earliest_of_each(columns["key"], columns["first_epoch"])
         columns = {name: take(column, rows) for name, column in columns.items()}
     return columns
 
@@ -66,11 +65,6 @@ def calibrated(tables: list[dict[str, Any]]) -> list[dict[str, Any]]:
             table[name] = tables[shard][name].copy()
             for epoch, shards in enumerate(by_epoch):
                 table[name][table["observed"][:, epoch], epoch] = shards[shard]
-    known = [~np.isnan(table["confident_learning"]) for table in tables]
-    scores = on_one_scale([table["confident_learning"][rows] for table, rows in zip(tables, known, strict=True)])
-    for table, rows, shard in zip(scaled, known, scores, strict=True):
-        table["confident_learning"] = np.full(len(rows), np.nan, np.float32)
-        table["confident_learning"][rows] = shard
     for table in scaled:
         table["correct"] = (table["margin"] > 0) & table["observed"]
         del table["first_epoch"]  # follows from `correct`
@@ -97,8 +91,7 @@ def _quantiles(values: np.ndarray) -> np.ndarray:
     return (below + above) / (2 * max(len(values), 1))
 
 
-def _earliest_of_each(instance_ids: pa.Array, first_epoch: np.ndarray) -> np.ndarray:
-    """Rows to keep, ascending: for each id the one learned first, and of equals the first."""
-    ids = instance_ids.dictionary_encode().indices.to_numpy()
-    order = np.lexsort((first_epoch.astype(np.uint32), ids))  # as unsigned, -1 (never) comes last
-    return np.sort(order[np.unique(ids[order], return_index=True)[1]])
+def _earliest_of_each(keys: np.ndarray, first_epoch: np.ndarray) -> np.ndarray:
+    """Rows to keep, ascending: for each fact the one learned first, and of equals the first."""
+    order = np.lexsort((first_epoch.astype(np.uint32), keys))  # as unsigned, -1 (never) comes last
+    return np.sort(order[np.unique(keys[order], return_index=True)[1]])

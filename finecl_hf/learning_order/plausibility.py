@@ -16,15 +16,13 @@ mentions, E entities, P pairs.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
-from itertools import chain
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from finecl_hf.data.distances import NUM_DISTANCES, distance_bucket
-from finecl_hf.data.documents import Document
 
 
 PRIOR = 0.5  # how much of a relation's log frequency is taken off
@@ -49,18 +47,20 @@ class PlausibilityCounts:
         self._cases: dict[tuple[int, int, int, int], int] = {}
         self._labels = array("i")  # case of each label
 
-    def add(self, document: Document) -> None:
-        """Counts one document's labels and NA pairs."""
-        sentences, words = entity_distances(document)
-        kind = self._kinds_of(document)
-        judged = np.array(document.judged_pairs, dtype=np.int64).reshape(-1, 2)
-        facts = np.array([(fact.head, fact.tail) for fact in document.relations], dtype=np.int64).reshape(-1, 2)
-        size = max(len(document.entities), 1)
-        na = judged[~np.isin(judged @ [size, 1], facts @ [size, 1])]
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Counts one document's labels and NA pairs, given by its columns (see `data.corpus.fact_columns`)."""
+        size = max(len(row["entity_type"]), 1)
+        sentences, words = entity_distances(row)
+        kind = self._kinds_of(row["entity_type"])
+        if row["pairs"] is None:
+            judged = np.argwhere(~np.eye(len(row["entity_type"]), dtype=bool))
+        else:
+            judged = np.array(row["pairs"], dtype=np.int64).reshape(-1, 2)
+        head, tail = (np.array(row[name], dtype=np.int64) for name in ("head", "tail"))
+        na = judged[~np.isin(judged @ [size, 1], head * size + tail)]
         for distance, first in ((sentences, 0), (words, SENTENCES)):
             np.add.at(self._na, (kind[na[:, 0], na[:, 1]], first + distance[na[:, 0], na[:, 1]]), 1)
-        head, tail = facts.T
-        relation = [self._relations.setdefault(fact.relation, len(self._relations)) for fact in document.relations]
+        relation = [self._relations.setdefault(name, len(self._relations)) for name in row["relations"]]
         at = kind[head, tail].tolist(), sentences[head, tail].tolist(), words[head, tail].tolist()
         self._labels.extend(self._case(case) for case in zip(relation, *at, strict=True))
 
@@ -96,9 +96,9 @@ class PlausibilityCounts:
             self._na = np.pad(self._na, ((0, max(len(self._na), 16)), (0, 0)))
         return number
 
-    def _kinds_of(self, document: Document) -> np.ndarray:
-        """(E, E) kind of each pair; an entity's type is that of its first mention."""
-        names, index = np.unique([mentions[0].type for mentions in document.entities], return_inverse=True)
+    def _kinds_of(self, types: Sequence[str]) -> np.ndarray:
+        """(E, E) kind of each pair of entities of these types."""
+        names, index = np.unique(types, return_inverse=True)
         grid = [[self._kind((str(head), str(tail))) for tail in names] for head in names]
         return np.array(grid, dtype=np.int64).reshape(len(names), len(names))[index[:, None], index]
 
@@ -135,18 +135,16 @@ class PlausibilityCounts:
         return np.log(own) - np.log(na[kind, distance])
 
 
-def entity_distances(document: Document) -> tuple[np.ndarray, np.ndarray]:
-    """Distance from each entity to each other one, between their closest mentions.
+def entity_distances(row: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Distance from each entity of a document to each other one, between their closest mentions.
 
     Returns:
         (E, E) int in 0 to `SENTENCES` - 1, how many sentences apart; (E, E) int, bucket of the distance in words from
         the head's mention to the tail's, see [`~finecl_hf.data.distances.distance_bucket`].
     """
-    mentions = list(chain.from_iterable(document.entities))
-    entity = np.repeat(np.arange(len(document.entities)), [len(group) for group in document.entities])
-    start_of = np.cumsum([0, *map(len, document.sentences)])
-    sentence = np.array([mention.sent_id for mention in mentions], dtype=np.int64)
-    position = start_of[sentence] + np.array([mention.start for mention in mentions], dtype=np.int64)
+    entity, sentence, position = (
+        np.array(row[name], dtype=np.int64) for name in ("mention_entity", "mention_sentence", "mention_position")
+    )
     first = np.flatnonzero(np.r_[True, entity[1:] != entity[:-1]]) if len(entity) else np.zeros(0, np.int64)
     apart = _closest(np.abs(sentence[:, None] - sentence), first)
     steps = position - position[:, None]  # from the row's mention to the column's

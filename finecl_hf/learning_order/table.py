@@ -1,10 +1,11 @@
-"""How well a learning order and the labels of a corpus fit each other."""
+"""The learning order: a row for each silver label, what every epoch saw of it, and how it fits a corpus."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,59 +13,29 @@ import pyarrow as pa
 
 from finecl_hf.data.documents import Document
 from finecl_hf.errors import FineCLError
-from finecl_hf.learning_order.columns import blocks, find, in_arrow, refuse_duplicates, release_memory, strings, take
+from finecl_hf.hashing import text_key
+from finecl_hf.learning_order.columns import strings, take
 from finecl_hf.learning_order.facts import chunks_of, order_columns
 from finecl_hf.learning_order.files import (
     from_arrow,
     from_json_dict,
     read_columns,
-    read_ids,
     to_arrow,
     to_json_dict,
     write_columns,
 )
 from finecl_hf.learning_order.merging import merge_columns
-from finecl_hf.learning_order.trust import check_weight_by, unit_score
-from finecl_hf.learning_order.weights import _epochs, order_weights
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """How a table and a corpus fit.
-
-    Attributes:
-        known, unknown: instances that the table has, and has not.
-        unused: rows that belong to no instance.
-        unjudged: known instances that stage 1 never judged, though it recorded dynamics: those past its length.
-        example: an unknown id, empty where there is none.
-    """
-
-    known: int
-    unknown: int
-    unused: int
-    unjudged: int = 0
-    example: str = field(default="", compare=False)
-
-    @property
-    def share(self) -> float:
-        """Known instances as a fraction of all; 1 for an empty corpus."""
-        return self.known / (self.known + self.unknown) if self.known + self.unknown else 1.0
-
-    def __str__(self) -> str:
-        return (
-            f"the learning order knows {self.known:,} of {self.known + self.unknown:,} instances "
-            f"({100 * self.share:.1f}%); {self.unused:,} of its rows belong to none of them"
-            + (f"; {self.unjudged:,} known ones were never judged" if self.unjudged else "")
-        )
+from finecl_hf.learning_order.trust import check_weight_by, unit_trust
+from finecl_hf.learning_order.weights import FactWeights, epochs_of, find, order_weights
 
 
 @dataclass(eq=False)
 class LearningOrder:
-    """One row an instance, stored as columns: 8 bytes an instance and epoch, beside ids and titles.
+    """One row a fact, stored as columns: 8 bytes a fact and epoch, beside ids and titles.
 
     Attributes:
-        instance_id: (N,) Arrow strings, unique; see [`Document.instance_id`]. None, as title, head and tail,
-            where these were left in the file, see [`read`].
+        instance_id: (N,) Arrow strings, see [`Document.instance_id`]; empty where they were left in the file, see
+            [`read`].
         title, relation: (N,) Arrow strings, empty where unknown (a table that was read from JSON).
         head, tail: (N,) int32 entity numbers, -1 where unknown.
         probability: (N, E) float16, of the label.
@@ -73,13 +44,12 @@ class LearningOrder:
         correct: (N, E) bool.
         observed: (N, E) bool. Where it is False, the four arrays above mean nothing.
         plausibility: (N,) float32, see [`~finecl_hf.learning_order.plausibility.PlausibilityCounts`]; 0 where unknown.
-        confident_learning: (N,) float32 in [0, 1], see [`quality_scores`]; NaN where
-            unknown, such as everywhere after a stage 1 without `--cross_fit_folds`.
         first_epoch: (N,) int32, the first epoch with a correct prediction, -1 for never. Derived from `correct` in
             rows that were observed in any epoch, and carried as given in the others.
+        key: (N,) int64, unique, see [`Document.fact_key`]; made from the ids where it is not given.
     """
 
-    instance_id: pa.Array | None
+    instance_id: pa.Array
     title: pa.Array = None
     head: np.ndarray = None
     tail: np.ndarray = None
@@ -91,36 +61,33 @@ class LearningOrder:
     observed: np.ndarray = None
     plausibility: np.ndarray = None
     first_epoch: np.ndarray = None
-    confident_learning: np.ndarray = None
-    _file = None  # where ids that were left there are; no column
+    key: np.ndarray = None
 
     def __post_init__(self):
-        texts, numbers = ["relation"], dict(_DYNAMICS)
         if self.instance_id is not None:
             self.instance_id = strings(self.instance_id)
-            refuse_duplicates(self.instance_id)
-            release_memory()
-            texts, numbers = ["title", "relation"], {"head": np.int32, "tail": np.int32, **_DYNAMICS}
+        if self.key is None:
+            self.key = [text_key(name) for name in self.instance_id.to_pylist()]
+        self.key = np.asarray(self.key, np.int64)
         rows = len(self)
-        for name in texts:
+        for name in ("instance_id", "title", "relation"):
             given = getattr(self, name)
-            setattr(self, name, strings([""] * rows if given is None else given))
+            setattr(self, name, pa.repeat(pa.scalar("", pa.large_string()), rows) if given is None else strings(given))
+        self._refuse_duplicates()
         if self.loss is None and self.probability is not None:  # a table of the first version
             self.loss = _loss_of(self.probability)
-        for name, dtype in numbers.items():
+        for name, dtype in {"head": np.int32, "tail": np.int32, **_DYNAMICS}.items():
             missing = np.zeros((rows, 0), dtype) if name in _DYNAMICS else np.full(rows, -1, dtype)
             setattr(self, name, np.asarray(missing if getattr(self, name) is None else getattr(self, name), dtype))
         self.plausibility = np.asarray(np.zeros(rows) if self.plausibility is None else self.plausibility, np.float32)
-        unknown = np.full(rows, np.nan) if self.confident_learning is None else self.confident_learning
-        self.confident_learning = np.asarray(unknown, np.float32)
-        self.first_epoch = _epochs([-1] * rows if self.first_epoch is None else self.first_epoch).astype(np.int32)
-        lengths = {name: len(column) for name, column in self._columns().items() if column is not None}
+        self.first_epoch = epochs_of([-1] * rows if self.first_epoch is None else self.first_epoch).astype(np.int32)
+        lengths = {name: len(column) for name, column in self._columns().items()}
         shapes = {name: getattr(self, name).shape for name in _DYNAMICS}
         if set(lengths.values()) != {rows} or set(shapes.values()) != {(rows, self.num_epochs)}:
             raise FineCLError(f"columns differ in their rows or epochs: {lengths | shapes}.")
         if unsound := (~_sound(self.probability, self.margin, self.loss) & self.observed).any(axis=1).sum():
             raise FineCLError(
-                f"{unsound:,} instances have a probability outside [0, 1], or a margin or loss that is no number; "
+                f"{unsound:,} facts have a probability outside [0, 1], or a margin or loss that is no number; "
                 "repeat stage 1."
             )
         self._derive_first_epoch()
@@ -132,11 +99,11 @@ class LearningOrder:
 
     @classmethod
     def from_chunks(cls, chunks: Iterable[dict[str, Any]]) -> LearningOrder:
-        """[`for_documents`] of documents that `fact_chunks` has read before."""
+        """[`for_documents`] of documents that `learning_order.facts` has read before."""
         return cls(**order_columns(chunks))
 
     def __len__(self) -> int:
-        return len(self.first_epoch if self.instance_id is None else self.instance_id)
+        return len(self.key)
 
     @property
     def num_epochs(self) -> int:
@@ -166,7 +133,7 @@ class LearningOrder:
         sound = _sound(columns["probability"], columns["margin"], columns["loss"])
         if not sound.all():
             raise FineCLError(
-                f"in epoch {self.num_epochs}, {(~sound).sum():,} instances have a probability outside [0, 1], or a "
+                f"in epoch {self.num_epochs}, {(~sound).sum():,} facts have a probability outside [0, 1], or a "
                 "margin or loss that is no number: training has diverged. Lower the learning rate or turn half "
                 "precision off."
             )
@@ -186,86 +153,41 @@ class LearningOrder:
         """(N,) bool: stage 1 had a look at the row. False for what lay past its length; True without dynamics."""
         return self.observed.any(axis=1) | (self.first_epoch >= 0) | (self.num_epochs == 0)
 
-    def lookup(self, instance_ids: Any) -> np.ndarray:
-        """Row of each id: M strings, as a list, numpy or Arrow array -> (M,) int64, -1 for an id that is not here."""
-        rows = find(instance_ids, self.iter_ids)
-        release_memory()
-        return rows
-
-    def iter_ids(self) -> Iterator[pa.Array]:
-        """The ids of all rows, some at a time; from the file, where they were left there."""
-        return read_ids(self._file) if self.instance_id is None else blocks(self.instance_id)
+    def rows_of(self, keys: np.ndarray) -> np.ndarray:
+        """Row of each fact by its key, (M,) int64 -> (M,) int64, -1 for a fact that is not here."""
+        place = find(self.key[self._by_key], keys)
+        return np.where(place < 0, -1, self._by_key[place] if len(self) else -1)
 
     def select(self, rows: np.ndarray) -> LearningOrder:
         """A table of the given rows: (N,) bool, or numbers."""
         rows = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows)
-        columns = {name: None if column is None else take(column, rows) for name, column in self._columns().items()}
-        return LearningOrder(**columns)
+        return LearningOrder(**{name: take(column, rows) for name, column in self._columns().items()})
 
-    def coverage(self, instance_ids: Any, rows: np.ndarray | None = None) -> Coverage:
-        """How well this table and the M instances of a corpus fit each other; `rows`, if known, from [`lookup`]."""
-        ids = in_arrow(instance_ids)
-        rows = self.lookup(ids) if rows is None else rows
-        unknown = np.flatnonzero(rows < 0)
-        used = rows[rows >= 0]
-        unused = len(self) - np.count_nonzero(np.bincount(used, minlength=len(self)))
-        example = str(ids[int(unknown[0])]) if len(unknown) else ""
-        return Coverage(len(used), len(unknown), unused, int((~self.judged)[used].sum()), example)
+    def weights(self, scheme: str = "linear", cutoff: int | None = 5, weight_by: str = "first_epoch") -> FactWeights:
+        """What stage 2 needs to know of the facts.
 
-    def weights(
-        self,
-        instance_ids: Any,
-        scheme: str = "linear",
-        cutoff: int | None = 5,
-        weight_by: str = "first_epoch",
-        rows: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """What stage 2 needs to know of each instance of its corpus.
-
-        Instances that this table lacks, or that stage 1 never judged, take no part, and neither do those that it never
-        learned where weights are made of first epochs (the paper drops them). The scheme `uniform` keeps all of them,
-        with weight 0: ERICA's baseline knows no learning order.
+        Facts that stage 1 never judged take no part, and neither do those that it never learned where weights are made
+        of first epochs (the paper drops them). The scheme `uniform` keeps all facts, known or not, with weight 0:
+        ERICA's baseline knows no learning order.
 
         Args:
-            instance_ids: M ids.
-            scheme, cutoff: see [`order_weights`], which sees every row of the table, so that the weight of an instance
-                does not depend on which others are asked for. They do not touch the scores of `weight_by`, except
-                that `uniform` is always the baseline.
-            weight_by: `first_epoch`, which `scheme` turns into weights, or another name of `scores.unit_score`, whose
-                score is the weight.
-            rows: of the ids, from [`lookup`], if they are known already.
-
-        Returns:
-            weights (M,) float32 in [0, 1], 0 where not kept; keep (M,) bool, whether the instance takes part.
-
-        Raises:
-            FineCLError: if the table knows none of the ids, or a name is unknown.
+            scheme, cutoff: see [`order_weights`]. They do not touch the trust of `weight_by`, except that `uniform` is
+                always the baseline.
+            weight_by: `first_epoch`, which `scheme` turns into weights, or another name of [`unit_trust`], the weight
+                itself.
         """
-        row_weights = self.row_weights(scheme, cutoff, weight_by)
-        ids = in_arrow(instance_ids)
-        if scheme == "uniform":
-            return np.zeros(len(ids), np.float32), np.ones(len(ids), bool)
-        rows = self.lookup(ids) if rows is None else rows
-        keep = rows >= 0
-        if len(ids) and not keep.any():
-            raise FineCLError(
-                f"the learning order knows none of the {len(ids):,} instances, so it belongs to another corpus: "
-                + (f'its first row is "{next(self.iter_ids())[0]}"' if len(self) else "it is empty")
-                + f', the first instance is "{ids[0]}". Run stage 1 on this corpus, or name the file made from it.'
-            )
-        keep[keep] = ~np.isnan(row_weights[rows[keep]])
-        weights = np.zeros(len(ids), np.float32)
-        weights[keep] = row_weights[rows[keep]]
-        return weights, keep
-
-    def row_weights(self, scheme: str, cutoff: int | None, weight_by: str) -> np.ndarray:
-        """[`weights`] of all rows: (N,) float32, NaN for those that take no part."""
         check_weight_by(weight_by)
-        weights, takes_part = order_weights(self.first_epoch, scheme, cutoff), self.first_epoch >= 0
-        if weight_by != "first_epoch" and scheme != "uniform":
-            weights = unit_score(weight_by, self)
-            takes_part = takes_part | self.observed.any(axis=1)
-        return np.where(takes_part, weights, np.nan).astype(np.float32)
+        weight, takes_part = order_weights(self.first_epoch, scheme, cutoff), self.first_epoch >= 0
+        if scheme == "uniform":
+            takes_part[:] = True
+        elif weight_by != "first_epoch":
+            weight, takes_part = unit_trust(weight_by, self), takes_part | self.observed.any(axis=1)
+        return FactWeights(
+            key=self.key[self._by_key],
+            weight=np.where(takes_part, weight, np.nan).astype(np.float32)[self._by_key],
+            judged=self.judged[self._by_key],
+            unknown=0.0 if scheme == "uniform" else np.nan,
+        )
 
     def learned_by_epoch(self) -> np.ndarray:
         """(E + 1,) int: how many judged rows were first predicted in each epoch, and last, how many never."""
@@ -276,7 +198,7 @@ class LearningOrder:
     def summary(self) -> str:
         """When how many instances were learned, as a short table for the console."""
         counts = self.learned_by_epoch()
-        lines = [f"{len(self):,} instances, {len(counts) - 1} epochs", f"{'epoch':>6}{'learned':>13}{'share':>8}"]
+        lines = [f"{len(self):,} facts, {len(counts) - 1} epochs", f"{'epoch':>6}{'learned':>13}{'share':>8}"]
         for epoch, count in zip([*range(len(counts) - 1), "never"], counts, strict=True):
             lines.append(f"{epoch:>6}{count:>13,}{100 * count / max(counts.sum(), 1):>7.1f}%")
         if lost := len(self) - counts.sum():
@@ -284,21 +206,17 @@ class LearningOrder:
         return "\n".join(lines)
 
     @classmethod
-    def read(cls, path: str | os.PathLike, named: bool = True) -> LearningOrder:
+    def read(cls, path: str | os.PathLike, names: bool = True) -> LearningOrder:
         """Reads what [`write`] wrote, or the original's `{"uid": epoch}` where the path ends in `.json`.
 
         Args:
-            named: False leaves the ids, titles and entities in a parquet file: most of its memory. [`lookup`], and
-                what rests on it, then go through the file.
+            names: False leaves the ids, titles and entities in a parquet file: most of its memory.
 
         Raises:
             FineCLError: the file is missing, damaged, or no learning order.
         """
-        columns = read_columns(path, named)
         try:
-            order = cls(**{"instance_id": None, **columns})
-            order._file = path
-            return order
+            return cls(**{"instance_id": None, **read_columns(path, names)})
         except FineCLError as error:
             raise FineCLError(f"{path}: {error}") from error
 
@@ -337,6 +255,20 @@ class LearningOrder:
                 `order_merging.calibrated`.
         """
         return cls(**merge_columns([table._columns() for table in tables], on_conflict, calibrate))
+
+    @cached_property
+    def _by_key(self) -> np.ndarray:
+        """(N,) rows in the order of their keys."""
+        return np.argsort(self.key)
+
+    def _refuse_duplicates(self) -> None:
+        ordered = self.key[self._by_key]
+        if len(twice := np.flatnonzero(ordered[1:] == ordered[:-1])):
+            first = self.instance_id[int(self._by_key[twice].min())]
+            raise FineCLError(
+                f'{len(np.unique(ordered[twice])):,} facts occur more than once, first of them "{first}". Make the '
+                'titles of the corpus unique; tables that share facts merge with on_conflict="min".'
+            )
 
     def _columns(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _COLUMNS}

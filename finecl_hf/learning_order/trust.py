@@ -20,11 +20,11 @@ _BLOCK = 1 << 16  # rows whose float32 copies are in memory at a time
 TEXT_WEIGHT, CALIBRATION = 0.5, 0.5  # of the evidence; chosen on half of the real benchmark (docs/denoising.md)
 FEW_LABELS = 5  # how many labels the median of all is worth beside a relation's own
 RECOMMENDED = "evidence"  # the best on the benchmarks of docs/denoising.md
-_WITHOUT_DYNAMICS = ("first_epoch", "plausibility", "confident_learning")
+_WITHOUT_DYNAMICS = ("first_epoch", "plausibility")
 WITHIN_RELATION = "_within_relation"  # behind a score's name: its rank among the labels of the same relation
 
 
-def unit_score(name: str, order: Any) -> np.ndarray:
+def unit_trust(name: str, order: Any) -> np.ndarray:
     """(N,) the score of a name in [`SCORES`], or of one followed by [`WITHIN_RELATION`], in [0, 1].
 
     Raises:
@@ -35,7 +35,7 @@ def unit_score(name: str, order: Any) -> np.ndarray:
     judged = order.judged if base in _WITHOUT_DYNAMICS else order.observed.any(axis=1)
     if not judged.all() and judged.any():  # those that were never judged must not move the scale of the others
         scores = np.zeros(len(judged))
-        scores[judged] = unit_score(name, order.select(judged))
+        scores[judged] = unit_trust(name, order.select(judged))
         scores[~judged] = scores[judged].min()
         return scores
     scores = np.asarray(SCORES[base](order))
@@ -270,16 +270,6 @@ def _plausibility(order: Any) -> np.ndarray:
     return unit_ranks(order.plausibility)
 
 
-def _confident_learning(order: Any) -> np.ndarray:
-    """Rank of cleanlab's score of cross-fitted probabilities; see `confident_learning`. Unknown labels come last."""
-    known = ~np.isnan(order.confident_learning)
-    if len(known) and not known.any():
-        raise FineCLError(
-            "this learning order has no scores of confident learning; run stage 1 with --cross_fit_folds 3."
-        )
-    return unit_ranks(np.where(known, order.confident_learning, -1.0))
-
-
 def _codes(strings: Any) -> np.ndarray:
     return strings.dictionary_encode().indices.to_numpy(zero_copy_only=False)
 
@@ -303,6 +293,4 @@ SCORES: dict[str, Callable[[Any], np.ndarray]] = {
     # a rank, because its scale is that of the corpus
     "plausibility": _plausibility,
     "evidence": lambda order: unit_logistic(log_evidence(order)),
-    # Northcutt, Jiang and Chuang (JAIR 2021); a rank, because only the order of cleanlab's scores means something
-    "confident_learning": _confident_learning,
 }  # fmt: skip

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from finecl_hf.errors import FineCLError
 from finecl_hf.training.arguments import FineCLTrainingArguments, check_range, option
+from finecl_hf.training.trainer_flags import REFUSED, REFUSED_WITH_PARTNERS
 
 
 @dataclass
@@ -36,6 +38,8 @@ class PretrainArguments(FineCLTrainingArguments):
     pair_documents: bool = option(True, "Batch each document with one that holds the same relation.")
     streaming: bool = option(False, "Read and tokenise documents while training; no features lie on the disk.")
     streaming_block: int = option(8192, "Documents that a stream holds in memory, and pairs and shuffles.")
+    refused: ClassVar[dict[str, str]] = REFUSED | REFUSED_WITH_PARTNERS
+
     learning_rate: float = option(3e-5, "Peak learning rate.")
     weight_decay: float = option(1e-5, "Weight decay.")
     warmup_steps: float = option(500, "Warm-up in steps, or as a share of all steps if below 1.")

@@ -6,7 +6,7 @@ import os
 
 from finecl_hf.cards.model_card import FineCLCardData, TrainingData
 from finecl_hf.encoding.features import Truncation
-from finecl_hf.learning_order.table import Coverage
+from finecl_hf.learning_order.weights import Coverage
 from finecl_hf.training.arguments import FineCLTrainingArguments, ModelArguments
 from finecl_hf.training.scripts import run_card
 

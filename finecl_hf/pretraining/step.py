@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
+from torch.distributed.nn.functional import all_gather
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
@@ -140,22 +141,6 @@ def _anchors(chunks: list[dict[str, Any]]) -> torch.Tensor:
     return torch.cat(rows)
 
 
-class _AllGather(torch.autograd.Function):
-    @staticmethod
-    def forward(context, rows: torch.Tensor, counts: list[int]) -> torch.Tensor:
-        context.counts = counts
-        padded = F.pad(rows, (0, 0) * (rows.dim() - 1) + (0, max(counts) - len(rows)))
-        everyone = [torch.empty_like(padded) for _ in counts]
-        dist.all_gather(everyone, padded.contiguous())
-        return torch.cat([part[:count] for part, count in zip(everyone, counts, strict=True)])
-
-    @staticmethod
-    def backward(context, gradient: torch.Tensor):
-        gradient = gradient.contiguous().clone()
-        dist.all_reduce(gradient)  # each process's loss depends on each process's rows
-        return gradient.split(context.counts)[dist.get_rank()], None
-
-
 def gather_counts(count: int, device: torch.device) -> list[int]:
     """How many rows each process has."""
     counts = [torch.zeros(1, dtype=torch.long, device=device) for _ in range(dist.get_world_size())]
@@ -175,4 +160,6 @@ def gather_rows(rows: torch.Tensor, counts: list[int]) -> torch.Tensor:
     Returns:
         (sum of counts, ...).
     """
-    return _AllGather.apply(rows, counts)
+    padded = F.pad(rows, (0, 0) * (rows.dim() - 1) + (0, max(counts) - len(rows)))
+    everyone = all_gather(padded.contiguous())
+    return torch.cat([part[:count] for part, count in zip(everyone, counts, strict=True)])

@@ -24,22 +24,23 @@ import numpy as np
 import pyarrow as pa
 from datasets import Dataset
 from torch.utils.data import Dataset as TorchDataset
-from transformers import PreTrainedTokenizerBase
 
 from finecl_hf.data.corpus import check_document, iter_corpus, load_corpus
-from finecl_hf.data.documents import Document, parsing
+from finecl_hf.data.documents import Document, gc_paused
 from finecl_hf.data.held_out import HeldOutPairs
-from finecl_hf.data.readers import files_of, iter_documents, local_files, repeated_title
+from finecl_hf.data.problems import Titles
+from finecl_hf.data.readers import files_of, iter_documents, local_files
 from finecl_hf.data.relation_names import read_relation_names
 from finecl_hf.encoding.batches import SharedEpoch
-from finecl_hf.encoding.features import COLUMNS, encode_documents, for_training, instance_ids, with_fact_column
+from finecl_hf.encoding.features import COLUMNS, DocumentEncoder, fact_keys, with_fact_column
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.hashing import mix, text_key
+from finecl_hf.learning_order.weights import Coverage, FactWeights
 from finecl_hf.pretraining.arguments import PretrainArguments
-from finecl_hf.pretraining.fact_weights import StreamWeights, usable_facts
+from finecl_hf.pretraining.fact_weights import check_coverage, read_weights, usable_facts
 from finecl_hf.pretraining.sampling import PartnerBatchSampler, documents_per_step, sampling_seed
 from finecl_hf.training.arguments import DataArguments, ModelArguments
-from finecl_hf.training.loading import label_set, load_encoder_tokenizer
+from finecl_hf.training.loading import label_set, load_encoder
 
 
 logger = logging.getLogger(__name__)
@@ -82,13 +83,16 @@ class Stream(TorchDataset):
     [`PartnerBatchSampler`] makes every document an anchor once in two epochs). Its last block takes in what would not
     fill a batch.
 
+    A `datasets.IterableDataset` gives neither batches of partners nor, after the first pass, a resumed run the
+    documents that the interrupted one would have seen.
+
     Args:
         files: the shards; the names of their folders have no influence on their order.
-        encode: documents -> a dict of `features.COLUMNS`.
+        encoder: of documents; a label whose relation it does not know is an error.
         weights: of the labels.
-        label2id: a label whose relation is not in it is an error.
         batch_size: documents in a batch, of all processes together.
         block: documents in a block, rounded up to batches.
+        check: is told how the learning order fits the labels of the first block.
         seed: of the draws.
         pair_documents: batch each document with one that holds the same relation.
         skip_invalid: leave invalid documents out, and count them.
@@ -99,11 +103,11 @@ class Stream(TorchDataset):
     def __init__(
         self,
         files: list[Path],
-        encode: Callable[[list[Document]], dict[str, list]],
-        weights: StreamWeights,
-        label2id: dict[str, int],
+        encoder: DocumentEncoder,
+        weights: FactWeights,
         batch_size: int,
         block: int,
+        check: Callable[[Coverage], None] = lambda coverage: None,
         seed: int = 0,
         pair_documents: bool = True,
         skip_invalid: bool = False,
@@ -111,7 +115,7 @@ class Stream(TorchDataset):
         identity: str = "",
     ):
         self.files = sorted(files, key=lambda file: (file.name, str(file)))
-        self.encode, self.weights, self.label2id = encode, weights, label2id
+        self.encoder, self.weights, self.check = encoder, weights, check
         self.batch_size, self.groups_a_block = batch_size, -(-block // batch_size)
         self.seed, self.pair_documents, self.skip_invalid = seed, pair_documents, skip_invalid
         self.held_out, self.identity = held_out, identity
@@ -137,7 +141,7 @@ class Stream(TorchDataset):
         if number < self._first:
             self._restart()
         try:
-            with parsing():
+            with gc_paused():
                 while number >= self._first + len(self._batches):
                     self._open_block(number)
                 self._read_ahead(number - self._first)
@@ -148,7 +152,7 @@ class Stream(TorchDataset):
         return self._rows.__getitems__([batch[row] for _, row in places])
 
     def describe(self) -> dict[str, str]:
-        """What must be the same where a run goes on, see `resuming.describe_run`."""
+        """What must be the same where a run goes on, see `checkpoints.describe_run`."""
         return {
             "the streamed files": _digest(_states(self.files)),
             "the weights of the labels": self.weights.digest(),
@@ -186,7 +190,7 @@ class Stream(TorchDataset):
             self._ahead.append(self._table(group))
 
     def _table(self, group: list[Document]) -> pa.Table:
-        return pa.Table.from_pydict(self.encode(group), schema=COLUMNS.arrow_schema)
+        return pa.Table.from_pydict(self.encoder.encode(group), schema=COLUMNS.arrow_schema)
 
     def _begin_pass(self) -> None:
         if self._pass >= 0:
@@ -198,8 +202,10 @@ class Stream(TorchDataset):
     def _fill_block(self, table: pa.Table) -> None:
         table = table.take(pa.array(np.argsort(np.asarray(table["key"]), kind="stable")))
         features = Dataset(table)
-        weights, known = self.weights.of(instance_ids(features).to_pylist())
-        self._counts.update(labels=len(weights), known=int(known.sum()), used=int((~np.isnan(weights)).sum()))
+        weights, coverage = self.weights.of(fact_keys(features))
+        if self._first == 0:
+            self.check(coverage)
+        self._counts.update(labels=len(weights), known=coverage.known, used=int((~np.isnan(weights)).sum()))
         features = with_fact_column(features, "weight", weights)
         nothing = np.empty(0, np.int64)
         epoch = SharedEpoch()
@@ -213,7 +219,7 @@ class Stream(TorchDataset):
                 epoch=epoch,
             )
         )
-        self._rows = for_training(features)
+        self._rows = features.with_format("numpy")
 
     def _read(self, number: int) -> Iterator[list[Document]]:
         """The documents of a pass in groups of a batch; the last one takes in what is left."""
@@ -234,29 +240,21 @@ class Stream(TorchDataset):
     def _documents(self, number: int) -> Iterator[Document]:
         """The valid documents of a pass. Titles must be unique among the last ones, as many as a block has."""
         names = np.array([text_key(file.name) for file in self.files])
-        recent: dict[int, tuple[int, Path]] = {}
+        titles = Titles(window=self.groups_a_block * self.batch_size)
         for place in np.argsort(mix(SHARD, self.seed, number // 2, names), kind="stable"):
             file = self.files[place]
-            for index, item in enumerate(iter_documents(file, check_titles=False)):
-                if isinstance(item, Document):
-                    key = text_key(item.title)
-                    if key in recent:
-                        error = repeated_title(recent[key][0], str(recent[key][1]))
-                        item = DocumentError(error.message, error.field, str(file), index, item.title)
-                    else:
-                        recent[key] = (index, file)
-                        if len(recent) > self.groups_a_block * self.batch_size:
-                            del recent[next(iter(recent))]
+            for index, item in enumerate(iter_documents(file, titles=titles)):
                 if isinstance(item, DocumentError):
                     self._refuse(item)
                     continue
-                check_document(item, self.label2id, "document", str(file), index)
+                check_document(item, self.encoder.label2id, "document", str(file), index)
                 kept, removed = self.held_out.strip(item) if self.held_out is not None else (item, 0)
                 self._counts.update(documents=kept is not None, held_out=removed)
                 if kept is not None:
                     yield kept
 
     def _refuse(self, problem: DocumentError) -> None:
+        """A stream has no end at which all problems could be counted: the first stops it, or is the only one told."""
         if not self.skip_invalid:
             raise problem
         if not self._counts["invalid"] and self._pass == 0:
@@ -272,7 +270,7 @@ class Stream(TorchDataset):
             text += f"; {counts['held_out']:,} facts about held-out entity pairs left them"
         if not counts["skipped"]:  # after resuming in the middle of it, nobody has looked at all labels
             text += f"; {counts['used']:,} of {counts['labels']:,} labels take part"
-            if self.weights.keys is not None:
+            if len(self.weights.key):
                 text += f", and the learning order knows {counts['known']:,}"
         logger.info("%s.", text)
 
@@ -282,15 +280,13 @@ class StreamedCorpus:
     """What stage 2 trains on.
 
     Attributes:
-        names: readable relation names; label2id: relation ids, NA first.
-        tokenizer, max_length: the encoder's.
+        names: readable relation names.
+        encoder: of documents, with the label set.
         stream: the documents.
     """
 
     names: dict[str, str]
-    label2id: dict[str, int]
-    tokenizer: PreTrainedTokenizerBase
-    max_length: int
+    encoder: DocumentEncoder
     stream: Stream
 
 
@@ -302,32 +298,26 @@ def open_stream(model: ModelArguments, data: DataArguments, args: PretrainArgume
     """
     _check_arguments(data, args)
     names = read_relation_names(data.rel_info)
-    label2id = label_set(dict.fromkeys(names, 0), names, fixed=True)
-    tokenizer, max_length = load_encoder_tokenizer(model)
-    settings = {
-        "label2id": label2id,
-        "max_length": max_length,
-        "entity_markers": model.entity_markers,
-        "hide_names": model.hide_names,
-    }
+    encoder = load_encoder(model, label_set(dict.fromkeys(names, 0), names, fixed=True))
     with args.main_process_first(desc="finding the training documents"):
         files = [path for _, path in files_of(data.train_source, data.train_split)]
         held_out = HeldOutPairs(iter_corpus(_held_out(data))) if data.exclude_file else None
     excluded = _states(local_files(data.exclude_file)) if data.exclude_file else []
+    settings = (encoder.label2id, encoder.max_length, encoder.entity_markers, encoder.hide_names)
     stream = Stream(
         files,
-        partial(encode_documents, tokenizer=tokenizer, **settings),
-        StreamWeights.from_arguments(args),
-        label2id,
+        encoder,
+        read_weights(args),
         batch_size=documents_per_step(args),
         block=args.streaming_block,
+        check=partial(check_coverage, args=args),
         seed=sampling_seed(args),
         pair_documents=args.pair_documents,
         skip_invalid=data.skip_invalid,
         held_out=held_out,
-        identity=_digest((settings, sorted(tokenizer.get_vocab().items()), excluded, data.skip_invalid)),
+        identity=_digest((settings, sorted(encoder.tokenizer.get_vocab().items()), excluded, data.skip_invalid)),
     )
-    return StreamedCorpus(names, label2id, tokenizer, max_length, stream)
+    return StreamedCorpus(names, encoder, stream)
 
 
 def _check_arguments(data: DataArguments, args: PretrainArguments) -> None:

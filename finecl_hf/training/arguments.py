@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import yaml
@@ -16,6 +17,7 @@ from transformers import HfArgumentParser, TrainingArguments
 
 from finecl_hf.errors import FineCLError
 from finecl_hf.training.sigterm import EXIT_STATUS, INTERRUPTED, on_sigterm
+from finecl_hf.training.trainer_flags import REFUSED, refuse_flags
 
 
 def option(default: Any, help: str) -> Any:
@@ -107,8 +109,11 @@ class DataArguments:
 @dataclass
 class FineCLTrainingArguments(TrainingArguments):
     """`TrainingArguments` with other defaults: remove_unused_columns=False (collators need every column),
+    eval_do_concat_batches=False (predictions of a large document must not pad those of all),
     logging_nan_inf_filter=False (a diverged loss must show), warmup_steps=0.1 (a ratio), logging_steps=50,
     dataloader_pin_memory only where there is a GPU, save_total_limit=2. Batches count documents."""
+
+    refused: ClassVar[dict[str, str]] = REFUSED
 
     remove_unused_columns: bool = option(False, "Collators need every column.")
     logging_nan_inf_filter: bool = option(False, "Show losses that are not finite.")
@@ -116,13 +121,13 @@ class FineCLTrainingArguments(TrainingArguments):
     logging_steps: float = option(50, "Log every so many steps.")
     dataloader_pin_memory: bool = option(torch.cuda.is_available(), "Pin batches in memory, for a GPU.")
     save_total_limit: int | None = option(2, "Keep so many checkpoints.")
+    eval_do_concat_batches: bool = option(False, "Pad the predictions of all batches to one size.")
 
     def __post_init__(self):
         check_range(self, "seed data_seed", 0, 2**32 - 1)
         check_range(self, "per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps", 1)
         check_range(self, "num_train_epochs learning_rate weight_decay warmup_steps dataloader_num_workers", 0)
-        if self.remove_unused_columns:
-            raise FineCLError("--remove_unused_columns true is not possible: collators need every column.")
+        refuse_flags(self, self.refused)
         super().__post_init__()
         if self.torch_compile:  # once for all lengths; `accelerate launch` sets this to false: a graph for each length
             os.environ["ACCELERATE_DYNAMO_USE_DYNAMIC"] = "true"
@@ -180,12 +185,31 @@ def run_script(main: Callable[[], Any]) -> None:
             main()
         if torch.distributed.is_initialized():  # at the very end of a program, a process now and then aborts in it
             torch.distributed.destroy_process_group()
-    except (FineCLError, OSError) as error:  # OSError: a full disk, a folder that may not be written, no network
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
     except KeyboardInterrupt:
         print("Interrupted; the same command goes on from the last complete checkpoint.", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except Exception as error:
+        if not _is_mistake_of_input(error):
+            raise
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+# Libraries whose checks of what they are given are written for users
+_LIBRARIES = ("transformers", "accelerate", "peft", "datasets", "huggingface_hub", "evaluate")
+
+
+def _is_mistake_of_input(error: Exception) -> bool:
+    """Whether an error tells users what to change: ours, the system's, or one that a library itself raised.
+
+    An error in our own lines is a bug of ours, and so is one deep in torch: they keep their traceback.
+    """
+    if isinstance(error, (FineCLError, OSError)):  # a full disk, a folder that may not be written, no network
+        return True
+    if not isinstance(error, (ValueError, TypeError, ImportError, RuntimeError)):
+        return False
+    last = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][-1]
+    return last.f_globals.get("__name__", "").partition(".")[0] in _LIBRARIES
 
 
 def _end_at_once(number, frame) -> None:

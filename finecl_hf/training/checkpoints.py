@@ -38,7 +38,7 @@ _SAME = (
 )
 _NAMES_ONLY = {"preset", "learning_order", "allow_partial_order"}  # weights are compared as such
 # What follows the training, or has a folder of its own, may be asked of a finished run.
-_AFTERWARDS = {"score", "write_clean", "clean_share", "clean_threshold", "report", "cross_fit_folds"}
+_AFTERWARDS = {"score", "write_clean", "clean_share", "clean_threshold", "report"}
 
 
 def describe_run(trainer: Trainer) -> dict[str, str]:
@@ -119,6 +119,22 @@ def last_checkpoint(output_dir: str) -> str | None:
             return str(folder)
         logger.warning("%s is incomplete and is ignored.", folder)
     return None
+
+
+def checkpoint_to_resume(args: TrainingArguments) -> str | None:
+    """The checkpoint a run goes on from: that of `--resume_from_checkpoint`, else the newest of its output folder.
+
+    Raises:
+        FineCLError: the one that is named is none.
+    """
+    wanted = args.resume_from_checkpoint
+    if wanted is None or str(wanted).lower() == "true":
+        return last_checkpoint(args.output_dir)
+    if str(wanted).lower() == "false":
+        return None
+    if _read_state(Path(wanted)) is None:
+        raise FineCLError(f"--resume_from_checkpoint {wanted}: there is no whole checkpoint; name a folder with one.")
+    return wanted
 
 
 def remove_incomplete(output_dir: str) -> None:

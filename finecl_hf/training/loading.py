@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 from datasets import Dataset
-from transformers import AutoConfig, PreTrainedTokenizerBase
+from transformers import AutoConfig
 
 from finecl_hf.cards.model_card import TrainingData
-from finecl_hf.data.corpus import exclude_held_out, keys_of, load_corpus, relation_counts
+from finecl_hf.data.corpus import keys_of, load_corpus, relation_counts
 from finecl_hf.data.documents import NA
 from finecl_hf.data.relation_names import read_relation_names
 from finecl_hf.encoding.encoders import load_tokenizer, loading_from, max_length_for
-from finecl_hf.encoding.features import Truncation, encode_corpus
+from finecl_hf.encoding.features import DocumentEncoder, Truncation
 from finecl_hf.errors import FineCLError
 from finecl_hf.training.arguments import DataArguments, FineCLTrainingArguments, ModelArguments
 
@@ -32,10 +32,8 @@ def load_training_corpus(data: DataArguments, args: FineCLTrainingArguments) -> 
     with args.main_process_first(desc="reading the training documents"):
         corpus = load_corpus(
             data.train_source, data.train_split, data.skip_invalid, data.max_train_samples, data.cache_dir,
-            data.preprocessing_num_workers,
+            data.preprocessing_num_workers, data.exclude_file,
         )  # fmt: skip
-        if data.exclude_file:
-            corpus = _without_held_out(corpus, data)
         corpus = corpus.select(np.argsort(keys_of(corpus), kind="stable"))
     if len(corpus) == 0:
         raise FineCLError(f"{data.train_source}: no document is left to train on.")
@@ -48,17 +46,15 @@ class SilverCorpus:
 
     Attributes:
         corpus: the documents; counts: how often each relation occurs in them.
-        names: readable relation names; label2id: relation ids, NA first.
-        tokenizer, max_length: the encoder's.
+        names: readable relation names.
+        encoder: of documents, with the label set.
         features: token features; truncation: what the maximum length cost.
     """
 
     corpus: Dataset
     counts: Counter[str]
     names: dict[str, str]
-    label2id: dict[str, int]
-    tokenizer: PreTrainedTokenizerBase
-    max_length: int
+    encoder: DocumentEncoder
     features: Dataset
     truncation: Truncation
 
@@ -69,9 +65,9 @@ def load_silver(model: ModelArguments, data: DataArguments, args: FineCLTraining
     corpus = load_training_corpus(data, args)
     counts = relation_counts(corpus)
     label2id = label_set(counts, names, fixed=False, source=data.train_source)
-    tokenizer, max_length = load_encoder_tokenizer(model)
-    features, truncation = load_features(corpus, tokenizer, label2id, max_length, model, data, args)
-    return SilverCorpus(corpus, counts, names, label2id, tokenizer, max_length, features, truncation)
+    encoder = load_encoder(model, label2id)
+    features, truncation = load_features(corpus, encoder, data, args)
+    return SilverCorpus(corpus, counts, names, encoder, features, truncation)
 
 
 def label_set(counts: dict[str, int], names: dict[str, str], fixed: bool, source: str = "") -> dict[str, int]:
@@ -94,8 +90,12 @@ def label_set(counts: dict[str, int], names: dict[str, str], fixed: bool, source
     return {relation: i for i, relation in enumerate([NA, *sorted(relations - {NA})])}
 
 
-def load_encoder_tokenizer(model: ModelArguments) -> tuple[PreTrainedTokenizerBase, int]:
-    """The tokenizer, and the length in tokens that documents are cut to."""
+def load_encoder(model: ModelArguments, label2id: dict[str, int]) -> DocumentEncoder:
+    """What tokenises documents for the encoder that the arguments name.
+
+    Raises:
+        FineCLError: it cannot be loaded, is no text encoder, or its tokenizer does not fit.
+    """
     name = model.tokenizer_name or model.model_name_or_path
     with loading_from(model.model_name_or_path, "--model_name_or_path"):
         config = AutoConfig.from_pretrained(model.model_name_or_path, revision=model.model_revision)
@@ -112,31 +112,21 @@ def load_encoder_tokenizer(model: ModelArguments) -> tuple[PreTrainedTokenizerBa
             f"{name}: the tokenizer has {len(tokenizer):,} entries, the encoder only {config.vocab_size:,}; name the "
             "tokenizer that it was trained with in --tokenizer_name."
         )
-    return tokenizer, max_length_for(tokenizer, config, model.max_seq_length)
+    length = max_length_for(tokenizer, config, model.max_seq_length)
+    return DocumentEncoder(tokenizer, label2id, length, model.entity_markers, model.hide_names)
 
 
 def load_features(
     corpus: Dataset,
-    tokenizer: PreTrainedTokenizerBase,
-    label2id: dict[str, int],
-    max_length: int,
-    model: ModelArguments,
+    encoder: DocumentEncoder,
     data: DataArguments,
     args: FineCLTrainingArguments,
     what: str = "training",
 ) -> tuple[Dataset, Truncation]:
     """Token features of a corpus; says what truncation cost."""
     with args.main_process_first(desc=f"tokenising the {what} documents"):
-        features = encode_corpus(
-            corpus,
-            tokenizer,
-            label2id,
-            max_length,
-            model.entity_markers,
-            model.hide_names,
-            data.preprocessing_num_workers,
-        )
-    truncation = Truncation.of(features, max_length)
+        features = encoder.encode_corpus(corpus, data.preprocessing_num_workers)
+    truncation = Truncation.of(features, encoder.max_length)
     logger.info("%s documents: %s. %s", what.capitalize(), f"{len(features):,}", truncation)
     return features, truncation
 
@@ -150,18 +140,3 @@ def training_data(
         (None, None, None) if corpus is None or counts is None else (len(corpus), sum(counts.values()), len(counts))
     )
     return TrainingData(name, data.train_split, *sizes, on_hub=data.train_file is None)
-
-
-def _without_held_out(corpus: Dataset, data: DataArguments) -> Dataset:
-    before = sum(relation_counts(corpus).values())
-    corpus = exclude_held_out(
-        corpus, data.exclude_file, data.skip_invalid, data.cache_dir, data.preprocessing_num_workers
-    )
-    removed = before - sum(relation_counts(corpus).values())
-    if removed == before > 0:
-        raise FineCLError(
-            f"{data.train_source}: no fact is left to train on, because --exclude_file {data.exclude_file} holds out "
-            f"the entity pairs of all {before:,}; name the validation or test file there."
-        )
-    logger.info("%s facts about entity pairs of %s left the training data.", f"{removed:,}", data.exclude_file)
-    return corpus

@@ -13,19 +13,18 @@ from finecl_hf.data.corpus import (
     COLUMNS,
     check_corpus,
     documents_of,
-    exclude_held_out,
     iter_corpus,
     load_corpus,
     relation_counts,
     sample_fraction,
 )
-from finecl_hf.data.documents import Document, Fact, Mention, parsing
-from finecl_hf.data.held_out import exclude_entity_pairs
+from finecl_hf.data.documents import Document, Fact, Mention, gc_paused
 from finecl_hf.data.readers import read_documents, write_documents
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.hashing import text_key
 from finecl_hf.learning_order.facts import chunks_in, collect_facts
 from finecl_hf.learning_order.table import LearningOrder
+from tests.helpers.held_out import exclude
 
 
 @pytest.fixture
@@ -253,29 +252,29 @@ def test_held_out_pairs_leave_like_one_by_one(corpus, tmp_path, monkeypatch):
     silver = str(corpus / "silver.json")
     everything = read_documents(silver)
     test = write(tmp_path / "test.json", everything[3:6])
-    documents, removed = exclude_entity_pairs(everything, everything[3:6])
+    documents, removed = exclude(everything, everything[3:6])
     assert 0 < removed < sum(len(document.relations) for document in everything)
 
-    def exclude(cache, num_proc=None):
+    def load(cache, num_proc=None):
         cache = str(tmp_path / cache)
-        return exclude_held_out(load_corpus(silver, cache_dir=cache), test, cache_dir=cache, num_proc=num_proc)
+        return load_corpus(silver, cache_dir=cache, num_proc=num_proc, exclude=str(test))
 
-    rest = exclude("cache")
+    rest = load("cache")
     assert documents_of(rest) == documents and rest.column_names == list(COLUMNS)
     assert relation_counts(rest) == Counter(fact.relation for document in documents for fact in document.relations)
-    assert exclude("other", num_proc=2).to_dict() == rest.to_dict()
+    assert load("other", num_proc=2).to_dict() == rest.to_dict()
     monkeypatch.setattr(corpus_module, "HeldOutPairs", lambda documents: pytest.fail("collected again"))
-    assert exclude("cache", num_proc=2).cache_files == rest.cache_files
+    assert load("cache", num_proc=2).cache_files == rest.cache_files
     os.utime(test, ns=(1, 1))
     with pytest.raises(pytest.fail.Exception):
-        exclude("cache")
+        load("cache")
 
 
 @pytest.mark.parametrize("enabled", [True, False])
 def test_the_collector_goes_on_as_it_was(enabled):
     (gc.enable if enabled else gc.disable)()
     try:
-        with pytest.raises(ValueError), parsing():
+        with pytest.raises(ValueError), gc_paused():
             assert not gc.isenabled()
             raise ValueError
         assert gc.isenabled() == enabled

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finecl_hf.data.json_stream import JsonStream, parse_json, text_chunks, text_lines
+from finecl_hf.data.json_stream import array_elements, parse_json, text_chunks, text_lines
 from finecl_hf.errors import DocumentError
 
 
@@ -23,10 +23,7 @@ def cut(text, size):
 
 
 def elements(text, size):
-    stream = JsonStream(cut(text, size))
-    values = list(stream.elements())
-    stream.end()
-    return values
+    return list(array_elements(cut(text, size)))
 
 
 @given(st.lists(VALUES, max_size=5), st.integers(1, 9), st.booleans(), st.sampled_from([None, 1, "\t\r\n "]))
@@ -71,10 +68,10 @@ def test_bad_text_is_told_in_one_sentence(text, words, size):
 
 
 def test_what_stands_before_an_error_is_yielded():
-    stream = JsonStream(cut('[1, 2, {"a" 3}, 4                                 ]', 4))
+    chunks = cut('[1, 2, {"a" 3}, 4                                 ]', 4)
     seen = []
     with pytest.raises(DocumentError):
-        for value in stream.elements():
+        for value in array_elements(chunks):
             seen.append(value)
     assert seen == [1, 2]
 
@@ -89,7 +86,7 @@ def test_an_early_mistake_does_not_pull_in_the_rest():
             yield '"x",' * 100
 
     with pytest.raises(DocumentError):
-        list(JsonStream(chunks()).elements())
+        list(array_elements(chunks()))
     assert taken == []
 
 
@@ -105,16 +102,18 @@ def test_text_chunks_decode_across_borders_without_bom(tmp_path, opener, size):
     text = 'né "😀"\r\nü'
     with opener(tmp_path / "file", "wb") as file:
         file.write(b"\xef\xbb\xbf" + text.encode())
-    assert "".join(text_chunks(tmp_path / "file", size)) == text
+    with open(tmp_path / "file", "rb") as file:
+        assert "".join(text_chunks(file, size)) == text
 
 
 def test_text_that_is_not_utf8_is_told_after_what_is(tmp_path):
     path = tmp_path / "latin"
     path.write_bytes("abc é".encode("latin-1"))
-    chunks = text_chunks(path)
-    assert next(chunks) == "abc "
-    with pytest.raises(DocumentError, match="0xe9 is not UTF-8"):
-        next(chunks)
+    with open(path, "rb") as file:
+        chunks = text_chunks(file)
+        assert next(chunks) == "abc "
+        with pytest.raises(DocumentError, match="0xe9 is not UTF-8"):
+            next(chunks)
 
 
 @pytest.mark.parametrize("text", ["", "{'a': 1}", '{"a": 1', '{"a": 1} x', "9" * 5000])

@@ -1,8 +1,13 @@
-"""Raw records keep what a document does not: keys of their own, and how the file writes them."""
+"""Raw records keep what a document does not, and a file is opened once to be recognised and read."""
 
+import gzip
 import json
+import sys
 
-from finecl_hf.data.readers import iter_records
+import pytest
+
+from finecl_hf.data.raw_records import raw_records
+from finecl_hf.data.readers import valid_records, write_documents
 
 
 def test_other_keys_of_a_document_stay(ada, tmp_path):
@@ -10,11 +15,29 @@ def test_other_keys_of_a_document_stay(ada, tmp_path):
     raw["vertexSet"][0][0]["global_pos"] = [0]
     path = tmp_path / "silver.jsonl"
     path.write_text(json.dumps(raw) + "\n", encoding="utf-8")
-    (record,) = iter_records(path)
-    assert record.item == ada and record.raw.value == raw and record.raw.layout == "lines"
+    (record,) = valid_records(path)
+    assert record.item == ada and record.raw == raw and record.format == "docred"
 
 
-def test_the_layout_tells_a_list_from_lines(ada, curie, tmp_path):
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.json.gz", "a.parquet"])
+def test_a_file_is_opened_once(name, ada, curie, tmp_path):
+    path = tmp_path / name
+    write_documents([ada, curie], path)
+    opened = []
+    listening = True
+
+    def hear(event, arguments):
+        if listening and event == "open" and arguments[0] == str(path):
+            opened.append(event)
+
+    sys.addaudithook(hear)  # which nobody can take away again
+    assert len(list(raw_records(path, None))) == 2
+    listening = False
+    assert len(opened) == 1
+
+
+def test_a_gzipped_file_is_told_by_its_bytes(ada, tmp_path):
     path = tmp_path / "silver.json"
-    path.write_text(json.dumps([ada.to_dict(), curie.to_dict()]), encoding="utf-8")
-    assert [record.raw.layout for record in iter_records(path)] == ["list", "list"]
+    path.write_bytes(gzip.compress(json.dumps([ada.to_dict()]).encode()))
+    (record,) = valid_records(path)
+    assert record.item == ada

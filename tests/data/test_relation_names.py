@@ -1,6 +1,6 @@
 import pytest
 
-from finecl_hf.data.relation_names import read_relation_choice
+from finecl_hf.data.relation_names import read_relation_choice, read_relation_names
 from finecl_hf.errors import FineCLError
 
 
@@ -28,3 +28,36 @@ def test_mistakes(text, message, tmp_path):
     (tmp_path / "relations").write_text(text)
     with pytest.raises(FineCLError, match=f"--relations .*relations: .*{message}"):
         read_relation_choice([str(tmp_path / "relations")])
+
+
+def test_relation_names_leave_na_out(tmp_path):
+    assert read_relation_names(None) == {}
+    (tmp_path / "rel_info.json").write_text('{"NA": "no relation", "P19": "place of birth", "é": "\\u00e9t\\u00e9"}')
+    assert read_relation_names(str(tmp_path / "rel_info.json")) == {"P19": "place of birth", "é": "été"}
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("{", "cannot be read as JSON"),
+        ('["P19"]', 'expected an object such as {"P19"'),
+        ('{"P19": 19}', 'expected an object such as {"P19"'),
+        ('{"P19": null}', 'expected an object such as {"P19"'),
+        ("{}", "the label set is empty"),
+        ('{"NA": "none"}', "the label set is empty"),
+    ],
+)
+def test_unusable_relation_names(text, message, tmp_path):
+    path = tmp_path / "rel_info.json"
+    path.write_text(text)
+    with pytest.raises(FineCLError) as error:
+        read_relation_names(str(path))
+    assert str(error.value).startswith(f"--rel_info {path}: ") and message in str(error.value)
+
+
+def test_relation_names_that_are_not_there_or_not_text(tmp_path):
+    with pytest.raises(FineCLError, match="--rel_info .*nowhere.json: there is no such file"):
+        read_relation_names(str(tmp_path / "nowhere.json"))
+    (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(FineCLError, match="cannot be read as JSON"):
+        read_relation_names(str(tmp_path / "binary.json"))

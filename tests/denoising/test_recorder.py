@@ -7,12 +7,23 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from transformers import TrainerControl, TrainerState
+from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments
 
-from finecl_hf import Document, FineCLForRelationExtraction, LearningOrder, LearningOrderCallback, write_documents
+from finecl_hf import (
+    Document,
+    FineCLConfig,
+    FineCLForRelationExtraction,
+    LearningOrder,
+    LearningOrderCallback,
+    write_documents,
+)
+from finecl_hf.data.corpus import load_corpus, relation_counts
 from finecl_hf.denoising.recorder import TABLE, judge_labels
 from finecl_hf.encoding.batches import RelationCollator
-from finecl_hf.extraction.trainer import classify
+from finecl_hf.encoding.encoders import load_tokenizer
+from finecl_hf.encoding.features import DocumentEncoder
+from finecl_hf.hashing import text_key
+from finecl_hf.training.loading import label_set
 from tests.helpers.script_runs import run, same_weights, weights
 from tests.helpers.tiny_models import build_bert
 
@@ -53,7 +64,8 @@ def order_of(size):
 
 def observe(callback, rows, correct):
     margin = torch.where(torch.tensor(correct), 1.0, -1.0)
-    callback.observe(torch.tensor(rows), torch.full((len(rows),), 0.5), margin)
+    keys = [text_key(f"fact {row}") for row in rows]
+    callback.observe(torch.tensor(keys), torch.full((len(rows),), 0.5), margin)
 
 
 class Run:
@@ -134,9 +146,9 @@ def test_each_label_once_an_epoch(mode, bert_folder, corpus, tmp_path, trainers,
     seen = []
     watched = LearningOrderCallback.observe
 
-    def watch(self, rows, *judgements):
-        seen.append(rows.tolist())
-        watched(self, rows, *judgements)
+    def watch(self, keys, *judgements):
+        seen.append(keys.tolist())
+        watched(self, keys, *judgements)
 
     monkeypatch.setattr(LearningOrderCallback, "observe", watch)
     order = run(
@@ -144,11 +156,11 @@ def test_each_label_once_an_epoch(mode, bert_folder, corpus, tmp_path, trainers,
         per_device_train_batch_size=3, per_device_eval_batch_size=3,
     )  # fmt: skip
     assert trainers[0].state.global_step == 2 * 3  # 5 batches of 14 documents an epoch, 2 a step
-    labels = sorted(i for row in trainers[0].train_dataset for i in row["instance"].tolist())
+    labels = sorted(i for row in trainers[0].train_dataset for i in row["fact_key"].tolist())
     for epoch in (seen[:5], seen[5:]):
         assert len(epoch) == 5
         assert sorted(i for batch in epoch for i in batch) == labels
-    assert (order.observed.sum(axis=1) == np.isin(np.arange(len(order)), labels) * 2).all()
+    assert (order.observed.sum(axis=1) == np.isin(order.key, labels) * 2).all()
 
 
 def test_epoch_mode_is_an_evaluation_pass(bert_folder, corpus, tmp_path, trainers):
@@ -159,18 +171,17 @@ def test_epoch_mode_is_an_evaluation_pass(bert_folder, corpus, tmp_path, trainer
     for row in (dataset[i] for i in range(len(dataset))):
         batch = collator([row])
         with torch.no_grad():
-            logits = classify(model, batch).logits
-        for pair, relation, instance in zip(
-            batch["label_pair"].tolist(), row["relation"].tolist(), row["instance"].tolist(), strict=True
-        ):
+            logits = model(**batch).logits
+        rows = order.rows_of(row["fact_key"]).tolist()
+        for pair, relation, fact in zip(batch["label_pair"].tolist(), row["relation"].tolist(), rows, strict=True):
             gold = {
                 r for p, r in zip(batch["label_pair"].tolist(), row["relation"].tolist(), strict=True) if p == pair
             }
             best_other = max(value for r, value in enumerate(logits[pair].tolist()) if r not in gold)
             label = logits[pair, relation].item()
-            assert order.probability[instance, 0] == pytest.approx(1 / (1 + math.exp(-label)), abs=1e-3)
-            assert order.margin[instance, 0] == pytest.approx(label - best_other, abs=1e-2)
-            assert order.correct[instance, 0] == (label > best_other)
+            assert order.probability[fact, 0] == pytest.approx(1 / (1 + math.exp(-label)), abs=1e-3)
+            assert order.margin[fact, 0] == pytest.approx(label - best_other, abs=1e-2)
+            assert order.correct[fact, 0] == (label > best_other)
 
 
 def test_without_updates_and_dropout_both_modes_agree(corpus, tmp_path):
@@ -183,6 +194,52 @@ def test_without_updates_and_dropout_both_modes_agree(corpus, tmp_path):
     assert (batch.observed == epoch.observed).all()
     assert (batch.correct == epoch.correct).all()
     np.testing.assert_allclose(batch.margin, epoch.margin, atol=1e-3)
+
+
+def plain_trainer(encoder, corpus, folder, mode="batch", **arguments):
+    """transformers' own Trainer, with nothing of ours but the model, the batches and the callback."""
+    torch.manual_seed(0)
+    silver = load_corpus(str(corpus / "silver.json"), cache_dir=str(folder / "cache"))
+    labels = label_set(relation_counts(silver), {}, fixed=False)
+    tokenizer = load_tokenizer(encoder)
+    config = FineCLConfig.for_labels(labels, max_seq_length=64)
+    order = LearningOrder.for_documents(map(Document.from_json, silver["document"]))
+    arguments = {"num_train_epochs": 2, "per_device_train_batch_size": 4, "report_to": [], **arguments}
+    return Trainer(
+        FineCLForRelationExtraction.from_encoder(encoder, config),
+        TrainingArguments(str(folder), remove_unused_columns=False, save_strategy="epoch", **arguments),
+        train_dataset=DocumentEncoder(tokenizer, labels, 64).encode_corpus(silver).with_format("numpy"),
+        data_collator=RelationCollator(tokenizer.pad_token_id, na_ratio=3.0),
+        callbacks=[LearningOrderCallback(order, mode)],
+    )
+
+
+def recorded(trainer):
+    (callback,) = [one for one in trainer.callback_handler.callbacks if isinstance(one, LearningOrderCallback)]
+    return callback.order
+
+
+@pytest.mark.parametrize("mode", ["batch", "epoch"])
+def test_a_plain_trainer_records(mode, bert_folder, corpus, tmp_path):
+    trainer = plain_trainer(bert_folder, corpus, tmp_path, mode)
+    trainer.train()
+    order = recorded(trainer)
+    within_reach = {key for row in trainer.train_dataset for key in row["fact_key"].tolist()}
+    assert order.observed.all(axis=1).tolist() == [key in within_reach for key in order.key.tolist()]
+    assert order.num_epochs == 2 and order.correct.any()
+    assert (LearningOrder.read(tmp_path / TABLE).margin == order.margin).all()
+    assert not trainer.model._forward_hooks
+
+
+def test_a_plain_trainer_resumes(bert_folder, corpus, tmp_path):
+    first = plain_trainer(bert_folder, corpus, tmp_path / "b", max_steps=6, lr_scheduler_type="constant")
+    first.train()
+    straight = plain_trainer(bert_folder, corpus, tmp_path / "c", lr_scheduler_type="constant")
+    straight.train()
+    resumed = plain_trainer(bert_folder, corpus, tmp_path / "b", lr_scheduler_type="constant")
+    resumed.train(resume_from_checkpoint=True)
+    assert (recorded(resumed).margin == recorded(straight).margin).all()
+    assert (recorded(resumed).observed == recorded(straight).observed).all()
 
 
 def test_judging_does_not_change_training(bert_folder, corpus, tmp_path):

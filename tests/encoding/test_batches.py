@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from finecl_hf.encoding.batches import RelationCollator, SharedEpoch, judged_pairs, pad
-from finecl_hf.encoding.features import encode_documents
+from finecl_hf.encoding.features import DocumentEncoder
 from finecl_hf.encoding.pooling import pool_entities
 from finecl_hf.hashing import text_key
 from tests.data.test_distances import slow_bucket
@@ -29,9 +29,9 @@ def _take_apart(batch):
         here = slice(first_pair, first_pair + pairs)
         local = [tuple(pair) for pair in (batch["pairs"][here] - first_entity).tolist()]
         labels = [
-            (*local[pair - first_pair], relation, instance)
-            for pair, relation, instance in zip(
-                *(batch[name].tolist() for name in ("label_pair", "label_relation", "instance")), strict=True
+            (*local[pair - first_pair], relation, key)
+            for pair, relation, key in zip(
+                *(batch[name].tolist() for name in ("label_pair", "label_relation", "fact_key")), strict=True
             )
             if first_pair <= pair < first_pair + pairs
         ]
@@ -62,18 +62,17 @@ def test_padding():
 
 
 def test_a_batch_equals_a_loop_over_documents():
-    rows = [{**row, "instance": [100 * i + j for j in range(len(row["head"]))]} for i, row in enumerate(ROWS)]
-    batch = RelationCollator(PAD)(rows)
-    longest = max(len(row["input_ids"]) for row in rows)
+    batch = RelationCollator(PAD)(ROWS)
+    longest = max(len(row["input_ids"]) for row in ROWS)
     assert batch["input_ids"].tolist() == [
-        row["input_ids"] + [PAD] * (longest - len(row["input_ids"])) for row in rows
+        row["input_ids"] + [PAD] * (longest - len(row["input_ids"])) for row in ROWS
     ]
-    assert batch["attention_mask"].sum(1).tolist() == [len(row["input_ids"]) for row in rows]
-    for row, (pairs, distances, labels) in zip(rows, _take_apart(batch), strict=True):
+    assert batch["attention_mask"].sum(1).tolist() == [len(row["input_ids"]) for row in ROWS]
+    for row, (pairs, distances, labels) in zip(ROWS, _take_apart(batch), strict=True):
         assert pairs == _judged_slowly(row)
         first = _first_tokens(row)
         assert distances == [slow_bucket(first[tail] - first[head]) for head, tail in pairs]
-        assert labels == list(zip(row["head"], row["tail"], row["relation"], row["instance"], strict=True))
+        assert labels == list(zip(row["head"], row["tail"], row["relation"], row["fact_key"], strict=True))
 
 
 def test_entities_of_a_batch_are_pooled_from_their_own_tokens():
@@ -101,7 +100,6 @@ def test_na_pairs_are_drawn_beside_all_labelled_ones(ratio):
         wanted = max(1, round(ratio * len(labelled))) if ratio else 0
         assert len(pairs) - len(labelled) == min(wanted, len(judged - labelled))
         assert [label[:3] for label in labels] == list(zip(row["head"], row["tail"], row["relation"], strict=True))
-    assert batch["instance"].unique().tolist() == [-1]
 
 
 def _drawn(loader):
@@ -189,7 +187,7 @@ def test_entities_out_of_reach_are_in_no_judged_pair():
 
 def test_features_of_real_documents(bert_tokenizer, ada, curie):
     label2id = {"NA": 0, "born in": 1, "located in": 2, "capital of": 3, "died in": 4}
-    columns = encode_documents([ada, curie], bert_tokenizer, label2id, max_length=128)
+    columns = DocumentEncoder(bert_tokenizer, label2id, 128).encode([ada, curie])
     rows = [{name: values[i] for name, values in columns.items()} for i in range(2)]
     batch = RelationCollator(bert_tokenizer.pad_token_id)(rows)
     assert batch["pair_counts"] == [12, 6] and batch["entity_counts"] == [4, 3]

@@ -3,6 +3,7 @@
 import os
 import random
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,13 +18,14 @@ from finecl_hf.encoding.batches import RelationCollator
 from finecl_hf.encoding.encoders import SHIFTED_POSITIONS, load_tokenizer, max_length_for
 from finecl_hf.encoding.features import (
     COLUMNS,
+    DocumentEncoder,
     LabelledFeatures,
     Truncation,
-    encode_corpus,
-    encode_documents,
+    fact_keys,
     lay_out,
     mention_token_spans,
     truncate,
+    with_fact_column,
 )
 from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import text_key
@@ -92,7 +94,7 @@ def documents(draw, words=None):
 
 
 def encode(document, tokenizer, max_length=128, markers="none"):
-    columns = encode_documents([document], tokenizer, LABELS, max_length, markers)
+    columns = DocumentEncoder(tokenizer, LABELS, max_length, markers).encode([document])
     return {name: list(values[0]) if hasattr(values[0], "__len__") else values[0] for name, values in columns.items()}
 
 
@@ -130,7 +132,7 @@ def oracle(document, tokenizer, max_length, markers="none"):
         "head": [fact.head for fact in facts],
         "tail": [fact.tail for fact in facts],
         "relation": [LABELS[fact.relation] for fact in facts],
-        "instance_id": [document.instance_id(fact) for fact in facts],
+        "fact_key": [text_key(document.instance_id(fact)) for fact in facts],
         "lost_mentions": lost,
         "lost_entities": len(document.entities) - len(visible),
         "lost_facts": len(document.relations) - len(facts),
@@ -150,9 +152,10 @@ def test_features_are_what_the_loop_says(tokenizer, document, max_length, marker
 @settings(max_examples=50, deadline=None)
 @given(batch=st.lists(documents(), min_size=1, max_size=4))
 def test_a_batch_is_its_documents_one_by_one(tokenizer, batch):
-    columns = encode_documents(batch, tokenizer, LABELS, 32)
+    encoder = DocumentEncoder(tokenizer, LABELS, 32)
+    columns = encoder.encode(batch)
     for i, document in enumerate(batch):
-        alone = encode_documents([document], tokenizer, LABELS, 32)
+        alone = encoder.encode([document])
         assert all(list(map(str, [columns[name][i]])) == list(map(str, alone[name])) for name in COLUMNS)
 
 
@@ -216,7 +219,7 @@ def test_markers_change_no_fact(tokenizer, ada):
     plain, marked = encode(ada, tokenizer), encode(ada, tokenizer, markers="asterisk")
     star = tokenizer(["*"], is_split_into_words=True, add_special_tokens=False)["input_ids"]
     assert len(marked["input_ids"]) == len(plain["input_ids"]) + 2 * 5 * len(star)
-    assert all(plain[name] == marked[name] for name in ("head", "tail", "relation", "instance_id", "mention_entity"))
+    assert all(plain[name] == marked[name] for name in ("head", "tail", "relation", "fact_key", "mention_entity"))
     for start, end in zip(marked["mention_start"], marked["mention_end"], strict=True):
         assert marked["input_ids"][start : start + len(star)] == star == marked["input_ids"][end - len(star) : end]
 
@@ -227,7 +230,7 @@ def test_markers_change_no_fact(tokenizer, ada):
 def test_the_report_counts_what_is_lost(bert_tokenizer, ada, curie, tmp_path):
     write_documents([ada, curie], tmp_path / "documents.json")
     corpus = load_corpus(str(tmp_path / "documents.json"))
-    short = encode_corpus(corpus, bert_tokenizer, LABELS, 12)
+    short = DocumentEncoder(bert_tokenizer, LABELS, 12).encode_corpus(corpus)
     rows = [oracle(document, bert_tokenizer, 12) for document in (ada, curie)]
     report = Truncation.of(short, 12)
     lost = {name: sum(row[name] for row in rows) for name in ("lost_mentions", "lost_entities", "lost_facts")}
@@ -237,7 +240,7 @@ def test_the_report_counts_what_is_lost(bert_tokenizer, ada, curie, tmp_path):
         f"Past 12 tokens lie {lost['lost_mentions']} of 8 mentions ({lost['lost_mentions'] / 8:.1%}, in 2 documents); "
         f"with them {lost['lost_entities']} entities and {lost['lost_facts']} facts are out of reach."
     )
-    whole = Truncation.of(encode_corpus(corpus, bert_tokenizer, LABELS, 128), 128)
+    whole = Truncation.of(DocumentEncoder(bert_tokenizer, LABELS, 128).encode_corpus(corpus), 128)
     assert str(whole) == "All 8 mentions lie within 128 tokens." and whole.documents == 0
 
 
@@ -287,8 +290,8 @@ def test_every_position_can_be_used_and_no_more(model_type, roberta_folder):
 
 def test_documents_without_words_or_entities(tokenizer):
     empty = [Document("a", [], []), Document("b", [[]], []), Document("c", [["Ada"]], [])]
-    columns = encode_documents(empty, tokenizer, LABELS, 16)
-    assert columns["num_entities"] == [0, 0, 0] and columns["instance_id"] == [[], [], []]
+    columns = DocumentEncoder(tokenizer, LABELS, 16).encode(empty)
+    assert columns["num_entities"] == [0, 0, 0] and columns["fact_key"] == [[], [], []]
     assert list(map(list, columns["mention_start"])) == [[], [], []]
     rows = [{name: values[i] for name, values in columns.items()} for i in range(3)]
     assert RelationCollator(tokenizer.pad_token_id)(rows)["pair_counts"] == [0, 0, 0]
@@ -305,11 +308,11 @@ def test_shuffled_documents_keep_their_rows(tokenizer, ada, curie):
     batch = [ada, curie, *(Document(f"d{i}", ada.sentences, ada.entities, ada.relations) for i in range(6))]
     shuffled = random.Random(0).sample(batch, len(batch))
     rows = {document.title: encode(document, tokenizer) for document in batch}
-    columns = encode_documents(shuffled, tokenizer, LABELS, 128)
+    columns = DocumentEncoder(tokenizer, LABELS, 128).encode(shuffled)
     for i, document in enumerate(shuffled):
-        assert columns["instance_id"][i] == rows[document.title]["instance_id"]
+        assert columns["fact_key"][i] == rows[document.title]["fact_key"]
         assert columns["key"][i] == rows[document.title]["key"]
-    assert len({id for ids in columns["instance_id"] for id in ids}) == sum(map(len, columns["instance_id"]))
+    assert len({id for ids in columns["fact_key"] for id in ids}) == sum(map(len, columns["fact_key"]))
 
 
 @pytest.fixture
@@ -329,8 +332,8 @@ def corpus(many, tmp_path):
 
 def test_two_processes_give_the_same_features(many, tmp_path, bert_tokenizer):
     one, two, ninety = (
-        encode_corpus(
-            load_corpus(many, cache_dir=str(tmp_path / str(count))), bert_tokenizer, LABELS, 20, num_proc=count
+        DocumentEncoder(bert_tokenizer, LABELS, 20).encode_corpus(
+            load_corpus(many, cache_dir=str(tmp_path / str(count))), num_proc=count
         )
         for count in (1, 2, 90)
     )
@@ -341,7 +344,11 @@ def test_two_processes_give_the_same_features(many, tmp_path, bert_tokenizer):
 
 def test_a_second_start_reads_the_cache(corpus, bert_folder):
     def start(max_length):
-        return encode_corpus(corpus, load_tokenizer(bert_folder), LABELS, max_length).cache_files[0]["filename"]
+        return (
+            DocumentEncoder(load_tokenizer(bert_folder), LABELS, max_length)
+            .encode_corpus(corpus)
+            .cache_files[0]["filename"]
+        )
 
     first = start(20)
     written = os.stat(first).st_mtime_ns
@@ -350,7 +357,7 @@ def test_a_second_start_reads_the_cache(corpus, bert_folder):
 
 
 def test_labelled_features_hold_both(corpus, bert_tokenizer, ada):
-    features = encode_corpus(corpus, bert_tokenizer, LABELS, 20)
+    features = DocumentEncoder(bert_tokenizer, LABELS, 20).encode_corpus(corpus)
     dataset = LabelledFeatures(features, [ada] * len(features))
     assert len(dataset) == 18 and dataset[3] == features[3] and dataset.documents[0] is ada
 
@@ -362,3 +369,19 @@ def test_slow_tokenizers_are_refused(monkeypatch):
     monkeypatch.setattr("finecl_hf.encoding.encoders.AutoTokenizer.from_pretrained", lambda *args, **kwargs: Slow())
     with pytest.raises(FineCLError, match="some/model has no fast tokenizer"):
         load_tokenizer("some/model")
+
+
+# Columns of facts ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", [slice(None), slice(None, None, -1), [2, 3], [1], [6, 4, 0, 5]])
+def test_fact_columns_fit_the_facts(corpus, bert_tokenizer, rows):
+    features = DocumentEncoder(bert_tokenizer, LABELS, 20).encode_corpus(corpus)
+    features = features.select(np.arange(len(features))[rows])
+    keys = fact_keys(features).tolist()
+    assert keys == [key for row in features for key in row["fact_key"]]
+    joined = with_fact_column(features, "number", np.arange(len(keys), dtype=np.int64))
+    assert fact_keys(joined).tolist() == keys
+    for row in joined:
+        assert [keys[number] for number in row["number"]] == row["fact_key"]
+    assert joined.remove_columns("number").to_dict() == features.to_dict()

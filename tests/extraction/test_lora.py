@@ -8,7 +8,6 @@ from transformers import AutoModel
 from finecl_hf import FineCLConfig, FineCLForRelationExtraction, load_relation_model
 from finecl_hf.encoding.batches import RelationCollator
 from finecl_hf.extraction.modeling import add_adapters
-from finecl_hf.extraction.trainer import classify
 from tests.helpers.script_runs import run, weights
 
 
@@ -27,7 +26,7 @@ def logits_of(model, trainer):
     rows = [trainer.train_dataset[i] for i in range(4)]
     batch = RelationCollator(trainer.data_collator.pad_token_id)(rows)
     with torch.no_grad():
-        return classify(model.eval(), batch).logits
+        return model.eval()(**batch).logits
 
 
 def test_the_encoder_stays_while_adapters_and_head_learn(adapter):

@@ -4,7 +4,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
 
 from finecl_hf.data.distances import NUM_DISTANCES
 from finecl_hf.encoding.batches import RelationCollator
-from finecl_hf.encoding.features import encode_documents
+from finecl_hf.encoding.features import DocumentEncoder
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.modeling import BilinearHead, FineCLForRelationExtraction, add_adapters, load_relation_model
@@ -35,7 +35,7 @@ def _model(folder, **settings):
 def batch(bert_tokenizer, ada, curie):
     """Ids of BERT's vocabulary are ids of the tiny RoBERTa's, too."""
     label2id = {name: i for i, name in enumerate(RELATIONS)}
-    columns = encode_documents([ada, curie], bert_tokenizer, label2id, max_length=128)
+    columns = DocumentEncoder(bert_tokenizer, label2id, 128).encode([ada, curie])
     rows = [{name: values[i] for name, values in columns.items()} for i in range(2)]
     batch = RelationCollator(bert_tokenizer.pad_token_id)(rows)
     return {name: batch[name] for name in (*MODEL_INPUTS, "label_pair", "label_relation")}
@@ -120,7 +120,7 @@ def test_forward(folder, loss, batch):
 
 def test_padding_and_company_do_not_change_logits(bert_folder, bert_tokenizer, batch, curie):
     model = _model(bert_folder)
-    columns = encode_documents([curie], bert_tokenizer, {name: i for i, name in enumerate(RELATIONS)}, 128)
+    columns = DocumentEncoder(bert_tokenizer, {name: i for i, name in enumerate(RELATIONS)}, 128).encode([curie])
     alone = RelationCollator(bert_tokenizer.pad_token_id)([{name: values[0] for name, values in columns.items()}])
     torch.testing.assert_close(_logits(model, alone), _logits(model, batch)[12:], rtol=1e-4, atol=1e-6)
 

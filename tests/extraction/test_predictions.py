@@ -11,6 +11,8 @@ from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.predictions import (
     Candidates,
     best_threshold,
+    candidate_rows,
+    decode_rows,
     document_candidates,
     official_predictions,
     relation_scores,
@@ -191,6 +193,24 @@ def test_training_facts_are_ignored_in_ign_f1(scored):
     assert scores["ign_f1"] < scores["f1"]
 
 
+@pytest.mark.parametrize("padding", [0, 3])
+def test_rows_to_gather_hold_the_candidates(padding):
+    batch = batch_of(3, 0, 2, 5)
+    logits, settings = random_logits(batch), config()
+    rows = candidate_rows(logits, batch, settings)
+    assert rows.shape[0] == 4 and rows.shape[2] == 4 and rows.dtype == torch.float32
+    rows = torch.nn.functional.pad(rows, (0, 0, 0, padding), value=-100)  # as the Trainer pads for other processes
+    for part, same in zip(
+        document_candidates(logits, batch, settings), decode_rows(list(rows.numpy()), settings), strict=True
+    ):
+        for name in ("head", "tail", "relation", "score"):
+            assert getattr(part, name).tolist() == getattr(same, name).tolist()
+    assert (
+        decode_rows(list(candidate_rows(torch.zeros(0, 4), batch_of(1, 0), settings).numpy()), settings)[1].score.size
+        == 0
+    )
+
+
 # Sentences ----------------------------------------------------------------------------------------
 
 
@@ -198,7 +218,7 @@ def test_training_facts_are_ignored_in_ign_f1(scored):
 def test_a_sentence_gets_its_best_label_and_na_out_of_reach(loss):
     batch = batch_of(2, 2, 2, 2, pairs=[[(0, 1)], [], [(1, 0)], [(0, 1)]])
     logits = torch.tensor([[0.0, 1.0, 2.0, -1.0], [3.0, 1.0, 2.0, -1.0], [0.0, 1.0, 0.0, -1.0]])
-    assert sentence_labels(logits, batch, config(loss)) == ["r2", "NA", "NA", "r1"]
+    assert sentence_labels(logits, batch) == [2, 0, 0, 1]
 
 
 @pytest.mark.parametrize("loss", ["bce", "softmax", "adaptive_threshold"])
@@ -208,11 +228,12 @@ def test_the_best_candidate_of_a_sentence_is_its_label(loss):
     logits = random_logits(batch)
     settings = config(loss, task="sentence")
     best = [RELATIONS[[*part.above(0).relation, 0][0]] for part in document_candidates(logits, batch, settings)]
-    assert best == sentence_labels(logits, batch, settings) and set(best) == set(RELATIONS)
+    assert best == decode_rows(list(candidate_rows(logits, batch, settings).numpy()), settings)
+    assert set(best) == set(RELATIONS)
 
 
 def test_no_sentence_within_reach():
-    assert sentence_labels(torch.zeros(0, 4), batch_of(2, pairs=[[]]), config()) == ["NA"]
+    assert sentence_labels(torch.zeros(0, 4), batch_of(2, pairs=[[]])) == [0]
 
 
 def test_sentence_scores_and_semevals_own_figure():

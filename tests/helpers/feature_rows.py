@@ -37,11 +37,12 @@ def random_row(
         "head": [fact[0] for fact in facts],
         "tail": [fact[1] for fact in facts],
         "relation": [fact[2] for fact in facts],
+        "fact_key": [1000 * seed + number for number in range(len(facts))],
     }
 
 
 def random_rows(count, **settings):
     """Documents of different sizes; one has no entity and one no fact."""
     rows = [random_row(seed, num_entities=seed % 6, length=30 + 7 * (seed % 5), **settings) for seed in range(count)]
-    rows[-1].update(head=[], tail=[], relation=[])
+    rows[-1].update(head=[], tail=[], relation=[], fact_key=[])
     return rows

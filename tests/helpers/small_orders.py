@@ -12,7 +12,6 @@ def make(ids, epochs=3, seed=0, hidden=0.3):
         ids,
         relation=["P17"] * len(ids),
         head=np.arange(len(ids)),
-        confident_learning=rng.random(len(ids)),
         plausibility=rng.random(len(ids)),
     )
     for _ in range(epochs):
@@ -24,11 +23,9 @@ def make(ids, epochs=3, seed=0, hidden=0.3):
 def assert_same(left, right):
     for name in ("instance_id", "title", "relation"):
         assert getattr(left, name).equals(getattr(right, name)), name
-    for name in ("head", "tail", "first_epoch", "observed", "correct"):
+    for name in ("key", "head", "tail", "first_epoch", "observed", "correct", "plausibility"):
         np.testing.assert_array_equal(getattr(left, name), getattr(right, name), err_msg=name)
         assert getattr(left, name).dtype == getattr(right, name).dtype
-    np.testing.assert_array_equal(left.confident_learning, right.confident_learning)  # NaN equals NaN
-    assert left.confident_learning.dtype == right.confident_learning.dtype == np.float32
     for name in ("probability", "margin"):
         assert getattr(left, name).dtype == getattr(right, name).dtype == np.float16
         np.testing.assert_array_equal(getattr(left, name)[left.observed], getattr(right, name)[right.observed])

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from finecl_hf.data.corpus import fact_columns
 from finecl_hf.learning_order import facts as fact_chunks
-from finecl_hf.learning_order.facts import chunk_of, chunks_of, order_columns
+from finecl_hf.learning_order.facts import chunks_of, order_columns
 from finecl_hf.learning_order.plausibility import PlausibilityCounts
 from finecl_hf.learning_order.table import LearningOrder
 from tests.learning_order.test_plausibility import counted, random_documents
@@ -38,9 +39,10 @@ def test_documents_without_facts_or_entities(ada):
 def test_counts_go_on_where_others_stopped():
     documents = random_documents(20, seed=1)
     counts = PlausibilityCounts()
-    counts.add_columns(chunk_of(documents[:8]))
+    (chunk,) = chunks_of(documents[:8])
+    counts.add_columns(chunk)
     for document in documents[8:]:
-        counts.add(document)
+        counts.add(fact_columns(document))
     assert counts.log_odds().tolist() == counted(documents).tolist()
 
 

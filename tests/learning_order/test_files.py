@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from finecl_hf.errors import FineCLError
+from finecl_hf.hashing import text_key
 from finecl_hf.learning_order import files as order_files
 from finecl_hf.learning_order.table import LearningOrder
 from tests.helpers.small_orders import assert_same, make
@@ -22,13 +23,16 @@ class TestFiles:
         order.write(tmp_path / "learning_order.parquet")
         assert_same(LearningOrder.read(str(tmp_path / "learning_order.parquet")), order)
 
-    def test_files_without_confident_learning(self, tmp_path):
+    def test_older_files_have_no_keys(self, tmp_path):
         order = make(self.IDS)
-        pq.write_table(order.to_table().drop_columns(["confident_learning"]), tmp_path / "a.parquet")
-        order.confident_learning[:] = np.nan
+        pq.write_table(order.to_table().drop_columns(["key"]), tmp_path / "a.parquet")
         assert_same(LearningOrder.read(tmp_path / "a.parquet"), order)
-        order.write(tmp_path / "b.parquet")
-        assert_same(LearningOrder.read(tmp_path / "b.parquet"), order)
+
+    def test_columns_of_older_versions_are_passed_over(self, tmp_path):
+        order = make(self.IDS)
+        scores = pa.array([0.5] * len(order), pa.float32())
+        pq.write_table(order.to_table().append_column("confident_learning", scores), tmp_path / "a.parquet")
+        assert_same(LearningOrder.read(tmp_path / "a.parquet"), order)
 
     def test_empty_round_trip(self, tmp_path):
         LearningOrder([]).write(tmp_path / "a.parquet")
@@ -72,8 +76,10 @@ class TestFiles:
         assert raw == order.to_json_dict() and self.IDS[2] not in raw and raw[self.IDS[1]] == 4
         again = LearningOrder.read(tmp_path / "order.json")
         assert again.to_json_dict() == raw and again.num_epochs == 0
-        assert again.lookup([self.IDS[2]]).tolist() == [-1]
-        assert again.weights(self.IDS)[1].tolist() == [True, True, False, True, True]
+        keys = [text_key(name) for name in self.IDS]
+        assert again.rows_of(keys)[2] == -1
+        weights, _ = again.weights().of(keys)
+        assert np.isnan(weights).tolist() == [False, False, True, False, False]
 
     def test_json_to_parquet_keeps_the_epochs(self, tmp_path):
         order = LearningOrder.from_json_dict({"a": 3, "b": 0})
@@ -103,7 +109,7 @@ class TestFiles:
 class TestBrokenFiles:
     @pytest.fixture
     def table(self):
-        return make(list("abc")).to_table()
+        return make(list("abc")).to_table().drop_columns(["key"])  # made from the ids
 
     def refused(self, path, match):
         with pytest.raises(FineCLError, match=match) as caught:
@@ -159,7 +165,7 @@ class TestBrokenFiles:
         order = make(list("abc"), epochs=2, hidden=0)
         getattr(order, name)[1, 0] = value
         order.write(tmp_path / "a.parquet")
-        with pytest.raises(FineCLError, match="a.parquet: 1 instances have a probability outside"):
+        with pytest.raises(FineCLError, match="a.parquet: 1 facts"):
             LearningOrder.read(tmp_path / "a.parquet")
 
     def test_later_version(self, tmp_path, table):

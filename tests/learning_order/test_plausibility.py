@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from finecl_hf.data.corpus import fact_columns
 from finecl_hf.data.documents import Document, Fact, Mention
 from finecl_hf.learning_order import plausibility
 from finecl_hf.learning_order.plausibility import PlausibilityCounts, entity_distances
@@ -35,7 +36,7 @@ def random_documents(count, seed=0, pairs=False):
 def counted(documents):
     counts = PlausibilityCounts()
     for document in documents:
-        counts.add(document)
+        counts.add(fact_columns(document))
     return counts.log_odds()
 
 
@@ -92,7 +93,7 @@ def test_against_loops(pairs):
 
 def test_distances_against_loops():
     for document in random_documents(25, seed=1):
-        sentences, words = entity_distances(document)
+        sentences, words = entity_distances(fact_columns(document))
         for head in range(len(document.entities)):
             for tail in range(len(document.entities)):
                 apart, steps = slow_distance(document, head, tail)

@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,7 +27,7 @@ from finecl_hf.learning_order.trust import (
     second_look,
     unit_logistic,
     unit_ranks,
-    unit_score,
+    unit_trust,
     variability,
 )
 
@@ -38,8 +37,6 @@ def random_order(rows=60, epochs=4, hidden=0.2, seed=0):
     rng = np.random.default_rng(seed)
     ids = [f"d{i}#0#1#r{i % 3}" for i in range(rows)]
     order = LearningOrder(ids, relation=[f"r{i % 3}" for i in range(rows)], plausibility=rng.normal(size=rows))
-    order.confident_learning = rng.random(rows).astype(np.float32)
-    order.confident_learning[-1] = np.nan
     for _ in range(epochs):
         loss = rng.exponential(1.5, rows)
         margin = rng.normal(0, 2, rows)
@@ -73,7 +70,7 @@ SLOW = {
 @pytest.mark.parametrize("name", SLOW)
 def test_against_loops(name):
     order = random_order()
-    scores = unit_score(name, order)
+    scores = unit_trust(name, order)
     slow = [SLOW[name](row) if row else None for row in rows_of(order)]
     lowest = min(value for value in slow if value is not None)
     np.testing.assert_allclose(scores, [lowest if value is None else value for value in slow], atol=2e-3)
@@ -82,24 +79,22 @@ def test_against_loops(name):
 @pytest.mark.parametrize("name", [*SCORES, *(f"{name}{WITHIN_RELATION}" for name in SCORES)])
 def test_range_and_order_of_rows(name):
     order = random_order()
-    scores = unit_score(name, order)
+    scores = unit_trust(name, order)
     assert scores.shape == (60,) and (scores >= 0).all() and (scores <= 1).all()
     assert np.unique(scores).size > 2
     rows = np.random.default_rng(1).permutation(60)
     shuffled = LearningOrder.from_table(order.to_table().take(rows))
-    np.testing.assert_allclose(unit_score(name, shuffled), scores[rows], atol=1e-6)
+    np.testing.assert_allclose(unit_trust(name, shuffled), scores[rows], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", SCORES)
 def test_a_label_that_is_always_predicted_is_trusted_more_than_one_that_never_is(name):
     ids = ["right#0#1#r", "wrong#0#1#r", "never seen#0#1#r"]
-    order = LearningOrder(
-        ids, relation=["r", "r", "r"], plausibility=[1.0, -1.0, -2.0], confident_learning=[0.4, 0.3, np.nan]
-    )
+    order = LearningOrder(ids, relation=["r", "r", "r"], plausibility=[1.0, -1.0, -2.0])
     for epoch in range(3):
         p = np.array([0.9, 0.1 + 0.2 * (epoch == 1), 0.5])
         order.record_epoch(p, [2.0, -2.0, 0.0], [True, False, False], [True, True, False], -np.log(p))
-    right, wrong, unseen = unit_score(name, order)
+    right, wrong, unseen = unit_trust(name, order)
     assert right > wrong
     assert unseen <= wrong
 
@@ -129,19 +124,18 @@ def test_labels_that_were_never_judged_do_not_move_the_others(name):
     order = random_order()
     order = order.select(order.judged)
     more = random_order(rows=300, hidden=1.0, seed=1)  # nothing of it was seen
-    more.instance_id = pa.array([f"lost {i}" for i in range(300)], pa.large_string())
-    more.confident_learning[:] = np.nan
-    together = unit_score(name, LearningOrder.merge([order, more]))
-    np.testing.assert_allclose(together[: len(order)], unit_score(name, order))
+    more.key = more.key + 1
+    together = unit_trust(name, LearningOrder.merge([order, more]))
+    np.testing.assert_allclose(together[: len(order)], unit_trust(name, order))
     assert (together[len(order) :] == together.min()).all()
 
 
 def test_what_says_nothing_is_refused():
     order = LearningOrder(list("ab"), first_epoch=[0, 1])
     with pytest.raises(FineCLError, match="plausibility says nothing"):
-        unit_score("plausibility", order)
+        unit_trust("plausibility", order)
     with pytest.raises(FineCLError, match="cannot rank within"):
-        unit_score("first_epoch_within_relation", order)
+        unit_trust("first_epoch_within_relation", order)
 
 
 def test_error_norm_of_two_classes_is_exact():
@@ -173,7 +167,7 @@ def test_evidence_against_loops():
 def test_evidence_of_a_relation_that_was_never_judged():
     order = LearningOrder(list("abc"), relation=["r", "r", "lost"], plausibility=[0.0, 1.0, 5.0])
     order.record_epoch([0.5] * 3, [1.0, 1.0, 0.0], [True] * 3, [True, True, False])
-    low, high, lost = unit_score("evidence", order)
+    low, high, lost = unit_trust("evidence", order)
     assert lost == low < high
 
 
@@ -221,22 +215,12 @@ def test_ranks_within(pairs):
 @pytest.mark.parametrize("name", [name for name in SCORES if name not in _WITHOUT_DYNAMICS])
 def test_no_dynamics(name):
     with pytest.raises(FineCLError, match="no training dynamics"):
-        unit_score(name, LearningOrder(["a#0#1#r"], first_epoch=[0]))
+        unit_trust(name, LearningOrder(["a#0#1#r"], first_epoch=[0]))
 
 
 def test_first_epoch_needs_no_dynamics():
     order = LearningOrder(list("abc"), first_epoch=[0, 3, -1])
-    np.testing.assert_allclose(unit_score("first_epoch", order), [1.0, 0.25, 0.0])
-
-
-def test_confident_learning_is_a_rank_with_unknown_labels_last():
-    order = LearningOrder(list("abcd"), confident_learning=[0.011, np.nan, 0.012, 0.012])
-    np.testing.assert_allclose(unit_score("confident_learning", order), [1 / 3, 0.0, 2.5 / 3, 2.5 / 3])
-
-
-def test_confident_learning_names_the_flag_that_it_needs():
-    with pytest.raises(FineCLError, match="run stage 1 with --cross_fit_folds 3"):
-        unit_score("confident_learning", LearningOrder(["a#0#1#r"], first_epoch=[0]))
+    np.testing.assert_allclose(unit_trust("first_epoch", order), [1.0, 0.25, 0.0])
 
 
 def test_a_score_out_of_range(monkeypatch):
@@ -245,7 +229,7 @@ def test_a_score_out_of_range(monkeypatch):
     for value in (1.5, np.nan):
         monkeypatch.setitem(SCORES, "mine", lambda order, value=value: np.array([0.5, value]))
         with pytest.raises(FineCLError, match=r'"mine" leaves \[0, 1\]'):
-            unit_score("mine", order)
+            unit_trust("mine", order)
 
 
 def test_names():

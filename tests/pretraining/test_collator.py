@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from finecl_hf.encoding.features import encode_documents
+from finecl_hf.encoding.features import DocumentEncoder
 from finecl_hf.pretraining.collator import PretrainCollator
 from finecl_hf.pretraining.step import Contrast
 from tests.helpers.feature_rows import VOCABULARY, random_row, random_rows
@@ -365,7 +365,7 @@ def _letters(tokenizer, ids):
 @pytest.mark.parametrize("entity_markers", ["none", "asterisk"])
 def test_real_documents(tokenizer, entity_markers, ada, curie):
     label2id = {name: i for i, name in enumerate(RELATIONS)}
-    columns = encode_documents([ada, curie], tokenizer, label2id, 128, entity_markers)
+    columns = DocumentEncoder(tokenizer, label2id, 128, entity_markers).encode([ada, curie])
     rows = [{name: values[i] for name, values in columns.items()} for i in range(2)]
     rows = [{**row, "weight": [1.0] * len(row["head"])} for row in rows]
     collator = PretrainCollator.for_tokenizer(tokenizer, RELATIONS, max_length=128, mask_share=1.0)

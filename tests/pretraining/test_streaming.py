@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +14,7 @@ from finecl_hf.encoding.batches import SharedEpoch
 from finecl_hf.encoding.features import COLUMNS
 from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import text_key
-from finecl_hf.pretraining.fact_weights import StreamWeights
+from finecl_hf.learning_order.weights import FactWeights
 from finecl_hf.pretraining.streaming import Stream
 from tests.helpers.script_runs import MAIN, arguments, run, same_weights, weights
 from tests.helpers.small_documents import small_document
@@ -53,8 +54,9 @@ def encode(documents):
 
 def stream(folder, batch_size=3, block=6, encode=encode, **others):
     files = [folder] if folder.is_file() else sorted(folder.iterdir())
-    settings = {"weights": StreamWeights(), "label2id": {"NA": 0, "r": 1}, "pair_documents": False, **others}
-    return Stream(files, encode, batch_size=batch_size, block=block, **settings)
+    encoder = SimpleNamespace(encode=encode, label2id={"NA": 0, "r": 1})
+    settings = {"weights": FactWeights(), "pair_documents": False, **others}
+    return Stream(files, encoder, batch_size=batch_size, block=block, **settings)
 
 
 def numbered(count, folder, *sizes):

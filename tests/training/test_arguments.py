@@ -118,12 +118,6 @@ def test_a_flag_counts_more_than_the_file_more_than_the_preset_more_than_the_def
         ({"skip_invalid": "perhaps"}, "skip_invalid"),
         ({"preset": "best"}, "invalid choice: 'best'"),
         ({"order_mode": ["batch", "epoch"]}, "epoch"),
-        ({"cross_fit_folds": 1}, "--cross_fit_folds 1 is out of range; give 2 or more, or 0 for none."),
-        ({"cross_fit_folds": -2}, "--cross_fit_folds -2 is out of range"),
-        (
-            {"score": "confident_learning"},
-            "--score confident_learning needs cross-fitted models; add --cross_fit_folds",
-        ),
     ],
 )
 def test_mistakes_in_a_file_and_in_flags_are_told_alike(values, message, parse):

@@ -94,20 +94,6 @@ def test_denoising_resumes_in_two_processes(bert_folder, corpus, tmp_path):
 
 
 @pytest.mark.slow
-def test_cross_fitted_models_judge_every_label(bert_folder, corpus, tmp_path):
-    """Without updates the models of both runs are the same, so their judgements are, too; resuming trains none."""
-    options = {"cross_fit_folds": 3, "num_train_epochs": 1, "learning_rate": 0.0, "per_device_eval_batch_size": 2}
-    launch("denoise", bert_folder, corpus, tmp_path / "two", **options)
-    two = LearningOrder.read(tmp_path / "two" / "learning_order.parquet")
-    one = run("denoise", bert_folder, corpus, tmp_path / "one", **options)
-    known = ~np.isnan(one.confident_learning)
-    assert known.any() and (known == ~np.isnan(two.confident_learning)).all()
-    np.testing.assert_allclose(two.confident_learning[known], one.confident_learning[known], rtol=1e-4)
-    launch("denoise", bert_folder, corpus, tmp_path / "two", **options)
-    assert LearningOrder.read(tmp_path / "two" / "learning_order.parquet").to_table().equals(two.to_table())
-
-
-@pytest.mark.slow
 def test_pretraining(bert_folder, corpus, tmp_path):
     launch("pretrain", bert_folder, corpus, tmp_path, max_steps=3, gradient_accumulation_steps=2)
     assert all(np.isfinite(weight.numpy()).all() for weight in weights(tmp_path).values())

@@ -163,16 +163,16 @@ def test_gradients_of_fp16_may_overflow(bert_folder, corpus, tmp_path, with_trai
 
     def change(trainer):
         overflow(trainer)
-        check = trainer._check_step
+        check = trainer.check_step
 
-        def scaled(grad_norm):
+        def scaled(model):
             trainer.accelerator.scaler = Scaler()
             try:
-                check(grad_norm)
+                check(model)
             finally:
                 trainer.accelerator.scaler = None
 
-        trainer._check_step = scaled
+        trainer.check_step = scaled
 
     # Only here does no scaler skip the step: so the weights tell at the end.
     message = with_trainer(change, "pretrain", bert_folder, corpus, tmp_path, **{**EACH_STEP, "save_strategy": "no"})

@@ -10,11 +10,10 @@ import pytest
 import yaml
 
 from finecl_hf import LearningOrder, read_documents
-from finecl_hf.denoising.cross_fitting import FOLDS
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.evaluation import write_predictions
 from finecl_hf.learning_order.noise_estimate import noise_of
-from finecl_hf.learning_order.trust import unit_score
+from finecl_hf.learning_order.trust import unit_trust
 from finecl_hf.training.scripts import _command
 from tests.helpers.fake_hub import FakeHub, hub_environment
 from tests.helpers.script_runs import ROOT, arguments, run
@@ -85,7 +84,6 @@ def pushed(bert_folder, corpus, tmp_path_factory):
                     "hub_model_id": "user/denoised",
                     "hub_strategy": "every_save",
                     "save_strategy": "epoch",
-                    "cross_fit_folds": 2,
                 },
             ),
             ("pretrain", {"hub_model_id": "user/encoder", "learning_order": folder / "order.parquet"}),
@@ -129,10 +127,7 @@ MODEL_FILES = {"config.json", "tokenizer.json", "tokenizer_config.json", "README
 def test_what_is_pushed(name, expected, pushed):
     hub, folder = pushed
     assert MODEL_FILES | expected <= files(hub, name).keys()
-    assert not [
-        path for path in files(hub, name) if path.startswith("checkpoint-") or "optimizer" in path or FOLDS in path
-    ]
-    assert name != "denoised" or (folder / name / FOLDS / "2_of_2").is_dir()
+    assert not [path for path in files(hub, name) if path.startswith("checkpoint-") or "optimizer" in path]
     for path, data in files(hub, name).items():
         assert data == (folder / name / path).read_bytes(), path
         assert hub.token.encode() not in data, path
@@ -219,7 +214,7 @@ def test_report_noise_and_cleaned_corpus(bert_folder, corpus, tmp_path, capsys):
     report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "evidence" in report and (tmp_path / "out" / "report.md").exists()
     kept = {document.instance_id(fact) for document in read_documents(clean) for fact in document.relations}
-    trust = dict(zip(order.instance_id.to_pylist(), unit_score("evidence", order), strict=True))
+    trust = dict(zip(order.instance_id.to_pylist(), unit_trust("evidence", order), strict=True))
     judged = set(order.instance_id.filter(order.judged).to_pylist())
     assert 0 < len(judged) < len(order) and len(kept & judged) == round(len(judged) / 2)
     assert min(trust[instance] for instance in kept & judged) >= max(trust[i] for i in judged - kept)
@@ -243,16 +238,15 @@ def test_another_score_and_a_threshold(bert_folder, corpus, tmp_path):
     kept = {
         document.instance_id(f) for document in read_documents(tmp_path / "clean.json") for f in document.relations
     }
-    trust = unit_score("first_epoch", order)
+    trust = unit_trust("first_epoch", order)
     rows = zip(order.instance_id.to_pylist(), trust, order.judged, strict=True)
     assert kept == {instance for instance, score, judged in rows if score >= 0.3 or not judged}
     assert "first_epoch" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    "name, message", [("clean.csv.jsonl", "let its name end in .json"), ("", "cannot be written")]
-)
+@pytest.mark.parametrize("name, message", [("clean.csv", "jsonl"), ("folder.json", "cannot be written")])
 def test_what_cannot_be_written_is_known_before_training(name, message, bert_folder, corpus, tmp_path, trainers):
+    (tmp_path / "folder.json").mkdir()
     with pytest.raises(FineCLError, match=message):
         run("denoise", bert_folder, corpus, tmp_path / "out", write_clean=tmp_path / name)
     with pytest.raises(FineCLError, match="this file is read"):

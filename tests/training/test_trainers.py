@@ -12,6 +12,7 @@ from transformers import AutoModelForMaskedLM
 from finecl_hf import FineCLConfig, FineCLForRelationExtraction, LearningOrder, read_documents
 from finecl_hf.errors import FineCLError
 from finecl_hf.pretraining.trainer import PretrainTrainer
+from finecl_hf.training.arguments import run_script
 from tests.helpers.script_runs import program, run, same_weights, weights
 from tests.helpers.tiny_models import build_bert
 
@@ -32,16 +33,19 @@ def test_a_diverged_run_is_an_error_and_leaves_no_model(stage, bert_folder, corp
     assert not (tmp_path / "model.safetensors").exists()
 
 
-def test_a_reporter_that_is_not_installed(bert_folder, corpus, tmp_path, monkeypatch):
+def test_a_reporter_that_is_not_installed(bert_folder, corpus, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("transformers.integrations.integration_utils.is_wandb_available", lambda: False)
-    with pytest.raises(FineCLError, match="requires wandb to be installed"):
-        run("pretrain", bert_folder, corpus, tmp_path, report_to="wandb")
+    with pytest.raises(SystemExit) as end:
+        run_script(lambda: run("pretrain", bert_folder, corpus, tmp_path, report_to="wandb"))
+    assert end.value.code == 2 and "wandb" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kwargs", ['{"foo": 1}', "[1]"])
-def test_arguments_that_a_schedule_does_not_know(kwargs, bert_folder, corpus, tmp_path):
-    with pytest.raises(FineCLError, match="--lr_scheduler_type linear does not go with --lr_scheduler_kwargs"):
-        run("pretrain", bert_folder, corpus, tmp_path, lr_scheduler_kwargs=kwargs)
+def test_arguments_that_a_schedule_does_not_know(kwargs, bert_folder, corpus, tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        run_script(lambda: run("pretrain", bert_folder, corpus, tmp_path, lr_scheduler_kwargs=kwargs))
+    (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert end.value.code == 2 and "schedule" in error
 
 
 # The relation model

@@ -1,0 +1,127 @@
+"""Evaluation through the Trainer's own loop: its flags, several sets, early stopping, metrics of users."""
+
+import numpy as np
+import pytest
+from datasets import Dataset
+from transformers import EarlyStoppingCallback
+
+from finecl_hf import FineCLConfig, FineCLForRelationExtraction, FinetuneTrainer
+from finecl_hf.data.corpus import documents_of, load_corpus, relation_counts
+from finecl_hf.encoding.batches import RelationCollator
+from finecl_hf.encoding.encoders import load_tokenizer
+from finecl_hf.encoding.features import DocumentEncoder, LabelledFeatures
+from finecl_hf.errors import FineCLError
+from finecl_hf.extraction.arguments import FinetuneArguments
+from finecl_hf.extraction.predictions import best_threshold, document_candidates, score_documents
+from finecl_hf.training.loading import label_set
+
+
+@pytest.fixture
+def make(bert_folder, corpus, tmp_path):
+    """`make(**flags)` gives a trainer whose `dev` and `test` are evaluation sets."""
+
+    def make(eval_dataset="dev", compute_metrics=None, callbacks=None, **flags):
+        tokenizer = load_tokenizer(bert_folder)
+        cache = str(tmp_path / "cache")
+        sets = {name: load_corpus(str(corpus / f"gold_{name}.json"), cache_dir=cache)
+                for name in ("train", "validation", "test")}  # fmt: skip
+        labels = label_set(relation_counts(sets["train"]) | relation_counts(sets["test"])
+                           | relation_counts(sets["validation"]), {}, fixed=False)  # fmt: skip
+        encoder = DocumentEncoder(tokenizer, labels, 64)
+        dev, test = (LabelledFeatures(encoder.encode_corpus(sets[name]), documents_of(sets[name]))
+                     for name in ("validation", "test"))  # fmt: skip
+        flags = {"num_train_epochs": 1, "per_device_eval_batch_size": 2, "report_to": [], "seed": 3, **flags}
+        trainer = FinetuneTrainer(
+            model=FineCLForRelationExtraction.from_encoder(bert_folder, FineCLConfig.for_labels(labels)),
+            args=FinetuneArguments(output_dir=str(tmp_path / "out"), save_strategy="no", **flags)
+            if "load_best_model_at_end" not in flags
+            else FinetuneArguments(output_dir=str(tmp_path / "out"), **flags),
+            train_dataset=encoder.encode_corpus(sets["train"]).with_format("numpy"),
+            eval_dataset={"dev": dev, "test": {"dev": dev, "more": test}}.get(eval_dataset),
+            data_collator=RelationCollator(tokenizer.pad_token_id),
+            processing_class=tokenizer,
+            compute_metrics=compute_metrics,
+            callbacks=callbacks,
+        )
+        trainer.dev, trainer.test = dev, test
+        return trainer
+
+    return make
+
+
+def expected(trainer, dataset, threshold=None):
+    """The figures document by document, without the Trainer."""
+    model, collator = trainer.model.eval(), RelationCollator(0)
+    candidates = []
+    for i in range(len(dataset)):
+        batch = collator([dataset[i]])
+        candidates += document_candidates(model(**batch).logits.detach(), batch, model.config)
+    config = model.config
+    config.threshold = best_threshold(dataset.documents, candidates, config) if threshold is None else threshold
+    return score_documents(dataset.documents, candidates, config), config.threshold
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [{}, {"batch_eval_metrics": True}, {"eval_do_concat_batches": True}, {"eval_accumulation_steps": 1},
+     {"train_sampling_strategy": "group_by_length"}],
+)  # fmt: skip
+def test_figures_are_those_of_a_loop_over_documents(flags, make):
+    trainer = make(**flags)
+    metrics = trainer.evaluate()  # of a model that was never trained
+    figures, threshold = expected(trainer, trainer.dev)
+    assert metrics["eval_threshold"] == pytest.approx(threshold, rel=1e-4)
+    assert metrics["eval_f1"] == pytest.approx(figures["f1"], abs=1e-6)
+    output = trainer.predict(trainer.test)
+    assert (
+        len(output.predictions) == len(trainer.test)
+        and output.metrics["test_threshold"] == trainer.model.config.threshold
+    )
+    figures, _ = expected(trainer, trainer.test, trainer.model.config.threshold)
+    assert output.metrics["test_f1"] == pytest.approx(figures["f1"], abs=1e-6)
+
+
+def test_the_loss_is_a_mean_over_pairs(make):
+    trainer = make(per_device_eval_batch_size=1)
+    one = trainer.evaluate()["eval_loss"]
+    trainer = make(per_device_eval_batch_size=4)
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(one, rel=1e-4)
+
+
+def test_of_several_sets_the_first_fits_the_threshold(make):
+    trainer = make(eval_dataset="test")
+    metrics = trainer.evaluate()
+    assert metrics["eval_dev_threshold"] == metrics["eval_more_threshold"]
+    assert make().evaluate()["eval_threshold"] == pytest.approx(metrics["eval_dev_threshold"])
+
+
+def test_metrics_of_users_stand_beside_ours(make):
+    def count(prediction):
+        return {
+            "predicted": sum(len(part.score) for part in prediction.predictions),
+            "asked": len(prediction.label_ids),
+        }
+
+    metrics = make(compute_metrics=count).evaluate()
+    assert metrics["eval_asked"] == 5 and metrics["eval_predicted"] > 0 and "eval_f1" in metrics
+
+
+def test_early_stopping(make):
+    stopping = EarlyStoppingCallback(early_stopping_patience=1, early_stopping_threshold=1.0)
+    trainer = make(
+        callbacks=[stopping], num_train_epochs=8, eval_strategy="epoch", save_strategy="epoch", learning_rate=0.0,
+        load_best_model_at_end=True,
+    )  # fmt: skip
+    trainer.train()
+    assert trainer.state.epoch == 2 and np.isfinite(trainer.state.best_metric)
+
+
+def test_a_dataset_without_documents_is_refused(make):
+    trainer = make()
+    with pytest.raises(FineCLError, match="LabelledFeatures"):
+        trainer.evaluate(Dataset.from_list(trainer.dev.features.to_list()))
+
+
+def test_only_the_loss(make):
+    metrics = make(prediction_loss_only=True).evaluate()
+    assert metrics["eval_loss"] > 0 and "eval_f1" not in metrics

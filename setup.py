@@ -8,14 +8,12 @@ from setuptools import find_packages, setup
 # For triple tables larger than memory. Before 2.0, a gzipped table that is cut off may pass for a whole one.
 DUCKDB = ["duckdb>=2.0; python_version >= '3.11'", "duckdb>=1.4; python_version < '3.11'"]
 EXTRAS = {
-    "distant": DUCKDB,
     "test": [
         "pytest>=8.0",
         "pytest-xdist>=3.5",
         "hypothesis>=6.100",
         "sentencepiece>=0.2",
         "cleanlab>=2.8",  # for an example; the first that allows numpy 2
-        *DUCKDB,
     ],
     "quality": ["ruff>=0.9"],
 }
@@ -40,6 +38,7 @@ setup(
         "evaluate>=0.4.3",
         "peft>=0.17",
         "huggingface-hub>=1.0",
+        *DUCKDB,
         "jinja2>=3.1",  # model cards; only an extra of huggingface-hub
         "matplotlib>=3.8",  # the charts of the denoising report
         "numpy>=1.26",

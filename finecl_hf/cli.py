@@ -138,7 +138,7 @@ def _add_project_options(sub: ArgumentParser) -> None:
                      "pairs get no label; may be given several times")  # fmt: skip
     sub.add_argument("--drop_unlabelled", action="store_true", help="leave out documents without any label")
     sub.add_argument("--skip_invalid", action="store_true", help="go on without invalid documents and rows")
-    table = sub.add_argument_group("triple tables (need DuckDB)")
+    table = sub.add_argument_group("triple tables")
     table.add_argument("--knowledge_base_format", choices=["documents", "tsv", "parquet", "jsonl"],
                        help="where the content does not tell")  # fmt: skip
     table.add_argument("--columns", nargs=3, metavar=("HEAD", "RELATION", "TAIL"), help="names of the columns")

@@ -1,16 +1,18 @@
 """Distant supervision: a knowledge base projected on documents, and the filter against leaks into test sets.
 
-Names are compared by [`name_key`]. Every function returns new documents and leaves its arguments alone. A knowledge
-base that is larger than memory is the matter of `finecl_hf.distant.triple_tables` and `finecl_hf.distant.join`.
+Names are compared by [`name_key`]. Every function returns new documents and leaves its arguments alone. Files are the
+matter of `finecl_hf.distant.projection`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import product
+from pathlib import Path
 
 from finecl_hf.data.documents import Document, Fact
-from finecl_hf.data.held_out import _keys, entity_keys
+from finecl_hf.data.held_out import _keys
 
 
 class KnowledgeBase:
@@ -20,52 +22,51 @@ class KnowledgeBase:
     """
 
     def __init__(self):
-        self._facts: dict[str, dict[str, set[str]]] = {}  # head name -> tail name -> relations
+        self._facts: dict[tuple[str, str], set[str]] = {}
 
     @classmethod
-    def from_documents(cls, documents: Iterable[Document]) -> KnowledgeBase:
-        """Takes each fact of labelled documents, under every combination of a head and a tail mention name."""
+    def from_documents(cls, documents: Iterable[Document], by_id: bool = False) -> KnowledgeBase:
+        """Takes each fact of labelled documents, under every combination of a head and a tail mention name.
+
+        Args:
+            by_id: take the `kb_id` of the mentions in place of their names.
+        """
         knowledge_base = cls()
         for document in documents:
             for fact in document.relations:
-                heads, tails = document.entity_names(fact.head), document.entity_names(fact.tail)
-                knowledge_base.add(heads, fact.relation, tails)
+                pair = (document.entities[fact.head], document.entities[fact.tail])
+                heads, tails = (
+                    {mention.kb_id for mention in mentions if mention.kb_id}
+                    if by_id
+                    else _keys(mention.name for mention in mentions)
+                    for mentions in pair
+                )
+                knowledge_base._add(heads, fact.relation, tails)
         return knowledge_base
 
     def add(self, head_names: Iterable[str], relation: str, tail_names: Iterable[str]) -> None:
         """Adds one fact under every combination of a head name and a tail name."""
-        tails = _keys(tail_names)
-        for head in _keys(head_names):
-            by_tail = self._facts.setdefault(head, {})
-            for tail in tails:
-                by_tail.setdefault(tail, set()).add(relation)
+        self._add(_keys(head_names), relation, _keys(tail_names))
 
-    def relations(self, head_names: Iterable[str], tail_names: Iterable[str]) -> set[str]:
+    def relations(self, heads: Iterable[str], tails: Iterable[str]) -> set[str]:
         """All relations known from any of the head names to any of the tail names."""
-        return {relation for *_, found in self.matches(_keys(head_names), _keys(tail_names)) for relation in found}
+        pairs = product(_keys(heads), _keys(tails))
+        return set().union(*(self._facts.get(pair, ()) for pair in pairs))
 
-    def matches(self, heads: set[str], tails: set[str]) -> Iterator[tuple[str, str, set[str]]]:
-        """(head, tail, relations) of every known pair of a head and a tail, both given by their [`name_key`]."""
-        for head in heads & self._facts.keys():
-            by_tail = self._facts[head]
-            for tail in tails & by_tail.keys():
-                if by_tail[tail]:
-                    yield head, tail, by_tail[tail]
+    def write(self, path: Path) -> Path:
+        """Writes the triples as a TSV with a header, and returns its path."""
+        with open(path, "w", encoding="utf-8", newline="\n") as file:
+            file.write("head\trelation\ttail\n")
+            for (head, tail), relations in self._facts.items():
+                file.writelines(f"{head}\t{relation}\t{tail}\n" for relation in sorted(relations))
+        return path
 
-    def restricted_to(self, relations: Iterable[str]) -> KnowledgeBase:
-        """A knowledge base of the facts of these relations only; it keeps all names."""
-        wanted, restricted = set(relations), KnowledgeBase()
-        restricted._facts = {
-            head: {tail: found & wanted for tail, found in by_tail.items()} for head, by_tail in self._facts.items()
-        }
-        return restricted
-
-    def names(self) -> set[str]:
-        """The [`name_key`] of every head and tail."""
-        return set(self._facts).union(*self._facts.values())
+    def _add(self, heads: set[str], relation: str, tails: set[str]) -> None:
+        for pair in product(heads, tails):
+            self._facts.setdefault(pair, set()).add(relation)
 
     def __len__(self) -> int:
-        return sum(len(relations) for by_tail in self._facts.values() for relations in by_tail.values())
+        return sum(map(len, self._facts.values()))
 
 
 def project(documents: Iterable[Document], knowledge_base: KnowledgeBase) -> list[Document]:
@@ -77,14 +78,13 @@ def project(documents: Iterable[Document], knowledge_base: KnowledgeBase) -> lis
     Returns:
         One labelled document for each input document, its facts sorted by (head, tail, relation), without evidence.
     """
-    return [_project_one(document, knowledge_base) for document in documents]
-
-
-def _project_one(document: Document, knowledge_base: KnowledgeBase) -> Document:
-    names = entity_keys(document)
-    facts = [
-        Fact(head, tail, relation)
-        for head, tail in sorted(document.judged_pairs)
-        for relation in sorted({r for *_, found in knowledge_base.matches(names[head], names[tail]) for r in found})
-    ]
-    return replace(document, relations=facts, labelled=True)
+    silver = []
+    for document in documents:
+        names = [document.entity_names(entity) for entity in range(len(document.entities))]
+        facts = [
+            Fact(head, tail, relation)
+            for head, tail in sorted(document.judged_pairs)
+            for relation in sorted(knowledge_base.relations(names[head], names[tail]))
+        ]
+        silver.append(replace(document, relations=facts, labelled=True))
+    return silver

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from finecl_hf.data.documents import Document, Fact
 from finecl_hf.data.files import replacing
-from finecl_hf.data.held_out import HeldOutPairs, entity_keys
+from finecl_hf.data.held_out import HeldOutPairs
 from finecl_hf.data.readers import EXTENSIONS, valid_documents, write_documents
-from finecl_hf.distant.join import TOP_AMBIGUOUS, JoinStatistics, TableJoin
+from finecl_hf.distant.join import JoinStatistics, TableJoin
 from finecl_hf.distant.knowledge_base import KnowledgeBase
 from finecl_hf.distant.triple_tables import TripleTable, scanning, table_format
 from finecl_hf.errors import FineCLError
@@ -141,8 +141,8 @@ def project_files(
 
     Args:
         documents: file or Hub id of the documents.
-        knowledge_base: labelled documents, whose facts are looked up by name in memory; or a triple table in one or
-            more files, joined on disk (needs DuckDB).
+        knowledge_base: labelled documents, whose facts are looked up by name (or id); or a triple table in one or
+            more files. They are joined on disk by DuckDB.
         output: file to write; appears whole or not at all.
 
     Raises:
@@ -151,76 +151,23 @@ def project_files(
     options = options or ProjectionOptions()
     paths = [knowledge_base] if isinstance(knowledge_base, str) else list(knowledge_base)
     _check_output(Path(output))
-    kind = options.format or next((found for path in paths if (found := table_format(Path(path)))), "documents")
     held_out = HeldOutPairs()
     for path in options.exclude_files:
         for document in valid_documents(path, skip_invalid=options.skip_invalid):
             held_out.add(document)
     report = ProjectionReport()
-    label = _labels_of_documents if kind == "documents" else _labels_of_table
-    with label(documents, paths, Path(output), replace(options, format=kind), report) as labelled, _writing(output):
+    with _labels_of(documents, paths, Path(output), options, report) as labelled, _writing(output):
         silver = _silver(labelled, held_out, options, report, documents, paths[0])
         write_documents(silver, output)
     return report
 
 
 @contextmanager
-def _labels_of_documents(
+def _labels_of(
     source: str, paths: list[str], output: Path, options: ProjectionOptions, report: ProjectionReport
 ) -> Iterator[Labelled]:
-    """Looks up every pair in the facts of labelled documents."""
-    _refuse_table_options(options, paths)
-    knowledge_base = KnowledgeBase.from_documents(
-        document for path in paths for document in valid_documents(path, skip_invalid=options.skip_invalid)
-    )
-    if not knowledge_base:
-        raise FineCLError(f"{paths[0]}: the documents have no labels to project; name a labelled file.")
-    report.join.rows = len(knowledge_base)
-    if options.relations is not None:
-        knowledge_base = knowledge_base.restricted_to(options.relations)
-    names: set[str] = set()
-    labelling: dict[tuple[str, str], tuple[set[str], int]] = {}  # pair of names -> relations, entity pairs they label
-
-    def labelled() -> Labelled:
-        for document in valid_documents(source, skip_invalid=options.skip_invalid):
-            keys, facts = entity_keys(document), []
-            names.update(*keys)
-            for head, tail in sorted(document.judged_pairs):
-                relations: set[str] = set()
-                for head_name, tail_name, found in knowledge_base.matches(keys[head], keys[tail]):
-                    _, count = labelling.get((head_name, tail_name), (found, 0))
-                    labelling[head_name, tail_name] = found, count + 1
-                    relations |= found
-                facts += [Fact(head, tail, relation) for relation in sorted(relations)]
-            yield document, facts
-        _sum_up(report.join, knowledge_base, names, labelling)
-
-    yield labelled()
-
-
-def _sum_up(
-    join: JoinStatistics,
-    knowledge_base: KnowledgeBase,
-    names: set[str],
-    labelling: dict[tuple[str, str], tuple[set[str], int]],
-) -> None:
-    """What [`TableJoin.match`] counts, for a knowledge base in memory; `names` are those of the documents."""
-    join.names, join.names_found = len(names), len(names & knowledge_base.names())
-    join.rows_used = join.facts = sum(len(found) for *_, found in knowledge_base.matches(names, names))
-    ambiguous = [(-count, *pair, sorted(found)) for pair, (found, count) in labelling.items() if len(found) > 1]
-    join.ambiguous_pairs = len(ambiguous)
-    join.top_pairs = [
-        {"head": head, "tail": tail, "relations": relations, "entity_pairs": -count}
-        for count, head, tail, relations in sorted(ambiguous)[:TOP_AMBIGUOUS]
-    ]
-
-
-@contextmanager
-def _labels_of_table(
-    source: str, paths: list[str], output: Path, options: ProjectionOptions, report: ProjectionReport
-) -> Iterator[Labelled]:
-    """Joins the documents with a triple table on disk; they are read twice, once for the join, once to be written."""
-    table = TripleTable.open(paths, options.format, options.columns)
+    """Joins the documents with the knowledge base on disk; they are read twice, once for the join, once to be
+    written."""
     folder = Path(options.temp_dir) if options.temp_dir else output.parent
     if not folder.is_dir():
         raise FineCLError(f"--temp_dir {folder}: there is no such folder; make it or name another.")
@@ -228,6 +175,7 @@ def _labels_of_table(
     if options.ambiguous == "drop" and aliases is None:
         raise FineCLError("--ambiguous drop: is about aliases of several ids; name the file of --aliases, too.")
     with tempfile.TemporaryDirectory(prefix=".finecl_hf_", dir=folder) as temporary:
+        table = _open_table(paths, options, Path(temporary))
         join = TableJoin(Path(temporary), options.memory_gb)
         try:
             with scanning(source):
@@ -238,6 +186,27 @@ def _labels_of_table(
             yield _in_step(valid_documents(source, skip_invalid=True, quiet=True), join.labels())
         finally:
             join.close()
+
+
+def _open_table(paths: list[str], options: ProjectionOptions, folder: Path) -> TripleTable:
+    """The triple table; the facts of labelled documents are written as one."""
+    kind = options.format or next((found for path in paths if (found := table_format(Path(path)))), "documents")
+    if kind != "documents":
+        return TripleTable.open(paths, kind, options.columns)
+    if options.columns:
+        raise FineCLError(
+            f"{paths[0]}: --columns is for triple tables, and this file is read as documents; drop the option, or say "
+            "what the file is with --knowledge_base_format."
+        )
+    knowledge_base = KnowledgeBase.from_documents(
+        (document for path in paths for document in valid_documents(path, skip_invalid=options.skip_invalid)),
+        by_id=options.match == "id",
+    )
+    if not knowledge_base and options.match == "id":
+        raise FineCLError(f"{paths[0]}: no entity of a label carries a kb_id; take --match name.")
+    if not knowledge_base:
+        raise FineCLError(f"{paths[0]}: the documents have no labels to project; name a labelled file.")
+    return TripleTable.open(knowledge_base.write(folder / "facts.tsv"), "tsv")
 
 
 def _in_step(documents: Iterable[Document], labels: Iterator[tuple[int, list[Fact]]]) -> Labelled:
@@ -300,20 +269,6 @@ def _nothing_matched(join: JoinStatistics, options: ProjectionOptions, source: s
         f"{knowledge_base}: labels no entity pair of {source}; of its {join.names:,} {what}, {join.names_found:,} "
         f"stand in the knowledge base; {hint}."
     )
-
-
-def _refuse_table_options(options: ProjectionOptions, paths: list[str]) -> None:
-    given = {
-        "--columns": options.columns,
-        "--aliases": options.aliases,
-        "--match id": options.match == "id",
-        "--ambiguous drop": options.ambiguous == "drop",
-    }
-    if wrong := [flag for flag, value in given.items() if value]:
-        raise FineCLError(
-            f"{paths[0]}: {wrong[0]} is for triple tables, and this file is read as documents; drop the option, or "
-            "say what the file is with --knowledge_base_format."
-        )
 
 
 def _check_output(path: Path) -> None:

@@ -110,18 +110,9 @@ class TripleTable:
 
 
 def connect(database: Path, memory_gb: float, threads: int) -> Any:
-    """A DuckDB connection to a database file; what does not fit into memory is spilled beside it.
+    """A DuckDB connection to a database file; what does not fit into memory is spilled beside it."""
+    import duckdb
 
-    Raises:
-        FineCLError: DuckDB is not installed.
-    """
-    try:
-        import duckdb
-    except ImportError as error:
-        raise FineCLError(
-            'a triple table needs DuckDB, which is not installed; run `pip install "finecl_hf[distant]"` or '
-            "`pip install duckdb`."
-        ) from error
     connection = duckdb.connect(str(database))
     connection.execute(f"SET memory_limit = '{int(memory_gb * 1024)}MiB'")
     connection.execute(f"SET threads = {threads}")

@@ -35,15 +35,6 @@ def test_names_are_compared_without_case_white_space_and_composition():
     assert len({name_key(name) for name in ("St. Ives", "St Ives", "the St. Ives", "St. Iv\u00e8s")}) == 4
 
 
-def test_a_restricted_knowledge_base_keeps_its_names():
-    kb = KnowledgeBase.from_documents([_document("d", ["a", "b", "c"], [(0, 1, "r"), (0, 1, "q"), (1, 2, "q")])])
-    restricted = kb.restricted_to(["r"])
-    assert restricted.relations(["a"], ["b"]) == {"r"} and len(restricted) == 1
-    assert list(restricted.matches({"b"}, {"c"})) == []
-    assert restricted.names() == kb.names() == {"a", "b", "c"}
-    assert kb.relations(["a"], ["b"]) == {"r", "q"}
-
-
 def test_project_labels_all_relations_of_any_names_sorted(ada):
     kb = KnowledgeBase.from_documents([ada])
     kb.add(["LOVELACE"], "visited", ["charles babbage"])

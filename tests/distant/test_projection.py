@@ -151,8 +151,8 @@ def test_every_output_format(extension, tmp_path):
     "options, message",
     [
         ({"columns": ["a", "b", "c"]}, "kb.json: --columns is for triple tables, and this file is read as documents"),
-        ({"aliases": "x"}, "--aliases is for triple tables"),
-        ({"match": "id"}, "--match id is for triple tables"),
+        ({"aliases": "x"}, "--aliases x: there is no such file"),
+        ({"match": "id"}, "kb_id.*--match name"),
         ({"format": "parquet"}, "kb.json: the file cannot be read as parquet"),
     ],
 )

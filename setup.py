@@ -42,6 +42,7 @@ setup(
         "jinja2>=3.1",  # model cards; only an extra of huggingface-hub
         "matplotlib>=3.8",  # the charts of the denoising report
         "numpy>=1.26",
+        "pandas>=2.0",
         "pyarrow>=16.0",
         "pyyaml>=6.0",
     ],

@@ -87,8 +87,8 @@ def full_disk(error: BaseException) -> str | None:
 
 
 def _newest_file(path: Path) -> Path:
-    """The file of a folder that was written last."""
+    """The file in a folder, or in one of its folders, that was written last."""
     if not path.is_dir():
         return path
-    files = [file for file in path.iterdir() if file.is_file()]
+    files = [file for file in path.rglob("*") if file.is_file()]
     return max(files, key=lambda file: file.stat().st_mtime_ns, default=path)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from finecl_hf.errors import FineCLError
 
@@ -61,9 +62,7 @@ def check_weight_by(name: str) -> None:
 
 def unit_ranks(values: np.ndarray) -> np.ndarray:
     """(N,) any numbers -> (N,) their ranks spread over [0, 1]; ties share their mean rank."""
-    ordered = np.sort(values)
-    ranks = (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right") - 1) / 2
-    return ranks / max(len(values) - 1, 1)
+    return (pd.Series(values).rank().to_numpy() - 1) / max(len(values) - 1, 1)
 
 
 def unit_logistic(values: np.ndarray) -> np.ndarray:
@@ -81,17 +80,8 @@ def ranks_within(values: np.ndarray, group: np.ndarray) -> np.ndarray:
     A rare relation is learned late without being wrong; ranks within the relation put all relations on one scale. The
     only label of a relation gets 0.5.
     """
-    by_value = np.lexsort((values, group))
-    sorted_group, sorted_values = group[by_value], values[by_value]
-    new_group = np.r_[True, sorted_group[1:] != sorted_group[:-1]]
-    new_tie = new_group | np.r_[True, sorted_values[1:] != sorted_values[:-1]]
-    start = np.flatnonzero(new_group)[np.cumsum(new_group) - 1]
-    size = np.bincount(np.cumsum(new_group) - 1)[np.cumsum(new_group) - 1]
-    ties = np.cumsum(new_tie) - 1
-    place = np.bincount(ties, weights=np.arange(len(values)) - start)[ties] / np.bincount(ties)[ties]
-    ranks = np.empty(len(values))
-    ranks[by_value] = (place + 0.5) / size
-    return ranks
+    groups = pd.Series(values).groupby(group)
+    return ((groups.rank() - 0.5) / groups.transform("size")).to_numpy()
 
 
 def mean_over_epochs(values: np.ndarray, observed: np.ndarray) -> np.ndarray:
@@ -237,15 +227,12 @@ def log_evidence(order: Any) -> np.ndarray:
 
 def _medians(margin: np.ndarray, order: Any) -> np.ndarray:
     """(N,) median of the relation's judged labels, shrunk towards the median of all."""
-    judged = np.flatnonzero(order.observed.any(axis=1))
-    relation = _codes(order.relation)
-    by_relation = judged[np.argsort(relation[judged], kind="stable")]
-    names, first, counts = np.unique(relation[by_relation], return_index=True, return_counts=True)
+    judged, relation = order.observed.any(axis=1), _codes(order.relation)
     overall = float(np.median(margin[judged]))
-    medians = np.full(relation.max() + 1, overall)
-    own = [np.median(margin[rows]) for rows in np.split(by_relation, first[1:])]
-    medians[names] = (counts * own + FEW_LABELS * overall) / (counts + FEW_LABELS)
-    return medians[relation]
+    groups = pd.Series(margin[judged]).groupby(relation[judged])
+    own, counts = groups.median(), groups.size()
+    medians = (counts * own + FEW_LABELS * overall) / (counts + FEW_LABELS)
+    return medians.reindex(relation, fill_value=overall).to_numpy()
 
 
 def _el2n(order: Any) -> np.ndarray:

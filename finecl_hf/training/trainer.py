@@ -73,7 +73,7 @@ class FineCLTrainer(PrivateHooks):
             refuse_another_run(resume_from_checkpoint, self._run)
             refuse_longer_run(resume_from_checkpoint, self.args)
         self.accelerator.wait_for_everyone()
-        with self.stopping.listening(), sharding_layers(self.accelerator, self.model):
+        with self.stopping.listening(), sharding_layers(self.accelerator, self.model), writing(self.args.output_dir):
             result = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
         self._refuse_spoilt_weights()
         self.stopping.leave_if_requested()

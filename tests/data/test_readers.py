@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finecl_hf.data.documents import Document, Fact, Mention
-from finecl_hf.data.problems import Problems
 from finecl_hf.data.readers import (
     EXTENSIONS,
     iter_documents,
@@ -357,14 +356,6 @@ def test_thousands_of_problems_fit_a_short_message(tmp_path):
     assert "572 x vertexSet[][].pos: the span [#, #) leaves sentence #" in message
     assert "and 2 other kinds" in message
     assert "`--skip_invalid` goes on without them" in message and f"`finecl-hf validate {path}` lists them." in message
-
-
-def test_summary_is_short_whatever_the_problems_say():
-    long = "x" * 10_000
-    problems = Problems(long, skip_invalid=False)
-    for i in range(50):
-        problems.add(DocumentError(f"{long}{'abcdefg'[i % 7]}", f"{'abcdefg'[i % 7]}{long}", long, i, long))
-    assert len(problems.summary(num_valid=0)) < 1500
 
 
 def test_an_object_around_the_documents_is_an_invalid_document(tmp_path):

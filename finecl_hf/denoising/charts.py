@@ -16,6 +16,7 @@ import numpy as np
 from markupsafe import Markup
 
 from finecl_hf.learning_order.table import LearningOrder
+from finecl_hf.learning_order.trust import mean_over_epochs, variability
 
 
 # The page has a variable of each of these names, with another colour where it is dark.
@@ -45,7 +46,6 @@ STYLE = {
 }
 _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 CELLS = (40, 26)  # of the data map, across and up
-_BLOCK = 1 << 16  # rows whose dynamics are in memory as float32 at a time
 
 
 def learned_chart(order: LearningOrder, is_clean: np.ndarray | None = None) -> Markup:
@@ -139,12 +139,12 @@ def _draw_bars(axes: Any, x: np.ndarray, place: np.ndarray, is_clean: np.ndarray
 def _draw_data_map(axes: Any, order: LearningOrder, is_clean: np.ndarray | None) -> None:
     from matplotlib.colors import ListedColormap
 
-    confidence, variability, share, seen = _dynamics(order)
+    confidence, spread, share, seen = _dynamics(order)
     share = share if is_clean is None else is_clean[seen]
-    limit = max(0.1, np.ceil(10 * variability.max(initial=0.0)) / 10)
+    limit = max(0.1, np.ceil(10 * spread.max(initial=0.0)) / 10)
     corners = ((0, limit), (0, 1))
-    counts, x, y = np.histogram2d(variability, confidence, CELLS, corners)
-    sums, *_ = np.histogram2d(variability, confidence, CELLS, corners, weights=share)
+    counts, x, y = np.histogram2d(spread, confidence, CELLS, corners)
+    sums, *_ = np.histogram2d(spread, confidence, CELLS, corners, weights=share)
     column, row = np.nonzero(counts)
     inside = counts[column, row]
     # between area and logarithm: one label stays visible, a thousand do not hide the rest
@@ -167,14 +167,12 @@ def _draw_data_map(axes: Any, order: LearningOrder, is_clean: np.ndarray | None)
 def _dynamics(order: LearningOrder) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Mean and standard deviation of the probability and share of correct epochs of the rows seen; which rows."""
     seen = np.flatnonzero(order.observed.any(axis=1))
-    parts = [np.zeros((3, 0))]
-    for start in range(0, len(seen), _BLOCK):
-        rows = seen[start : start + _BLOCK]
-        observed, values = order.observed[rows], order.probability[rows].astype(np.float32)
-        mean, deviation = values.mean(axis=1, where=observed), values.std(axis=1, where=observed)
-        parts.append(np.stack([mean, deviation, order.correct[rows].mean(axis=1, where=observed)]))
-    confidence, variability, share = np.concatenate(parts, axis=1)
-    return np.clip(confidence, 0, 1), variability, share, seen
+    if not len(seen):
+        return *np.zeros((3, 0)), seen
+    confidence, share = (
+        mean_over_epochs(values, order.observed)[seen] for values in (order.probability, order.correct)
+    )
+    return np.clip(confidence, 0, 1), variability(order.probability, order.observed)[seen], share, seen
 
 
 def _svg(label: str, draw: Callable[..., None], *values: Any) -> Markup:

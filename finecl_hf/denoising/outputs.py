@@ -44,7 +44,7 @@ def write_denoising(order: LearningOrder, corpus: Dataset, names: dict[str, str]
     order.write(table)  # with what is known since the last epoch was closed
     print(f"Wrote {table}")
     trust = unit_trust(args.score, order)
-    report = Report(order, trust, names, noise, args.score) if args.report else None
+    report = Report(order, trust, names, noise, args.score, same_corpus=True) if args.report else None
     if args.write_clean:
         records = valid_records(data.train_source, split=data.train_split, skip_invalid=data.skip_invalid, quiet=True)
         if report is not None:  # one pass over the source serves both

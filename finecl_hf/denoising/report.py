@@ -91,6 +91,7 @@ class Report:
         score_name: what the trust is called.
         worst: how many of the least trusted labels to show.
         is_clean: (N,) bool, whether each label is right, where that is known.
+        same_corpus: the order was made from these documents: labels that it lacks were left out on purpose.
 
     Raises:
         FineCLError: the order is empty, the trust does not fit it, or nothing would be shown.
@@ -108,6 +109,7 @@ class Report:
         score_name: str = "trust",
         worst: int = 50,
         is_clean: np.ndarray | None = None,
+        same_corpus: bool = False,
     ):
         if worst < 1:
             raise FineCLError(f"{worst} labels cannot be shown; ask for at least 1.")
@@ -122,14 +124,14 @@ class Report:
         self._worst = _least_trusted(self.order, self.trust, self._codes, worst).tolist()
         self._early = _contradicted(self.order, self._worst).tolist()
         self._cases: dict[int, Case | None] = dict.fromkeys([*self._worst, *self._early])
-        self._found = self._unknown = 0
+        self._same_corpus, self._found, self._unknown = same_corpus, 0, 0
 
     def see(self, document: Document) -> None:
         """Looks for labels that are to be shown; only excerpts of those stay in memory."""
         keys = [document.fact_key(fact) for fact in document.relations]
         known = self.whole.rows_of(keys) >= 0
         self._found += int(known.sum())
-        self._unknown += int((~known).sum())
+        self._unknown += 0 if self._same_corpus else int((~known).sum())
         for fact, row in zip(document.relations, self.order.rows_of(keys).tolist(), strict=True):
             if row in self._cases:
                 self._cases[row] = self._case(document, fact, row)

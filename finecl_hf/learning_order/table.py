@@ -155,7 +155,7 @@ class LearningOrder:
 
     def rows_of(self, keys: np.ndarray) -> np.ndarray:
         """Row of each fact by its key, (M,) int64 -> (M,) int64, -1 for a fact that is not here."""
-        place = find(self.key[self._by_key], keys)
+        place = find(self._ordered, keys)
         return np.where(place < 0, -1, self._by_key[place] if len(self) else -1)
 
     def select(self, rows: np.ndarray) -> LearningOrder:
@@ -183,7 +183,7 @@ class LearningOrder:
         elif weight_by != "first_epoch":
             weight, takes_part = unit_trust(weight_by, self), takes_part | self.observed.any(axis=1)
         return FactWeights(
-            key=self.key[self._by_key],
+            key=self._ordered,
             weight=np.where(takes_part, weight, np.nan).astype(np.float32)[self._by_key],
             judged=self.judged[self._by_key],
             unknown=0.0 if scheme == "uniform" else np.nan,
@@ -261,8 +261,13 @@ class LearningOrder:
         """(N,) rows in the order of their keys."""
         return np.argsort(self.key)
 
+    @cached_property
+    def _ordered(self) -> np.ndarray:
+        """(N,) the keys, ascending: made once, since documents are looked up one by one."""
+        return self.key[self._by_key]
+
     def _refuse_duplicates(self) -> None:
-        ordered = self.key[self._by_key]
+        ordered = self._ordered
         if len(twice := np.flatnonzero(ordered[1:] == ordered[:-1])):
             first = self.instance_id[int(self._by_key[twice].min())]
             raise FineCLError(

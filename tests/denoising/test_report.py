@@ -10,7 +10,7 @@ import pytest
 
 from finecl_hf.data.documents import Document
 from finecl_hf.data.readers import write_documents
-from finecl_hf.denoising.report import EARLY, PER_RELATION, report_files, write_report
+from finecl_hf.denoising.report import EARLY, PER_RELATION, Report, report_files, write_report
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.noise_estimate import NoiseEstimate, RelationNoise
 from finecl_hf.learning_order.table import LearningOrder
@@ -315,3 +315,12 @@ def test_no_file_is_lost_to_a_report(tmp_path):
     for _ in range(2):  # a report may be made again
         report_files(tmp_path / "order.parquet", tmp_path / "silver.json", tmp_path / "r.html", score="probability")
     assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_labels_that_the_run_left_out_are_no_gap_of_its_own_report(small, curie):
+    """Such as those about held-out entity pairs, which a pass over the source meets again."""
+    documents, order, trust, _ = small
+    report = Report(order, trust, same_corpus=True)
+    for document in [*documents, replace(curie, title="held out")]:
+        report.see(document)
+    assert report.coverage == Coverage(5, 0, 0)

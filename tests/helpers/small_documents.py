@@ -1,5 +1,7 @@
 """One-sentence documents, written in a line."""
 
+from dataclasses import replace
+
 from finecl_hf.data.documents import Document, Fact, Mention
 
 
@@ -18,3 +20,10 @@ def small_document(title, names, facts=(), kb_ids=(), **others):
 
 def triples(document):
     return [(fact.head, fact.tail, fact.relation) for fact in document.relations]
+
+
+def silver_documents(ada, curie):
+    """Documents with and without facts, also at either end and next to each other."""
+    bare = replace(ada, relations=[])
+    order = [bare, ada, bare, bare, curie, replace(curie, relations=curie.relations[1:]), bare]
+    return [replace(document, title=f"d{i}") for i, document in enumerate(order)]

@@ -3,7 +3,6 @@
 import json
 import logging
 import random
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from finecl_hf.errors import FineCLError
 from finecl_hf.pretraining.arguments import PretrainArguments
 from finecl_hf.pretraining.fact_weights import usable_facts, weigh_corpus
 from tests.helpers.script_runs import run
+from tests.helpers.small_documents import silver_documents
 
 
 LABELS = {"NA": 0, "born in": 1, "capital of": 2, "died in": 3, "located in": 4}
@@ -23,10 +23,7 @@ LABELS = {"NA": 0, "born in": 1, "capital of": 2, "died in": 3, "located in": 4}
 
 @pytest.fixture
 def silver(ada, curie):
-    """Documents with and without facts, also at either end and next to each other."""
-    bare = replace(ada, relations=[])
-    order = [bare, ada, bare, bare, curie, replace(curie, relations=curie.relations[1:]), bare]
-    return [replace(document, title=f"d{i}") for i, document in enumerate(order)]
+    return silver_documents(ada, curie)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from finecl_hf.training.loading import (
     load_training_corpus,
     training_data,
 )
+from tests.helpers.small_documents import silver_documents
 
 
 LABELS = {"NA": 0, "born in": 1, "capital of": 2, "died in": 3, "located in": 4}
@@ -27,10 +28,7 @@ LABELS = {"NA": 0, "born in": 1, "capital of": 2, "died in": 3, "located in": 4}
 
 @pytest.fixture
 def silver(ada, curie):
-    """Documents with and without facts, also at either end and next to each other."""
-    bare = replace(ada, relations=[])
-    order = [bare, ada, bare, bare, curie, replace(curie, relations=curie.relations[1:]), bare]
-    return [replace(document, title=f"d{i}") for i, document in enumerate(order)]
+    return silver_documents(ada, curie)
 
 
 @pytest.fixture

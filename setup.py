@@ -8,6 +8,7 @@ from setuptools import find_packages, setup
 # For triple tables larger than memory. Before 2.0, a gzipped table that is cut off may pass for a whole one.
 DUCKDB = ["duckdb>=2.0; python_version >= '3.11'", "duckdb>=1.4; python_version < '3.11'"]
 EXTRAS = {
+    "distant": DUCKDB,  # a requirement by now; the name stays for those who use it
     "test": [
         "pytest>=8.0",
         "pytest-xdist>=3.5",

@@ -110,9 +110,18 @@ class TripleTable:
 
 
 def connect(database: Path, memory_gb: float, threads: int) -> Any:
-    """A DuckDB connection to a database file; what does not fit into memory is spilled beside it."""
-    import duckdb
+    """A DuckDB connection to a database file; what does not fit into memory is spilled beside it.
 
+    Raises:
+        FineCLError: DuckDB is not installed, though it is a requirement.
+    """
+    try:
+        import duckdb
+    except ImportError as error:
+        raise FineCLError(
+            'a knowledge base needs DuckDB, which is not installed; run `pip install "finecl_hf[distant]"` or '
+            "`pip install duckdb`."
+        ) from error
     connection = duckdb.connect(str(database))
     connection.execute(f"SET memory_limit = '{int(memory_gb * 1024)}MiB'")
     connection.execute(f"SET threads = {threads}")

@@ -10,20 +10,30 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from finecl_hf.errors import FineCLError
+from finecl_hf.hashing import text_key
 
 
 _ARROW = (pa.Array, pa.ChunkedArray)
+_BLOCK = 1 << 16  # strings that are Python objects at a time
 
 
 def strings(values: Any) -> pa.Array:
     """One Arrow array of whatever holds strings."""
     try:
         if not isinstance(values, _ARROW):
-            return pa.array(values if isinstance(values, np.ndarray) else list(values), pa.large_string())
+            values = pa.array(values if isinstance(values, np.ndarray) else list(values), pa.large_string())
         values = values.cast(pa.large_string())
-        return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     except pa.ArrowException as error:
         raise FineCLError(f"ids, titles and relations must be strings ({error}).") from error
+    if values.null_count:
+        raise FineCLError(f"ids, titles and relations must be strings ({values.null_count:,} are missing).")
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+
+
+def text_keys(texts: pa.Array) -> np.ndarray:
+    """(N,) int64, [`~finecl_hf.hashing.text_key`] of each string."""
+    blocks = (texts.slice(start, _BLOCK).to_pylist() for start in range(0, len(texts), _BLOCK))
+    return np.fromiter((text_key(text) for block in blocks for text in block), np.int64, len(texts))
 
 
 def read_column(table: pa.Table, field: pa.Field) -> Any:

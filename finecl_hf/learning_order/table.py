@@ -13,8 +13,7 @@ import pyarrow as pa
 
 from finecl_hf.data.documents import Document
 from finecl_hf.errors import FineCLError
-from finecl_hf.hashing import text_key
-from finecl_hf.learning_order.columns import strings, take
+from finecl_hf.learning_order.columns import strings, take, text_keys
 from finecl_hf.learning_order.facts import chunks_of, order_columns
 from finecl_hf.learning_order.files import (
     from_arrow,
@@ -66,9 +65,7 @@ class LearningOrder:
     def __post_init__(self):
         if self.instance_id is not None:
             self.instance_id = strings(self.instance_id)
-        if self.key is None:
-            self.key = [text_key(name) for name in self.instance_id.to_pylist()]
-        self.key = np.asarray(self.key, np.int64)
+        self.key = text_keys(self.instance_id) if self.key is None else np.asarray(self.key, np.int64)
         rows = len(self)
         for name in ("instance_id", "title", "relation"):
             given = getattr(self, name)
@@ -80,7 +77,7 @@ class LearningOrder:
             missing = np.zeros((rows, 0), dtype) if name in _DYNAMICS else np.full(rows, -1, dtype)
             setattr(self, name, np.asarray(missing if getattr(self, name) is None else getattr(self, name), dtype))
         self.plausibility = np.asarray(np.zeros(rows) if self.plausibility is None else self.plausibility, np.float32)
-        self.first_epoch = epochs_of([-1] * rows if self.first_epoch is None else self.first_epoch).astype(np.int32)
+        self.first_epoch = epochs_of(np.full(rows, -1) if self.first_epoch is None else self.first_epoch).astype(np.int32)
         lengths = {name: len(column) for name, column in self._columns().items()}
         shapes = {name: getattr(self, name).shape for name in _DYNAMICS}
         if set(lengths.values()) != {rows} or set(shapes.values()) != {(rows, self.num_epochs)}:

@@ -5,7 +5,9 @@ import pyarrow as pa
 import pytest
 
 from finecl_hf.errors import FineCLError
-from finecl_hf.learning_order.columns import concatenate, matrix, strings
+from finecl_hf.hashing import text_key
+from finecl_hf.learning_order import columns
+from finecl_hf.learning_order.columns import concatenate, matrix, strings, text_keys
 
 
 @pytest.mark.parametrize("values", [["a", "ü"], np.array(["a", "ü"]), pa.chunked_array([["a"], ["ü"]])])
@@ -16,6 +18,18 @@ def test_strings(values):
 def test_what_is_no_string():
     with pytest.raises(FineCLError, match="must be strings"):
         strings([1.5])
+
+
+def test_missing_strings():
+    with pytest.raises(FineCLError, match="must be strings"):
+        strings(["a", None])
+
+
+def test_text_keys_are_made_a_block_at_a_time(monkeypatch):
+    monkeypatch.setattr(columns, "_BLOCK", 2)
+    names = ["a", "ü", "b", "c", "d"]
+    assert text_keys(strings(names)).tolist() == [text_key(name) for name in names]
+    assert text_keys(strings([])).dtype == np.int64
 
 
 def test_matrix_of_lists():

@@ -20,20 +20,23 @@ def main(argv=None):
 
     from transformers import set_seed
 
-    from finecl_hf import DenoiseTrainer, FineCLConfig, FineCLForRelationExtraction, LearningOrderCallback
+    from finecl_hf import DenoiseTrainer, FineCLConfig, LearningOrderCallback
     from finecl_hf.denoising.cleaning import check_clean_output
     from finecl_hf.denoising.outputs import check_reach, new_order, write_denoising
     from finecl_hf.denoising.recorder import TABLE
     from finecl_hf.encoding.batches import RelationCollator
     from finecl_hf.extraction.evaluation import relation_card
+    from finecl_hf.extraction.starting_point import StartingPoint
     from finecl_hf.training.checkpoints import checkpoint_to_resume
     from finecl_hf.training.loading import load_silver, training_data
     from finecl_hf.training.scripts import finish_run, start_run
 
+    data_args.require_training_documents()
     start_run(args)
     if args.write_clean:
         others = [data_args.rel_info, data_args.exclude_file, os.path.join(args.output_dir, TABLE)]
         check_clean_output(data_args.train_source, args.write_clean, others)
+    start = StartingPoint.of(model_args)
     silver = load_silver(model_args, data_args, args)
     check_reach(silver)
     order = new_order(silver, data_args, args)
@@ -48,9 +51,7 @@ def main(argv=None):
         hide_names=model_args.hide_names,
     )
     set_seed(args.seed)
-    model = FineCLForRelationExtraction.from_encoder(
-        model_args.model_name_or_path, config, model_args.torch_dtype, **model_args.encoder_options
-    )
+    model = start.load_with_new_head(config)
 
     # Training
     data = training_data(data_args, silver.corpus, silver.counts)

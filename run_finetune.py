@@ -13,6 +13,9 @@ Sentences (SemEval-2010 Task 8, TACRED, FewRel, OpenNRE), adapters only, a tenth
 The decision threshold is fitted on the validation file. Predictions for the test file go to `predictions.json`
 (DocRED's submission format) or `predictions.txt` (SemEval's answer format); a file without labels is
 predicted, never scored.
+
+`--do_eval` or `--do_predict` alone evaluate or predict with a relation model or an adapter as it stands, and write
+nothing but figures and predictions. A relation model that is trained on goes on with its head, markers and threshold.
 """
 
 from finecl_hf.extraction.arguments import EvaluationArguments, FinetuneArguments
@@ -24,12 +27,19 @@ def main(argv=None):
         (ModelArguments, DataArguments, EvaluationArguments, FinetuneArguments), argv
     )
 
-    from finecl_hf import FineCLConfig, FineCLForRelationExtraction, FinetuneTrainer
+    from finecl_hf import FineCLConfig, FinetuneTrainer
     from finecl_hf.data.corpus import check_corpus, documents_of, relation_counts, sample_fraction
     from finecl_hf.data.relation_names import read_relation_names
     from finecl_hf.encoding.batches import RelationCollator
-    from finecl_hf.extraction.evaluation import load_evaluation_set, record_scores, relation_card, write_predictions
-    from finecl_hf.extraction.modeling import add_adapters
+    from finecl_hf.extraction.adapters import add_adapters
+    from finecl_hf.extraction.evaluation import (
+        check_task,
+        load_evaluation_set,
+        record_scores,
+        relation_card,
+        write_predictions,
+    )
+    from finecl_hf.extraction.starting_point import StartingPoint
     from finecl_hf.training.checkpoints import checkpoint_to_resume
     from finecl_hf.training.loading import (
         label_set,
@@ -38,24 +48,35 @@ def main(argv=None):
         load_training_corpus,
         training_data,
     )
-    from finecl_hf.training.scripts import finish_run, start_run
+    from finecl_hf.training.scripts import end_run, finish_run, start_run
+
+    start_run(args)
+    start = StartingPoint.of(model_args)
+    args.complete(start.relation_model)
+    check_task(args, data_args, eval_args, start)
 
     # Documents and label set
-    start_run(args)
-    names = read_relation_names(data_args.rel_info)
-    everything = load_training_corpus(data_args, args)
-    label2id = label_set(relation_counts(everything), names, fixed=True, source=data_args.train_source)
-    check_corpus(everything, label2id, args.task)
-    corpus = sample_fraction(everything, args.train_fraction, args.seed)
+    names = read_relation_names(data_args.rel_info) or start.relation_names
+    corpus = None  # a model that is only evaluated or used needs none
+    if data_args.train_source:
+        everything = load_training_corpus(data_args, args)
+        counts = relation_counts(everything)
+        label2id = start.label_set(counts, data_args.rel_info)
+        if label2id is None:
+            label2id = label_set(counts, names, fixed=True, source=data_args.train_source)
+        check_corpus(everything, label2id, args.task)
+        corpus = sample_fraction(everything, args.train_fraction, args.seed)
+    else:
+        label2id = start.relation_model.label2id
 
     # Features
     encoder = load_encoder(model_args, label2id)
-    features, truncation = load_features(corpus, encoder, data_args, args)
+    features, truncation = load_features(corpus, encoder, data_args, args) if args.do_train else (None, None)
     validation, test = (
-        load_evaluation_set(file, max_samples, what, encoder, data_args, args)
-        for file, max_samples, what in (
-            (eval_args.validation_file, eval_args.max_eval_samples, "validation"),
-            (eval_args.test_file, eval_args.max_predict_samples, "test"),
+        load_evaluation_set(file if wanted is not False else None, max_samples, what, encoder, data_args, args)
+        for wanted, file, max_samples, what in (
+            (args.do_eval, eval_args.validation_file, eval_args.max_eval_samples, "validation"),
+            (args.do_predict, eval_args.test_file, eval_args.max_predict_samples, "test"),
         )
     )
 
@@ -70,23 +91,13 @@ def main(argv=None):
         entity_markers=model_args.entity_markers,
         hide_names=model_args.hide_names,
     )
-    model = FineCLForRelationExtraction.from_encoder(
-        model_args.model_name_or_path, config, model_args.torch_dtype, **model_args.encoder_options
-    )
-    if args.use_lora:
-        model = add_adapters(model, model_args.model_name_or_path, args.lora_r, args.lora_alpha, args.lora_dropout)
+    model = start.load(config)
+    if args.use_lora and args.do_train:
+        model = add_adapters(model, args.lora_r, args.lora_alpha, args.lora_dropout)
 
-    # Training
-    trainer = FinetuneTrainer(
-        model=model,
-        args=args,
-        train_dataset=features.with_format("numpy"),
-        eval_dataset=validation,
-        data_collator=RelationCollator(encoder.tokenizer.pad_token_id, args.na_ratio, args.seed),
-        processing_class=encoder.tokenizer,
-        corpus=corpus,
-        train_documents=documents_of(corpus),
-        card_data=relation_card(
+    card = None
+    if args.do_train:
+        card = relation_card(
             config,
             model_args,
             args,
@@ -94,9 +105,21 @@ def main(argv=None):
             truncation,
             kind="lora_adapter" if args.use_lora else "relation_model",
             train_fraction=args.train_fraction,
-        ),
+        )
+    trainer = FinetuneTrainer(
+        model=model,
+        args=args,
+        train_dataset=features.with_format("numpy") if features is not None else None,
+        eval_dataset=validation,
+        data_collator=RelationCollator(encoder.tokenizer.pad_token_id, args.na_ratio, args.seed),
+        processing_class=encoder.tokenizer,
+        corpus=corpus,
+        train_documents=documents_of(corpus) if corpus is not None else None,
+        fit_threshold=args.do_train,
+        card_data=card,
     )
-    result = trainer.train(resume_from_checkpoint=checkpoint_to_resume(args))
+    if args.do_train:
+        result = trainer.train(resume_from_checkpoint=checkpoint_to_resume(args))
 
     # Evaluation: the threshold is fitted on validation, then used on test
     if validation is not None:
@@ -105,7 +128,10 @@ def main(argv=None):
         output = trainer.predict(test)
         record_scores(trainer, "test", eval_args.test_file, output.metrics)
         write_predictions(trainer, test.documents, output.predictions)
-    finish_run(trainer, result.metrics, "run_finetune.py", argv)
+    if args.do_train:
+        finish_run(trainer, result.metrics, "run_finetune.py", argv)
+    else:
+        end_run(args)
     return {name: value for results in trainer.scores.values() for name, value in results.items()}
 
 

@@ -20,16 +20,19 @@ def main(argv=None):
     model_args, data_args, args = parse_arguments((ModelArguments, DataArguments, PretrainArguments), argv)
 
     from finecl_hf import PretrainTrainer
+    from finecl_hf.extraction.starting_point import StartingPoint
     from finecl_hf.pretraining.card import encoder_card
     from finecl_hf.pretraining.collator import PretrainCollator
     from finecl_hf.pretraining.fact_weights import usable_facts, weigh_corpus
-    from finecl_hf.pretraining.masked_lm import load_masked_lm
+    from finecl_hf.pretraining.masked_lm import load_masked_lm, masked_lm_of
     from finecl_hf.pretraining.streaming import open_stream
     from finecl_hf.training.checkpoints import checkpoint_to_resume
     from finecl_hf.training.loading import load_silver, training_data
     from finecl_hf.training.scripts import finish_run, start_run
 
+    data_args.require_training_documents()
     start_run(args)
+    start = StartingPoint.of(model_args)
     if args.streaming:
         silver = open_stream(model_args, data_args, args)
         card = encoder_card(model_args, args, training_data(data_args), silver.encoder.max_length)
@@ -46,9 +49,12 @@ def main(argv=None):
         }
 
     # Model
-    model, has_head = load_masked_lm(
-        model_args.model_name_or_path, model_args.torch_dtype, **model_args.encoder_options
-    )
+    if start.relation_model is not None:
+        model, has_head = masked_lm_of(start.load_encoder()), False
+    else:
+        model, has_head = load_masked_lm(
+            model_args.model_name_or_path, model_args.torch_dtype, **model_args.encoder_options
+        )
     if not has_head:
         logger.warning("%s has no MLM head: a new one is started.", model_args.model_name_or_path)
 

@@ -37,6 +37,7 @@ setup(
         "datasets>=4.0",
         "accelerate>=1.1",
         "evaluate>=0.4.3",
+        "filelock>=3.12",
         "peft>=0.17",
         "huggingface-hub>=1.0",
         *DUCKDB,
@@ -44,6 +45,7 @@ setup(
         "matplotlib>=3.8",  # the charts of the denoising report
         "numpy>=1.26",
         "pandas>=2.0",
+        "psutil>=5.9",
         "pyarrow>=16.0",
         "pyyaml>=6.0",
     ],

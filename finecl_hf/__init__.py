@@ -18,7 +18,7 @@ _MODULE_OF = {
     "LearningOrder": "learning_order",
     "LearningOrderCallback": "denoising.recorder",
     "RelationExtractionPipeline": "extraction.pipeline",
-    "load_relation_model": "extraction.modeling",
+    "load_relation_model": "extraction.loading",
     "read_documents": "data.readers",
     "write_documents": "data.readers",
 }

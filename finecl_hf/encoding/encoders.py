@@ -11,6 +11,8 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 from finecl_hf.errors import FineCLError
 
 
+# What says where on the Hub, or in its cache, something lies: configurations and tokenizers take it as models do
+HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
 ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")  # an architecture has one of these names
 
 
@@ -31,6 +33,11 @@ def loading_options(name_or_path: str, attention_dropout: float | None = None, *
         if hasattr(config.get_text_config(), name):
             setattr(config.get_text_config(), name, attention_dropout)
     return {**kwargs, "config": config}
+
+
+def hub_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Those keyword arguments of `from_pretrained` that are in [`HUB_ARGUMENTS`] and are given."""
+    return {name: value for name, value in kwargs.items() if name in HUB_ARGUMENTS and value is not None}
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
+from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.training.arguments import FineCLTrainingArguments, check_range, option
 
 
@@ -29,12 +30,16 @@ class EvaluationArguments:
 class FinetuneArguments(FineCLTrainingArguments):
     """Stage 3. Defaults other than the above: num_train_epochs=30."""
 
-    task: Literal["document", "sentence"] = option(
-        "document", "`document`: any relations a pair; `sentence`: one label."
+    only_trains: ClassVar[bool] = False
+
+    task: Literal["document", "sentence"] | None = option(
+        None, "`document`, the default: any relations a pair; `sentence`: one label. A relation model keeps its own."
     )
-    head: str = option("bilinear", "Classifier on the entity vectors; `bilinear` is the paper's.")
+    head: str | None = option(None, "Classifier on the entity vectors; `bilinear`, the default, is the paper's.")
     loss: Literal["bce", "softmax", "adaptive_threshold"] | None = option(
-        None, "Classification loss: adaptive_threshold for documents, softmax for sentences; `bce` is the paper's."
+        None,
+        "Classification loss: adaptive_threshold for documents, softmax for sentences; `bce` is the paper's. A "
+        "relation model keeps its own.",
     )
     na_ratio: float | None = option(
         None, "NA pairs drawn for each labelled pair in training (paper: 3); all by default."
@@ -55,6 +60,26 @@ class FinetuneArguments(FineCLTrainingArguments):
         check_range(self, "lora_dropout", 0, 0.999)
         if self.load_best_model_at_end and self.metric_for_best_model is None:
             self.metric_for_best_model = "f1"
+        asked = {name: getattr(self, name) for name in ("do_train", "do_eval", "do_predict")}
         super().__post_init__()
-        if self.loss is None:
-            self.loss = "softmax" if self.task == "sentence" else "adaptive_threshold"
+        self.do_train, self.do_eval, self.do_predict = what_to_do(**asked)
+
+    def complete(self, relation_model: FineCLConfig | None) -> None:
+        """Settles what was not given: as the relation model has it that goes on, or the defaults."""
+        before = relation_model or FineCLConfig()
+        self.task, self.head = self.task or before.task, self.head or before.head
+        if self.loss is None and relation_model is not None and relation_model.task == self.task:
+            self.loss = relation_model.loss
+        self.loss = self.loss or ("softmax" if self.task == "sentence" else "adaptive_threshold")
+
+
+def what_to_do(
+    do_train: bool | None, do_eval: bool | None, do_predict: bool | None
+) -> tuple[bool, bool | None, bool | None]:
+    """Whether to train, evaluate and predict; None for the latter two: where there is a file.
+
+    As in transformers' examples, who asks for one gets that one. Evaluation and prediction also follow a training.
+    """
+    train = do_train if do_train is not None else not (do_eval or do_predict)
+    default = None if train or not (do_eval or do_predict) else False
+    return train, default if do_eval is None else do_eval, default if do_predict is None else do_predict

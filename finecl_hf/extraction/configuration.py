@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
+
+from finecl_hf.encoding.encoders import hub_arguments
+from finecl_hf.errors import FineCLError
 
 
 class FineCLConfig(PreTrainedConfig):
@@ -23,6 +28,7 @@ class FineCLConfig(PreTrainedConfig):
         max_seq_length: length in tokens the model was trained with.
         entity_markers: `none` or `asterisk`.
         hide_names: `none`, or what stands in place of each mention: `type` or `mask`.
+        base_encoder: the encoder that training started from, see [`~finecl_hf.extraction.base_encoder.describe_base`].
     """
 
     model_type = "finecl"
@@ -39,8 +45,28 @@ class FineCLConfig(PreTrainedConfig):
     max_seq_length: int = 512
     entity_markers: str = "none"
     hide_names: str = "none"
+    base_encoder: dict | None = None
 
     @classmethod
     def for_labels(cls, label2id: dict[str, int], **settings) -> FineCLConfig:
         """A configuration for a label set (NA at 0)."""
         return cls(label2id=label2id, id2label={i: label for label, i in label2id.items()}, **settings)
+
+    @classmethod
+    def of_relation_model(cls, name_or_path: str, **kwargs: Any) -> FineCLConfig:
+        """The configuration of a relation model or an adapter; arguments that a configuration does not take are left.
+
+        Raises:
+            FineCLError: something else lies there.
+        """
+        raw, _ = cls.get_config_dict(name_or_path, **hub_arguments(kwargs))
+        if raw.get("model_type") != cls.model_type:
+            kind = raw.get("model_type", "unknown")
+            raise FineCLError(
+                f"{name_or_path}: holds no relation model, only an encoder ({kind}); fine-tune it with "
+                "run_finetune.py, and name that run's output folder."
+            )
+        return cls.from_dict(raw)
+
+
+AutoConfig.register(FineCLConfig.model_type, FineCLConfig)

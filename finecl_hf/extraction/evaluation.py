@@ -14,9 +14,10 @@ from finecl_hf.data.documents import NA, Document
 from finecl_hf.data.sentence_formats import SEMEVAL_TITLE
 from finecl_hf.encoding.features import DocumentEncoder, LabelledFeatures, Truncation
 from finecl_hf.errors import FineCLError
-from finecl_hf.extraction.arguments import FinetuneArguments
+from finecl_hf.extraction.arguments import EvaluationArguments, FinetuneArguments
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.predictions import official_predictions
+from finecl_hf.extraction.starting_point import StartingPoint
 from finecl_hf.extraction.trainer import FinetuneTrainer
 from finecl_hf.training.arguments import DataArguments, FineCLTrainingArguments, ModelArguments
 from finecl_hf.training.loading import load_features
@@ -24,6 +25,25 @@ from finecl_hf.training.scripts import run_card
 
 
 logger = logging.getLogger(__name__)
+
+
+def check_task(
+    args: FinetuneArguments, data: DataArguments, evaluation: EvaluationArguments, start: StartingPoint
+) -> None:
+    """Raises FineCLError where what is to be done lacks a file, or a model that could do it."""
+    if args.do_train:
+        data.require_training_documents()
+    elif start.relation_model is None:
+        raise FineCLError(
+            f"--model_name_or_path {start.model.model_name_or_path}: an encoder without a head can neither be "
+            "evaluated nor predict; name a relation model, or train one (--do_train true)."
+        )
+    if args.do_eval and not evaluation.validation_file:
+        raise FineCLError("--do_eval needs documents to evaluate on; name them with --validation_file.")
+    if args.do_predict and not evaluation.test_file:
+        raise FineCLError("--do_predict needs documents to predict; name them with --test_file.")
+    if not args.do_train and not evaluation.validation_file and not evaluation.test_file:
+        raise FineCLError("There is nothing to do: name a --validation_file or a --test_file, or train.")
 
 
 def load_evaluation_set(
@@ -116,6 +136,8 @@ def record_scores(trainer: FinetuneTrainer, split: str, file: str, metrics: dict
         logger.info("%s has no labels: it is predicted, not scored.", file)
         return
     trainer.scores[split] = metrics
+    if trainer.card_data is None:
+        return
     trainer.card_data.eval_results += evaluation_results(metrics, os.path.basename(file), split)
     if split == "validation" and trainer.relation_model.config.task == "document":
         trainer.card_data.threshold = trainer.relation_model.config.threshold

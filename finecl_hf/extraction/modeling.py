@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import logging
+import os
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
-from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers import AutoModel, PreTrainedModel
 from transformers import initialization as init
-from transformers.utils import ModelOutput, find_adapter_config_file
-from transformers.utils import logging as transformers_logging
+from transformers.utils import ModelOutput
 
 from finecl_hf.data.distances import NUM_DISTANCES
-from finecl_hf.encoding.encoders import loading_from, loading_options
 from finecl_hf.encoding.packing import enable_packing, encode
 from finecl_hf.encoding.pooling import pool_entities
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.losses import RELATION_LOSSES, relation_targets
-
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -139,10 +134,8 @@ class FineCLForRelationExtraction(FineCLPreTrainedModel):
             )
         self.encoder = encoder if encoder is not None else AutoModel.from_config(config.text_config)
         enable_packing(self.encoder)
-        if hasattr(self.encoder, "pooler") and isinstance(self.encoder.pooler, nn.Module):
-            # It has no part in this: DDP and FSDP take a parameter without a gradient for a mistake.
-            self.encoder.pooler.requires_grad_(False)
         self.relation_head = HEADS[config.head](config)
+        self.make_trainable()
         self.post_init()
 
     @classmethod
@@ -159,13 +152,33 @@ class FineCLForRelationExtraction(FineCLPreTrainedModel):
             name_or_path: folder or Hub id of the encoder.
             config: label set and head; its `text_config` is replaced by the encoder's own.
             dtype: float32 by default, whatever precision the checkpoint is stored in.
-            kwargs: see [`loading_options`]; the rest is passed to `AutoModel.from_pretrained`.
+            kwargs: see [`~finecl_hf.extraction.loading.load_encoder`], such as `revision`.
         """
-        encoder = _load_encoder(name_or_path, dtype, **kwargs)
-        if isinstance(encoder, FineCLForRelationExtraction):  # the folder of a relation model, such as stage 1's
-            encoder = encoder.encoder
+        from finecl_hf.extraction.base_encoder import describe_base
+        from finecl_hf.extraction.loading import load_encoder
+
+        encoder = load_encoder(name_or_path, dtype, **kwargs)
         config.text_config = encoder.config
+        config.base_encoder = describe_base(name_or_path, kwargs.get("revision"), encoder)
         return cls(config, encoder=encoder).to(dtype)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | None, *args: Any, **kwargs: Any):
+        """As of any model of transformers.
+
+        Raises:
+            FineCLError: no relation model lies there.
+        """
+        if pretrained_model_name_or_path is not None and kwargs.get("config") is None:
+            FineCLConfig.of_relation_model(os.fspath(pretrained_model_name_or_path), **kwargs)
+        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+
+    def make_trainable(self) -> None:
+        """Lets all weights learn but those of the encoder's pooler, which has no part in this: DDP and FSDP take a
+        parameter without a gradient for a mistake."""
+        self.requires_grad_(True)
+        if isinstance(getattr(self.encoder, "pooler", None), nn.Module):
+            self.encoder.pooler.requires_grad_(False)
 
     def forward(
         self,
@@ -195,68 +208,4 @@ class FineCLForRelationExtraction(FineCLPreTrainedModel):
         return RelationExtractionOutput(loss=loss, logits=logits, entities=entities)
 
 
-def _load_encoder(name_or_path: str, dtype: torch.dtype, **kwargs) -> PreTrainedModel:
-    """`AutoModel.from_pretrained`, which says only what matters about a checkpoint that does not fit exactly.
-
-    A checkpoint with an MLM head fits an encoder in all but the head and an unused pooler; transformers' long report
-    on that would hide the case of an encoder whose own weights are missing.
-    """
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    try:
-        with loading_from(name_or_path):
-            encoder, report = AutoModel.from_pretrained(
-                name_or_path, dtype=dtype, output_loading_info=True, **loading_options(name_or_path, **kwargs)
-            )
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-    missing = [name for name in report["missing_keys"] if "pooler" not in name]
-    if missing:
-        logger.warning(
-            "%s lacks %d weights of its encoder, which start at random: %s ...", name_or_path, len(missing), missing[0]
-        )
-    return encoder
-
-
-def load_relation_model(
-    name_or_path: str, dtype: torch.dtype = torch.float32, **kwargs
-) -> FineCLForRelationExtraction:
-    """Loads a fine-tuned model, or a LoRA adapter merged into the encoder it was trained on.
-
-    Args:
-        name_or_path: output folder of `run_finetune.py`, or a Hub id.
-        kwargs: passed on to `from_pretrained`, such as `revision`.
-    """
-    from peft import PeftConfig, PeftModel
-
-    if find_adapter_config_file(name_or_path, **kwargs) is None:
-        return FineCLForRelationExtraction.from_pretrained(name_or_path, dtype=dtype, **kwargs)
-    adapter = PeftConfig.from_pretrained(name_or_path, **kwargs)
-    config = FineCLConfig.from_pretrained(name_or_path, **kwargs)
-    base = FineCLForRelationExtraction.from_encoder(adapter.base_model_name_or_path, config, dtype)
-    return PeftModel.from_pretrained(base, name_or_path, **kwargs).merge_and_unload()
-
-
-def add_adapters(
-    model: FineCLForRelationExtraction, encoder: str, r: int = 16, alpha: int = 32, dropout: float = 0.05
-) -> PeftModel:
-    """Freezes the encoder and puts adapters on its linear layers; the head stays trainable and is saved with them.
-
-    Args:
-        encoder: folder or Hub id the encoder came from; the adapter's config names it for whoever loads it.
-    """
-    config = LoraConfig(
-        r=r,
-        lora_alpha=alpha,
-        lora_dropout=dropout,
-        target_modules="all-linear",
-        exclude_modules=r".*\.pooler\..*",  # entity pooling makes no use of it
-        modules_to_save=["relation_head"],
-    )
-    adapted = get_peft_model(model, config)
-    adapted.peft_config["default"].base_model_name_or_path = encoder
-    return adapted
-
-
-AutoConfig.register("finecl", FineCLConfig)
 AutoModel.register(FineCLConfig, FineCLForRelationExtraction)

@@ -11,9 +11,10 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from finecl_hf.data.documents import Document
 from finecl_hf.encoding.batches import RelationCollator
-from finecl_hf.encoding.encoders import load_tokenizer
+from finecl_hf.encoding.encoders import hub_arguments, load_tokenizer
 from finecl_hf.encoding.features import DocumentEncoder
-from finecl_hf.extraction.modeling import FineCLForRelationExtraction, load_relation_model
+from finecl_hf.extraction.loading import load_relation_model
+from finecl_hf.extraction.modeling import FineCLForRelationExtraction
 from finecl_hf.extraction.predictions import document_candidates
 
 
@@ -46,10 +47,18 @@ class RelationExtractionPipeline(Pipeline):
 
         Args:
             name_or_path: output folder of `run_finetune.py`, or a Hub id.
-            kwargs: passed on to `from_pretrained`, such as `revision`.
+            device: where the model is to run, in place of a `device_map`.
+            kwargs: passed on to [`load_relation_model`]: `dtype`, `base_model`, `attn_implementation`, ...; those that
+                say where to look, such as `revision` and `token`, also to the tokenizer.
+
+        Raises:
+            FineCLError: see [`load_relation_model`].
         """
         model = load_relation_model(name_or_path, **kwargs)
-        return cls(model=model, tokenizer=load_tokenizer(name_or_path, **kwargs), device=device)
+        tokenizer = load_tokenizer(
+            name_or_path, trust_remote_code=kwargs.get("trust_remote_code"), **hub_arguments(kwargs)
+        )
+        return cls(model=model, tokenizer=tokenizer, device=device)
 
     def __init__(self, model: FineCLForRelationExtraction, tokenizer: PreTrainedTokenizerBase, **kwargs: Any):
         super().__init__(model=model, tokenizer=tokenizer, **kwargs)

@@ -150,8 +150,9 @@ def score_documents(
     config: FineCLConfig,
     train_documents: list[Document] | None = None,
 ) -> dict[str, float]:
-    """DocRED's figures at the model's threshold."""
-    return docred_scores(official_predictions(documents, candidates, config), documents, train_documents)
+    """DocRED's figures at the model's threshold, without that of evidence, which is not predicted."""
+    scores = docred_scores(official_predictions(documents, candidates, config), documents, train_documents)
+    return {name: score for name, score in scores.items() if name != "evidence_f1"}
 
 
 def score_sentences(documents: list[Document], labels: list[str]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -9,11 +10,12 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from transformers import EvalPrediction
-from transformers.trainer_utils import EvalLoopOutput
+from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
 
 from finecl_hf.data.documents import Document
 from finecl_hf.encoding.batches import RelationCollator
 from finecl_hf.errors import FineCLError
+from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.predictions import (
     best_threshold,
     candidate_rows,
@@ -22,6 +24,10 @@ from finecl_hf.extraction.predictions import (
     score_sentences,
 )
 from finecl_hf.training.trainer import FineCLTrainer
+from finecl_hf.training.trainer_flags import REFUSED_ARGUMENTS
+
+
+logger = logging.getLogger(__name__)
 
 
 class RelationTrainer(FineCLTrainer):
@@ -60,25 +66,31 @@ class RelationTrainer(FineCLTrainer):
 class FinetuneTrainer(RelationTrainer):
     """Stage 3: trains and evaluates a relation model, full or LoRA, on documents or sentences.
 
-    Evaluation sets are [`LabelledFeatures`], one or a dict of several. [`evaluate`] fits the decision threshold on the
-    only or first of them and writes it to the model's config; [`predict`] uses it as it stands, and scores nothing
-    where the documents have no labels.
+    Evaluation sets are [`LabelledFeatures`], one or a dict of several. Whenever [`evaluate`] judges the `eval_dataset`
+    of the trainer, or the first of several, the decision threshold is fitted on it. It belongs to the weights: it is
+    in the model's config, saved with each checkpoint and restored with it. All other documents, a test set among them,
+    are judged by the threshold as it stands, and not scored where they have no labels.
 
     Args:
         train_documents: for Ign F1; None leaves it equal to F1.
+        fit_threshold: False leaves the threshold as it is.
         compute_metrics: figures beside ours, from an `EvalPrediction` whose `predictions` are the `Candidates` or the
             label of each document, and whose `label_ids` are the documents.
     """
+
+    refused_arguments = {name: why for name, why in REFUSED_ARGUMENTS.items() if name != "compute_metrics"}
 
     def __init__(
         self,
         *args,
         train_documents: list[Document] | None = None,
         compute_metrics: Callable[[EvalPrediction], dict[str, float]] | None = None,
+        fit_threshold: bool = True,
         **kwargs,
     ):
         super().__init__(*args, compute_metrics=self._score_rows, **kwargs)
         self.train_documents, self.more_metrics = train_documents, compute_metrics
+        self.fit_threshold = fit_threshold
         self.scores: dict[str, dict[str, float]] = {}  # final figures of each split, for the caller and the card
         # Evaluation judges every pair, training only a sample of the NA pairs.
         self.evaluation_collator = RelationCollator(self.data_collator.pad_token_id)
@@ -94,14 +106,25 @@ class FinetuneTrainer(RelationTrainer):
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         super().save_model(output_dir, _internal_call=_internal_call)
-        if self.args.should_save and self.args.use_lora:  # an adapter's folder holds its head's configuration, too
+        if self.args.should_save:  # with the threshold; neither adapters nor the parts of FSDP come with it
             self.relation_model.config.save_pretrained(output_dir or self.args.output_dir)
+
+    def restore(self, checkpoint: str) -> None:
+        self.relation_model.config.threshold = FineCLConfig.of_relation_model(checkpoint).threshold
 
     def get_eval_dataloader(self, eval_dataset=None) -> DataLoader:
         return self._with_evaluation_collator(super().get_eval_dataloader, eval_dataset)
 
     def get_test_dataloader(self, test_dataset) -> DataLoader:
         return self._with_evaluation_collator(super().get_test_dataloader, test_dataset)
+
+    def predict(self, *args, **kwargs) -> PredictionOutput:
+        """As the Trainer's, on any documents; it fits nothing."""
+        fits, self.fit_threshold = self.fit_threshold, False
+        try:
+            return super().predict(*args, **kwargs)
+        finally:
+            self.fit_threshold = fits
 
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
         """One row a document, which the Trainer gathers and pads: see [`candidate_rows`]; and as its label, its key,
@@ -125,8 +148,10 @@ class FinetuneTrainer(RelationTrainer):
                 f"this {type(dataloader.dataset).__name__} holds no documents to compare with; evaluate on "
                 "LabelledFeatures."
             )
-        first = f"eval_{next(iter(self.eval_dataset))}" if isinstance(self.eval_dataset, dict) else "eval"
-        self._evaluated, self._fits, self._rows = documents, metric_key_prefix == first, []
+        own = self.eval_dataset
+        first = next(iter(own.values()), None) if isinstance(own, dict) else own
+        is_first = documents is getattr(first, "documents", None)
+        self._evaluated, self._fits, self._rows = documents, self.fit_threshold and is_first, []
         self._predictions: list = []
         with torch.random.fork_rng(devices=[]):  # a data loader draws a seed; evaluation must not change training
             output = super().evaluation_loop(
@@ -168,8 +193,11 @@ class FinetuneTrainer(RelationTrainer):
             return {}
         if config.task == "sentence":
             return score_sentences(documents, predictions)
-        if self._fits:
+        if self._fits and any(document.relations for document in documents):
             config.threshold = float(best_threshold(documents, predictions, config))
+        elif self._fits:
+            logger.warning("No validation document has a fact, so that no threshold can be fitted: %.4g stays.",
+                           config.threshold)  # fmt: skip
         scores = score_documents(documents, predictions, config, self.train_documents)
         return {**scores, "threshold": config.threshold}
 

@@ -77,7 +77,8 @@ class LearningOrder:
             missing = np.zeros((rows, 0), dtype) if name in _DYNAMICS else np.full(rows, -1, dtype)
             setattr(self, name, np.asarray(missing if getattr(self, name) is None else getattr(self, name), dtype))
         self.plausibility = np.asarray(np.zeros(rows) if self.plausibility is None else self.plausibility, np.float32)
-        self.first_epoch = epochs_of(np.full(rows, -1) if self.first_epoch is None else self.first_epoch).astype(np.int32)
+        first_epoch = np.full(rows, -1) if self.first_epoch is None else self.first_epoch
+        self.first_epoch = epochs_of(first_epoch).astype(np.int32)
         lengths = {name: len(column) for name, column in self._columns().items()}
         shapes = {name: getattr(self, name).shape for name in _DYNAMICS}
         if set(lengths.values()) != {rows} or set(shapes.values()) != {(rows, self.num_epochs)}:

@@ -32,6 +32,14 @@ def load_masked_lm(name_or_path: str, dtype: torch.dtype = torch.float32, **kwar
     return model, not new
 
 
+def masked_lm_of(encoder: PreTrainedModel) -> PreTrainedModel:
+    """An encoder, such as that of a relation model, with a new MLM head."""
+    model = AutoModelForMaskedLM.from_config(encoder.config).to(encoder.dtype)
+    model.base_model.load_state_dict(encoder.state_dict(), strict=False)  # an encoder with a head has no pooler
+    enable_packing(model)
+    return model
+
+
 @contextmanager
 def calling(module: torch.nn.Module, function: Callable) -> Iterator[Callable]:
     """Within it, calling the module (through any wrapper: DDP and FSDP see one forward pass) calls the function.

@@ -49,9 +49,16 @@ class ModelArguments:
         "float32", "Precision of the weights, whatever the checkpoint is stored in. For speed use --bf16 instead."
     )
     max_seq_length: int | None = option(None, "Cut documents after so many tokens; the encoder's maximum by default.")
-    entity_markers: Literal["none", "asterisk"] = option("none", "Put markers around mentions.")
-    hide_names: Literal["none", "type", "mask"] = option(
-        "none", "Put a word for its type, or the mask token, in place of each mention: names cannot be memorised then."
+    base_model: str | None = option(
+        None, "Encoder of the adapter that is named, where it is no longer where the adapter's configuration says."
+    )
+    entity_markers: Literal["none", "asterisk"] | None = option(
+        None, "Put markers around mentions; by default as the relation model that goes on does, an encoder has none."
+    )
+    hide_names: Literal["none", "type", "mask"] | None = option(
+        None,
+        "Put a word for its type, or the mask token, in place of each mention: names cannot be memorised then. "
+        "Defaults as for --entity_markers.",
     )
     attention_dropout: float | None = option(
         None, "Dropout of the attention, in place of the encoder's own; with 0, CPUs are about twice as fast."
@@ -93,12 +100,17 @@ class DataArguments:
     cache_dir: str | None = option(None, "Where `datasets` keeps what it has read.")
 
     def __post_init__(self):
-        if bool(self.train_file) == bool(self.dataset_name):
-            raise FineCLError("Name the training documents: either --train_file or --dataset_name.")
+        if self.train_file and self.dataset_name:
+            raise FineCLError("--train_file and --dataset_name exclude each other; give one of them.")
         check_range(self, "max_train_samples", 1)
 
+    def require_training_documents(self) -> None:
+        """Raises FineCLError where none are named: only a run that does not train can do without."""
+        if not self.train_source:
+            raise FineCLError("Name the training documents: either --train_file or --dataset_name.")
+
     @property
-    def train_source(self) -> str:
+    def train_source(self) -> str | None:
         return self.train_file or self.dataset_name
 
     @property
@@ -111,9 +123,11 @@ class FineCLTrainingArguments(TrainingArguments):
     """`TrainingArguments` with other defaults: remove_unused_columns=False (collators need every column),
     eval_do_concat_batches=False (predictions of a large document must not pad those of all),
     logging_nan_inf_filter=False (a diverged loss must show), warmup_steps=0.1 (a ratio), logging_steps=50,
-    dataloader_pin_memory only where there is a GPU, save_total_limit=2. Batches count documents."""
+    dataloader_pin_memory only where there is a GPU, save_total_limit=2; do_train=None, do_eval=None, do_predict=None
+    (what the files that are named allow). Batches count documents."""
 
     refused: ClassVar[dict[str, str]] = REFUSED
+    only_trains: ClassVar[bool] = True  # there is nothing that a run without training could do
 
     remove_unused_columns: bool = option(False, "Collators need every column.")
     logging_nan_inf_filter: bool = option(False, "Show losses that are not finite.")
@@ -122,12 +136,17 @@ class FineCLTrainingArguments(TrainingArguments):
     dataloader_pin_memory: bool = option(torch.cuda.is_available(), "Pin batches in memory, for a GPU.")
     save_total_limit: int | None = option(2, "Keep so many checkpoints.")
     eval_do_concat_batches: bool = option(False, "Pad the predictions of all batches to one size.")
+    do_train: bool | None = option(None, "Train; the default unless only --do_eval or --do_predict is asked for.")
+    do_eval: bool | None = option(None, "Evaluate on --validation_file; the default where there is one.")
+    do_predict: bool | None = option(None, "Predict --test_file; the default where there is one.")
 
     def __post_init__(self):
         check_range(self, "seed data_seed", 0, 2**32 - 1)
         check_range(self, "per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps", 1)
         check_range(self, "num_train_epochs learning_rate weight_decay warmup_steps dataloader_num_workers", 0)
         refuse_flags(self, self.refused)
+        if self.only_trains and (self.do_train is False or self.do_eval or self.do_predict):
+            raise FineCLError("--do_train false, --do_eval and --do_predict: this stage only trains; use stage 3.")
         super().__post_init__()
         if self.torch_compile:  # once for all lengths; `accelerate launch` sets this to false: a graph for each length
             os.environ["ACCELERATE_DYNAMO_USE_DYNAMIC"] = "true"

@@ -27,6 +27,14 @@ logger = logging.getLogger(__name__)
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 _STATE = "trainer_state.json"  # the Trainer's; written last, so that it marks a checkpoint as complete
 RUN = "finecl_run.json"  # in a checkpoint: what must be the same where a run is resumed
+# What else a run needs to go on exactly, and under which names: those of one process, of several, of FSDP
+_PARTS = {
+    "weights": ("*.safetensors", "pytorch_model*"),
+    "optimizer.pt": ("optimizer.pt", "optimizer.bin", "optimizer_*"),
+    "scheduler.pt": ("scheduler.pt",),
+    "rng_state.pth": ("rng_state*.pth",),
+    RUN: (RUN,),
+}
 # Arguments of the Trainer that belong to it, as a stage's own do; those that only name something stay out.
 _SAME = (
     "learning_rate",
@@ -113,11 +121,27 @@ def is_checkpoint(folder: str) -> bool:
 
 
 def last_checkpoint(output_dir: str) -> str | None:
-    """The newest complete checkpoint in a folder; others (a run was killed while saving) are named and ignored."""
+    """The newest complete checkpoint in a folder; others are named and ignored.
+
+    Raises:
+        FineCLError: there are finished checkpoints, but of each something is gone: to begin anew would overwrite them.
+    """
+    spoilt = []
     for folder in _checkpoints(output_dir):
-        if _read_state(folder) is not None:
+        if not (missing := missing_parts(folder)):
             return str(folder)
-        logger.warning("%s is incomplete and is ignored.", folder)
+        if _STATE in missing:  # a run was killed while saving
+            logger.warning("%s is incomplete and is ignored.", folder)
+        else:
+            spoilt.append(f"{folder} lacks {', '.join(missing)}")
+            logger.warning(
+                "%s, so that no run can go on from it exactly; the one before it is looked for.", spoilt[-1]
+            )
+    if spoilt:
+        raise FineCLError(
+            f"{spoilt[0]}, so that no run can go on from it exactly, and no other checkpoint is whole; restore the "
+            "files, or choose another --output_dir."
+        )
     return None
 
 
@@ -132,15 +156,27 @@ def checkpoint_to_resume(args: TrainingArguments) -> str | None:
         return last_checkpoint(args.output_dir)
     if str(wanted).lower() == "false":
         return None
-    if _read_state(Path(wanted)) is None:
-        raise FineCLError(f"--resume_from_checkpoint {wanted}: there is no whole checkpoint; name a folder with one.")
+    if missing := missing_parts(Path(wanted)):
+        lacks = f"it lacks {', '.join(missing)}" if os.path.isdir(wanted) else "there is no such folder"
+        raise FineCLError(f"--resume_from_checkpoint {wanted}: no whole checkpoint, {lacks}; name a folder with one.")
     return wanted
 
 
-def remove_incomplete(output_dir: str) -> None:
-    """Removes what no run can go on from: the Trainer would count it among the checkpoints that it keeps."""
-    for folder in _checkpoints(output_dir):
-        if _read_state(folder) is None:
+def missing_parts(checkpoint: Path) -> list[str]:
+    """What a checkpoint lacks so that a run could go on from it exactly; nothing where it is whole."""
+    missing = [part for part, names in _PARTS.items() if not any(any(checkpoint.glob(name)) for name in names)]
+    return [*missing, *([] if _read_state(checkpoint) is not None else [_STATE])]
+
+
+def remove_incomplete(output_dir: str, resumed: str | None = None) -> None:
+    """Removes checkpoints that a run was killed in, and those behind the one that it is resumed from.
+
+    The Trainer would count the former among those that it keeps, and write new files among the old ones of the latter.
+    """
+    folders = _checkpoints(output_dir)
+    places = [place for place, folder in enumerate(folders) if resumed and folder.samefile(resumed)]
+    for place, folder in enumerate(folders):
+        if _read_state(folder) is None or (places and place < places[0]):
             shutil.rmtree(folder, ignore_errors=True)
             logger.info("Removed %s.", folder)
 

@@ -113,7 +113,7 @@ def load_encoder(model: ModelArguments, label2id: dict[str, int]) -> DocumentEnc
             "tokenizer that it was trained with in --tokenizer_name."
         )
     length = max_length_for(tokenizer, config, model.max_seq_length)
-    return DocumentEncoder(tokenizer, label2id, length, model.entity_markers, model.hide_names)
+    return DocumentEncoder(tokenizer, label2id, length, model.entity_markers or "none", model.hide_names or "none")
 
 
 def load_features(

@@ -16,6 +16,7 @@ from finecl_hf.data.files import writing
 from finecl_hf.encoding.features import Truncation
 from finecl_hf.errors import FineCLError
 from finecl_hf.training.arguments import FineCLTrainingArguments, ModelArguments
+from finecl_hf.training.lock import lock_folder, unlock_folder
 from finecl_hf.training.trainer import FineCLTrainer
 
 
@@ -37,6 +38,8 @@ def start_run(args: FineCLTrainingArguments) -> None:
         raise FineCLError(f"--output_dir {args.output_dir}: cannot be made ({error.strerror}).") from error
     if not os.access(args.output_dir, os.W_OK):
         raise FineCLError(f"--output_dir {args.output_dir}: may not be written to; name another folder.")
+    if args.process_index == 0:
+        lock_folder(args.output_dir)
 
 
 RESOLVED = ("loss", "na_weight", "metric_for_best_model")
@@ -59,6 +62,13 @@ def finish_run(trainer: FineCLTrainer, metrics: dict[str, float], script: str, a
         trainer.create_model_card()
     if trainer.args.push_to_hub:
         trainer.push_to_hub()
+    end_run(trainer.args)
+
+
+def end_run(args: FineCLTrainingArguments) -> None:
+    """Lets other runs write to the folder. A run that fails need not: the lock of a dead process is taken over."""
+    if args.process_index == 0:
+        unlock_folder(args.output_dir)
 
 
 def _command(processes: int, script: str, argv: list[str]) -> list[str]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import traceback
 from collections import defaultdict
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from inspect import signature
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from datasets import Dataset
 from torch import nn
 from torch.distributed.tensor import DTensor
-from transformers import TrainerCallback
+from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import TrainOutput
 
 from finecl_hf.cards.model_card import FineCLCardData, render_model_card
@@ -19,6 +24,8 @@ from finecl_hf.errors import FineCLError
 from finecl_hf.training.checkpoints import (
     describe_run,
     is_checkpoint,
+    last_checkpoint,
+    missing_parts,
     refuse_another_run,
     refuse_longer_run,
     remove_incomplete,
@@ -28,6 +35,7 @@ from finecl_hf.training.divergence import divergence_message
 from finecl_hf.training.fsdp import check_sharding, sharding_layers
 from finecl_hf.training.private_hooks import PrivateHooks
 from finecl_hf.training.sigterm import StopCallback
+from finecl_hf.training.trainer_flags import REFUSED_ARGUMENTS, refuse_arguments
 
 
 class FineCLTrainer(PrivateHooks):
@@ -41,9 +49,11 @@ class FineCLTrainer(PrivateHooks):
         card_data: facts for the model card, filled in as the run goes on.
     """
 
+    refused_arguments: ClassVar[dict[str, str]] = REFUSED_ARGUMENTS
     loss_is_scaled_for_ga = False  # compute_loss returns the mean of its micro-batch
 
     def __init__(self, *args, corpus: Dataset | None = None, card_data: FineCLCardData | None = None, **kwargs):
+        refuse_arguments(signature(Trainer).bind_partial(*args, **kwargs).arguments, self.refused_arguments)
         super().__init__(*args, **kwargs)
         if self.args.n_gpu > 1:
             raise FineCLError("Several GPUs are visible to one process; start one per GPU with `accelerate launch`.")
@@ -58,26 +68,48 @@ class FineCLTrainer(PrivateHooks):
         self._components: dict[str, list] = defaultdict(lambda: [0.0, 0])
         self._run: dict[str, str] = {}
 
-    def train(self, resume_from_checkpoint: str | None = None, **kwargs) -> TrainOutput:
+    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs) -> TrainOutput:
         """As the Trainer's.
 
+        Args:
+            resume_from_checkpoint: a folder; or True for the newest checkpoint of `output_dir`.
+
         Raises:
-            FineCLError: a loss, a gradient or weights are not finite, the disk is full, or the checkpoint belongs to
-                another run.
+            FineCLError: a loss, a gradient or weights are not finite, the disk is full, or the checkpoint is damaged
+                or belongs to another run.
             SystemExit: 143, after SIGTERM.
         """
+        checkpoint = self._checkpoint(resume_from_checkpoint)
         self._run = describe_run(self) if self.is_world_process_zero() else {}
+        if checkpoint and self._run:
+            refuse_another_run(checkpoint, self._run)
+            refuse_longer_run(checkpoint, self.args)
         if self.is_world_process_zero():
-            remove_incomplete(self.args.output_dir)
-        if resume_from_checkpoint and self._run:
-            refuse_another_run(resume_from_checkpoint, self._run)
-            refuse_longer_run(resume_from_checkpoint, self.args)
+            remove_incomplete(self.args.output_dir, checkpoint)
         self.accelerator.wait_for_everyone()
+        if checkpoint:
+            self.restore(checkpoint)
         with self.stopping.listening(), sharding_layers(self.accelerator, self.model), writing(self.args.output_dir):
-            result = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+            with damaged_checkpoint(checkpoint):
+                result = super().train(resume_from_checkpoint=checkpoint, **kwargs)
+        if self.args.load_best_model_at_end and self.state.best_model_checkpoint:
+            self.restore(self.state.best_model_checkpoint)
         self._refuse_spoilt_weights()
         self.stopping.leave_if_requested()
         return result
+
+    def restore(self, checkpoint: str) -> None:
+        """Takes from a checkpoint what belongs to its weights, but is none; nothing here."""
+
+    def _checkpoint(self, wanted: str | bool | None) -> str | None:
+        if wanted is True:
+            found = last_checkpoint(self.args.output_dir)
+            if found is None:
+                raise FineCLError(f"{self.args.output_dir}: there is no checkpoint to go on from; train without it.")
+            return found
+        if wanted and (missing := missing_parts(Path(wanted))):
+            raise FineCLError(f"{wanted}: no whole checkpoint, it lacks {', '.join(missing)}; name another one.")
+        return wanted or None
 
     def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
         loss = super().training_step(model, inputs, num_items_in_batch)
@@ -169,6 +201,28 @@ class StepCallback(TrainerCallback):
 
     def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
         self.trainer.check_step(model)
+
+
+# Functions of the Trainer that read the parts of a checkpoint
+_READERS = {"_load_from_checkpoint", "_load_optimizer_and_scheduler", "_load_rng_state", "_load_scaler"}
+
+
+@contextmanager
+def damaged_checkpoint(checkpoint: str | None) -> Iterator[None]:
+    """Turns what goes wrong while the parts of a checkpoint are read into one sentence."""
+    try:
+        yield
+    except FineCLError:
+        raise
+    except Exception as error:  # safetensors, pickle and torch raise all kinds
+        functions = {frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)}
+        if checkpoint is None or not functions & _READERS:
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise FineCLError(
+            f"{checkpoint}: a part of this checkpoint is damaged ({reason[:200]}); remove the folder, and the same "
+            "command goes on from the checkpoint before it."
+        ) from error
 
 
 def document_keys(inputs: dict[str, Any]) -> list[int]:

@@ -64,6 +64,21 @@ REFUSED_WITH_PARTNERS = {  # stage 2 draws its batches itself: documents that sh
 }
 
 
+# Argument of the trainers -> why it is not accepted, and what to do instead
+REFUSED_ARGUMENTS = {
+    "compute_loss_func": "the loss is a trainer's own; override compute_loss in a subclass",
+    "preprocess_logits_for_metrics": "predictions are decoded before they are gathered; pass compute_metrics",
+    "compute_metrics": "only FinetuneTrainer has figures to add to; leave it away",
+}
+
+
+def refuse_arguments(given: dict[str, Any], refused: dict[str, str]) -> None:
+    """Raises FineCLError where an argument of a trainer is given that has no effect."""
+    for name, value in given.items():
+        if name in refused and value is not None:
+            raise FineCLError(f"{name} is not possible: {refused[name]}.")
+
+
 def refuse_flags(arguments: Any, refused: dict[str, str]) -> None:
     """Raises FineCLError where a field has another value than its default, and none but that is accepted."""
     for field in fields(arguments):

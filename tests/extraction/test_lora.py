@@ -7,7 +7,7 @@ from transformers import AutoModel
 
 from finecl_hf import FineCLConfig, FineCLForRelationExtraction, load_relation_model
 from finecl_hf.encoding.batches import RelationCollator
-from finecl_hf.extraction.modeling import add_adapters
+from finecl_hf.extraction.adapters import add_adapters
 from tests.helpers.script_runs import run, weights
 
 
@@ -81,7 +81,7 @@ def test_a_merged_model_is_a_plain_one(adapter, tmp_path):
 
 def test_only_adapters_and_head_are_trainable(bert_folder):
     config = FineCLConfig(label2id={"NA": 0, "r": 1}, id2label={0: "NA", 1: "r"})
-    model = add_adapters(FineCLForRelationExtraction.from_encoder(bert_folder, config), bert_folder, r=2)
+    model = add_adapters(FineCLForRelationExtraction.from_encoder(bert_folder, config), r=2)
     trainable = [name for name, weight in model.named_parameters() if weight.requires_grad]
     assert all("lora_" in name or "relation_head.modules_to_save" in name for name in trainable)
     assert len([name for name in trainable if "relation_head" in name]) == 5

@@ -6,8 +6,10 @@ from finecl_hf.data.distances import NUM_DISTANCES
 from finecl_hf.encoding.batches import RelationCollator
 from finecl_hf.encoding.features import DocumentEncoder
 from finecl_hf.errors import FineCLError
+from finecl_hf.extraction.adapters import add_adapters
 from finecl_hf.extraction.configuration import FineCLConfig
-from finecl_hf.extraction.modeling import BilinearHead, FineCLForRelationExtraction, add_adapters, load_relation_model
+from finecl_hf.extraction.loading import load_relation_model
+from finecl_hf.extraction.modeling import BilinearHead, FineCLForRelationExtraction
 
 
 RELATIONS = ["NA", "born in", "located in", "capital of", "died in"]
@@ -220,7 +222,7 @@ def test_unknown_heads_and_losses_are_named(bert_folder, settings):
 def test_lora_trains_adapters_and_head_and_loads_merged(folder, batch, tmp_path):
     base = _model(folder)
     frozen = {name: parameter.detach().clone() for name, parameter in base.encoder.named_parameters()}
-    adapted = add_adapters(base, folder, r=4)
+    adapted = add_adapters(base, r=4)
     adapted.train()
     trained = {name for name, parameter in adapted.named_parameters() if parameter.requires_grad}
     assert trained and all("lora_" in name or "relation_head" in name for name in trained)

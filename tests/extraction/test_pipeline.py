@@ -11,8 +11,9 @@ from finecl_hf import RelationExtractionPipeline
 from finecl_hf.data.documents import Document
 from finecl_hf.encoding.encoders import load_tokenizer
 from finecl_hf.errors import DocumentError
+from finecl_hf.extraction.adapters import add_adapters
 from finecl_hf.extraction.configuration import FineCLConfig
-from finecl_hf.extraction.modeling import FineCLForRelationExtraction, add_adapters
+from finecl_hf.extraction.modeling import FineCLForRelationExtraction
 from tests.helpers.script_runs import run
 
 
@@ -32,7 +33,7 @@ def build(encoder, folder, adapters=False, **settings):
     with torch.no_grad():  # random numbers differ between processors: "born in" is found in any case, "died in" never
         model.relation_head.bias[1], model.relation_head.bias[3] = 10, -10
     if adapters:
-        model = add_adapters(model, encoder)
+        model = add_adapters(model)
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=0.1)

@@ -177,7 +177,9 @@ def test_gold_facts_out_of_reach_count_against_recall(scored):
     every = best_threshold(documents, hidden, config())
     scores = score_documents(documents, hidden, config(threshold=every))
     assert scores["recall"] <= 3 / 4
-    assert scores == docred_scores(official_predictions(documents, hidden, config(threshold=every)), documents)
+    official = docred_scores(official_predictions(documents, hidden, config(threshold=every)), documents)
+    del official["evidence_f1"]  # nothing is predicted that it could judge
+    assert scores == official
 
 
 def test_without_candidates_nothing_is_predicted():

@@ -13,6 +13,7 @@ from transformers import TrainingArguments
 from finecl_hf.denoising.arguments import DenoiseArguments
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.extraction.arguments import EvaluationArguments, FinetuneArguments
+from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.pretraining.arguments import PretrainArguments
 from finecl_hf.training.arguments import (
     DataArguments,
@@ -137,7 +138,7 @@ def test_mistakes_in_a_file_and_in_flags_are_told_alike(values, message, parse):
         (["stray"], "Unknown arguments: stray. Run with --help"),
         (["--na_rat", "2"], "Unknown arguments: --na_rat 2"),  # no abbreviations
         (["--na_ratio"], "expected one argument"),
-        (["--dataset_name", "user/corpus"], "either --train_file or --dataset_name"),
+        (["--dataset_name", "user/corpus"], "--train_file and --dataset_name exclude each other"),
     ],
 )
 def test_mistakes_in_flags(flags, message, parse):
@@ -149,8 +150,9 @@ def test_what_is_missing_is_named(needed):
     types = (ModelArguments, DataArguments, DenoiseArguments)
     with pytest.raises(FineCLError, match="--model_name_or_path is missing"):
         parse_arguments(types, ["--train_file", "a", "--output_dir", needed["output_dir"]])
+    _, data, _ = parse_arguments(types, ["--model_name_or_path", "a", "--output_dir", needed["output_dir"]])
     with pytest.raises(FineCLError, match="Name the training documents"):
-        parse_arguments(types, ["--model_name_or_path", "a", "--output_dir", needed["output_dir"]])
+        data.require_training_documents()
 
 
 @pytest.mark.parametrize(
@@ -227,11 +229,16 @@ def test_stage_2_needs_an_order_unless_labels_weigh_alike(tmp_path):
 
 
 def test_stage_3_chooses_the_loss_by_the_task(tmp_path):
-    def loss(**kwargs):
-        return FinetuneArguments(output_dir=str(tmp_path), **kwargs).loss
+    def loss(before=None, **kwargs):
+        args = FinetuneArguments(output_dir=str(tmp_path), **kwargs)
+        args.complete(before)
+        return args.loss
 
     assert loss() == "adaptive_threshold" and loss(task="sentence") == "softmax"
     assert loss(task="sentence", loss="bce") == "bce"
+    assert loss(FineCLConfig(loss="bce")) == loss(FineCLConfig(loss="bce"), task="document") == "bce"
+    assert loss(FineCLConfig(loss="bce"), task="sentence") == "softmax"
+    assert loss(FineCLConfig(task="sentence", loss="softmax")) == "softmax"
 
 
 @pytest.mark.parametrize(

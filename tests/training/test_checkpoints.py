@@ -4,11 +4,13 @@ import json
 import shutil
 
 import pytest
+import torch
 from transformers import TrainerCallback, TrainingArguments
 
-from finecl_hf import LearningOrder
+from finecl_hf import FineCLConfig, LearningOrder
 from finecl_hf.errors import FineCLError
-from finecl_hf.training.checkpoints import last_checkpoint, refuse_longer_run
+from finecl_hf.extraction.arguments import FinetuneArguments
+from finecl_hf.training.checkpoints import checkpoint_to_resume, last_checkpoint, refuse_longer_run
 from tests.helpers.script_runs import run, same_weights, weights, when_built
 from tests.helpers.tiny_models import build_bert
 
@@ -100,14 +102,91 @@ def test_fine_tuning_resumes_exactly(step, how, flags, bert_folder, corpus, tmp_
     assert timeless[0] == timeless[1]
 
 
+PARTS = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "finecl_run.json", "trainer_state.json")
+
+
+def make_checkpoint(folder, *lacking):
+    folder.mkdir()
+    for part in set(PARTS) - {*lacking}:
+        (folder / part).write_text("{}")
+
+
 def test_incomplete_checkpoints_are_named_and_ignored(tmp_path, caplog):
     assert last_checkpoint(str(tmp_path / "nowhere")) is None
-    for name in ("checkpoint-9", "checkpoint-10", "checkpoint-100", "checkpoint-best", "tmp-checkpoint-200"):
-        (tmp_path / name).mkdir()
-    for name in ("checkpoint-9", "checkpoint-10"):
-        (tmp_path / name / "trainer_state.json").write_text("{}")
+    for name in ("checkpoint-9", "checkpoint-10", "checkpoint-best", "tmp-checkpoint-200"):
+        make_checkpoint(tmp_path / name)
+    make_checkpoint(tmp_path / "checkpoint-100", "trainer_state.json")
     assert last_checkpoint(str(tmp_path)) == str(tmp_path / "checkpoint-10")
     assert f"{tmp_path / 'checkpoint-100'} is incomplete" in caplog.text
+
+
+@pytest.mark.parametrize("part", PARTS[1:-1])
+def test_a_checkpoint_that_lacks_a_part_is_passed_over(part, tmp_path, caplog):
+    make_checkpoint(tmp_path / "checkpoint-2", part)
+    with pytest.raises(FineCLError, match=f"lacks {part}"):
+        last_checkpoint(str(tmp_path))
+    make_checkpoint(tmp_path / "checkpoint-1")
+    assert last_checkpoint(str(tmp_path)) == str(tmp_path / "checkpoint-1")
+    assert f"lacks {part}" in caplog.text
+    args = FinetuneArguments(str(tmp_path), resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    with pytest.raises(FineCLError, match=f"lacks {part}"):
+        checkpoint_to_resume(args)
+
+
+@pytest.mark.parametrize("stage", ["denoise", "pretrain", "finetune"])
+@pytest.mark.parametrize("part", PARTS[:-2])
+@pytest.mark.parametrize("damage", ["cut", "other"])
+def test_a_damaged_part_is_a_sentence(stage, part, damage, checkpointed, tmp_path, corpus, bert_folder):
+    shutil.copytree(checkpointed(stage), tmp_path / "out")
+    path = tmp_path / "out" / "checkpoint-4" / part
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    else:
+        torch.save({"other": torch.zeros(3)}, path)
+    options = {"save_strategy": "steps", "save_steps": 4, "max_steps": 6}
+    with pytest.raises(FineCLError, match="checkpoint-4.*damaged"):
+        run(stage, bert_folder, corpus, tmp_path / "out", **options)
+
+
+@pytest.fixture(scope="module")
+def checkpointed(tmp_path_factory, bert_folder, corpus):
+    """Makes the folder of a stage's run of 4 steps, once."""
+    folder = tmp_path_factory.mktemp("checkpointed")
+
+    def make(stage):
+        if not (folder / stage).exists():
+            run(stage, bert_folder, corpus, folder / stage, save_strategy="steps", save_steps=4, max_steps=4)
+        return folder / stage
+
+    return make
+
+
+@pytest.mark.parametrize("lora", [[], ["--use_lora"]], ids=["full", "adapter"])
+def test_the_threshold_belongs_to_the_weights(lora, bert_folder, corpus, tmp_path, trainers):
+    """That of the best checkpoint is restored with it, and that of the last one with a resumed run."""
+    options = {"eval_strategy": "steps", "eval_steps": 1, "save_strategy": "steps", "save_steps": 1, "max_steps": 3}
+    options |= {"validation_file": corpus / "gold_validation.json", "save_total_limit": 9, "learning_rate": 3e-2}
+    flags = [*lora, "--load_best_model_at_end", "true", "--metric_for_best_model", "loss"]
+    run("finetune", bert_folder, corpus, tmp_path, *flags, **options)
+    trainer = trainers[0]
+    best = FineCLConfig.from_pretrained(trainer.state.best_model_checkpoint).threshold
+    thresholds = {FineCLConfig.from_pretrained(folder).threshold for folder in tmp_path.glob("checkpoint-*")}
+    assert len(thresholds) == 3
+    assert FineCLConfig.from_pretrained(tmp_path).threshold == best
+
+    trainer.relation_model.config.threshold = 123.0
+    trainer.restore(str(tmp_path / "checkpoint-3"))
+    assert trainer.relation_model.config.threshold == FineCLConfig.from_pretrained(tmp_path / "checkpoint-3").threshold
+
+
+def test_going_on_from_nothing_is_a_sentence(bert_folder, corpus, tmp_path, trainers):
+    run("finetune", bert_folder, corpus, tmp_path / "out", "--save_strategy", "no", max_steps=1)
+    with pytest.raises(FineCLError, match="no checkpoint"):
+        trainers[0].train(resume_from_checkpoint=True)
+    with pytest.raises(FineCLError, match="no whole checkpoint"):
+        trainers[0].train(resume_from_checkpoint=str(tmp_path / "nowhere"))
+    with pytest.raises(FineCLError, match="no such folder"):
+        run("finetune", bert_folder, corpus, tmp_path / "out", resume_from_checkpoint=tmp_path / "nowhere")
 
 
 def test_a_run_goes_on_from_the_newest_complete_checkpoint(bert_folder, corpus, tmp_path):
@@ -193,7 +272,7 @@ def test_a_run_may_be_made_longer(bert_folder, corpus, tmp_path, trainers):
 @pytest.mark.parametrize("text", ["", '{"global_step": 1', "[]", "\x00" * 9])
 def test_damaged_checkpoints_are_named_and_ignored(text, tmp_path, caplog):
     for name, content in (("checkpoint-1", "{}"), ("checkpoint-2", text)):
-        (tmp_path / name).mkdir()
+        make_checkpoint(tmp_path / name)
         (tmp_path / name / "trainer_state.json").write_text(content)
     assert last_checkpoint(str(tmp_path)) == str(tmp_path / "checkpoint-1")
     assert f"{tmp_path / 'checkpoint-2'} is incomplete" in caplog.text

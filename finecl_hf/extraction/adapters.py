@@ -1,0 +1,74 @@
+"""LoRA adapters: made for training, and their configuration checked before it is used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from peft import LoraConfig, PeftConfig, PeftModel, PeftType, get_peft_model
+from transformers.utils import find_adapter_config_file
+
+from finecl_hf.encoding.encoders import hub_arguments
+from finecl_hf.errors import FineCLError
+from finecl_hf.extraction.modeling import FineCLForRelationExtraction
+
+
+NO_POOLER = r".*\.pooler\..*"  # entity pooling makes no use of it
+_REACHES = 3  # `.*` in a pattern: each multiplies the time that a regular expression may take
+_PLAIN = re.compile(r"(?:\w|-|\\\.|\.\*|\.|\^|\$)*")
+
+
+def add_adapters(model: FineCLForRelationExtraction, r: int = 16, alpha: int = 32, dropout: float = 0.05) -> PeftModel:
+    """Freezes the encoder and puts adapters on its linear layers; the head stays trainable and is saved with them.
+
+    The adapter's configuration names the encoder that the model was made from, for whoever loads it.
+    """
+    base = model.config.base_encoder or {}
+    config = LoraConfig(
+        r=r,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules="all-linear",
+        exclude_modules=NO_POOLER,
+        modules_to_save=["relation_head"],
+        revision=base.get("revision"),
+    )
+    adapted = get_peft_model(model, config)
+    adapted.peft_config["default"].base_model_name_or_path = base.get("name_or_path")
+    return adapted
+
+
+def is_adapter(name_or_path: str, **kwargs: Any) -> bool:
+    """Whether a folder or a repository on the Hub holds an adapter, not a whole model."""
+    return find_adapter_config_file(name_or_path, **hub_arguments(kwargs)) is not None
+
+
+def read_adapter_config(name_or_path: str, **kwargs: Any) -> LoraConfig:
+    """The configuration of an adapter, which may come from anybody.
+
+    Raises:
+        FineCLError: it cannot be read, is no LoRA adapter, or holds a pattern that could take for ever to match.
+    """
+    try:
+        config = PeftConfig.from_pretrained(name_or_path, **hub_arguments(kwargs))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise FineCLError(f"{name_or_path}: the adapter's configuration cannot be read ({reason}).") from error
+    if config.peft_type != PeftType.LORA or not isinstance(config, LoraConfig):
+        raise FineCLError(f"{name_or_path}: holds an adapter of the type {config.peft_type}; only LoRA is supported.")
+    for pattern in _patterns(config):
+        if not isinstance(pattern, str) or not _PLAIN.fullmatch(pattern) or pattern.count(".*") > _REACHES:
+            raise FineCLError(
+                f"{name_or_path}: adapter_config.json holds the pattern `{str(pattern)[:60]}`, which is not one that "
+                "run_finetune.py writes; name modules there, with at most three `.*`."
+            )
+    return config
+
+
+def _patterns(config: LoraConfig) -> Iterable[Any]:
+    """Whatever in a configuration is taken for a regular expression."""
+    for value in (config.target_modules, config.exclude_modules, config.layers_pattern):
+        yield from [value] if isinstance(value, str) else value or ()
+    for value in (config.rank_pattern, config.alpha_pattern):
+        yield from value or ()

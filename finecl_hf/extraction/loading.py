@@ -1,0 +1,107 @@
+"""Loads what a name stands for: an encoder, a relation model, or an adapter on the encoder that it belongs to."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import AutoModel, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from finecl_hf.encoding.encoders import HUB_ARGUMENTS, hub_arguments, loading_from, loading_options
+from finecl_hf.errors import FineCLError
+from finecl_hf.extraction.adapters import is_adapter, read_adapter_config
+from finecl_hf.extraction.configuration import FineCLConfig
+from finecl_hf.extraction.modeling import FineCLForRelationExtraction
+
+
+logger = logging.getLogger(__name__)
+
+
+def load_relation_model(
+    name_or_path: str, dtype: torch.dtype = torch.float32, base_model: str | None = None, **kwargs: Any
+) -> FineCLForRelationExtraction:
+    """Loads a fine-tuned model, or a LoRA adapter merged into the encoder it was trained on.
+
+    Args:
+        name_or_path: output folder of `run_finetune.py`, or a Hub id.
+        base_model: the adapter's encoder, where it is no longer where the adapter's configuration says.
+        kwargs: passed on to `from_pretrained`, such as `revision`.
+
+    Raises:
+        FineCLError: it is no relation model; or an adapter whose encoder is missing, or is another one by now.
+    """
+    name_or_path = os.fspath(name_or_path)
+    with loading_from(name_or_path):
+        if is_adapter(name_or_path, **kwargs):
+            return _load_adapter(name_or_path, dtype, base_model, **kwargs)
+        options = loading_options(name_or_path, **kwargs)
+        return FineCLForRelationExtraction.from_pretrained(name_or_path, dtype=dtype, **options)
+
+
+def _load_adapter(name: str, dtype: torch.dtype, base_model: str | None, **kwargs: Any) -> FineCLForRelationExtraction:
+    if kwargs.pop("device_map", None) is not None:
+        raise FineCLError(f"{name}: device_map does not go with an adapter, which is merged; leave it away.")
+    config = FineCLConfig.of_relation_model(name, **kwargs)
+    adapter = read_adapter_config(name, **kwargs)
+    known = config.base_encoder or {}
+    base = base_model or adapter.base_model_name_or_path
+    if not base:
+        raise FineCLError(f"{name}: the adapter does not say which encoder it belongs to; name it with base_model.")
+    of_encoder = {name: value for name, value in kwargs.items() if name not in HUB_ARGUMENTS}
+    try:
+        # In float32, in which its weights are compared, whatever they are wanted in
+        model = FineCLForRelationExtraction.from_encoder(
+            base, config, torch.float32, revision="main" if base_model else adapter.revision or "main", **of_encoder
+        )
+    except (FineCLError, OSError) as error:
+        raise FineCLError(
+            f"{name}: the encoder that this adapter was trained on cannot be loaded ({error}) Name it with base_model."
+        ) from error
+    found = model.config.base_encoder
+    if None not in (known.get("weights"), found["weights"]) and known["weights"] != found["weights"]:
+        told = f"{name}: this adapter was trained on {_told(known)}, and {_told(found)} holds other weights"
+        if base_model is None:
+            raise FineCLError(f"{told} by now; name the encoder that it was trained on with base_model.")
+        logger.warning("%s. They are used, as base_model asks for.", told)
+    merged = PeftModel.from_pretrained(model, name, config=adapter, **hub_arguments(kwargs)).merge_and_unload()
+    merged.make_trainable()  # an adapter's encoder is frozen
+    return merged.to(dtype)
+
+
+def _told(base: dict[str, Any]) -> str:
+    return f"{base['name_or_path']}{'@' + base['revision'] if base.get('revision') else ''}"
+
+
+def load_encoder(
+    name_or_path: str, dtype: torch.dtype, base_model: str | None = None, **kwargs: Any
+) -> PreTrainedModel:
+    """The encoder that a name stands for: by itself, or inside a relation model or an adapter merged into its own.
+
+    `AutoModel.from_pretrained` reports at length what does not fit exactly. A checkpoint with an MLM head fits an
+    encoder in all but the head and an unused pooler; encoder weights that are missing are said.
+
+    Args:
+        base_model: an adapter's encoder, see [`load_relation_model`].
+        kwargs: see [`loading_options`]; the rest is passed to `from_pretrained`.
+    """
+    if is_adapter(name_or_path, **kwargs):
+        return load_relation_model(name_or_path, dtype, base_model, **kwargs).encoder
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        with loading_from(name_or_path):
+            encoder, report = AutoModel.from_pretrained(
+                name_or_path, dtype=dtype, output_loading_info=True, **loading_options(name_or_path, **kwargs)
+            )
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+    missing = [name for name in report["missing_keys"] if "pooler" not in name]
+    if missing:
+        logger.warning(
+            "%s lacks %d weights of its encoder, which start at random: %s ...", name_or_path, len(missing), missing[0]
+        )
+    return encoder.encoder if isinstance(encoder, FineCLForRelationExtraction) else encoder

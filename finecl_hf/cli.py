@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
 from finecl_hf import __version__
-from finecl_hf.errors import DocumentError, FineCLError
+from finecl_hf.errors import DocumentError, FineCLError, escape_what_consoles_cannot_show
 
 
 OUTPUT = "ends in .json, .jsonl, .json.gz, .jsonl.gz or .parquet"
@@ -24,6 +24,7 @@ SOURCE = "a file in any supported format, a folder or a quoted pattern of shards
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one subcommand. Returns the exit status: 1 if `validate` found problems, 2 for a mistake in the input."""
+    escape_what_consoles_cannot_show()
     args = make_parser().parse_args(argv)
     try:
         status = args.run(args) or 0
@@ -129,7 +130,7 @@ def _add_order_and_documents(sub: ArgumentParser) -> None:
 def _add_project_options(sub: ArgumentParser) -> None:
     sub.add_argument("--documents", required=True, help="documents to label; labels in them are ignored")
     sub.add_argument("--knowledge_base", required=True, nargs="+", help="labelled documents, or a table of triples: "
-                     "TSV, parquet or JSON Lines, in one or several files")  # fmt: skip
+                     "TSV, CSV, parquet or JSON Lines, in one or several files")  # fmt: skip
     sub.add_argument("--output", required=True, help="where to write the silver documents")
     sub.add_argument("--report", help="where to write coverage, counts and ambiguous names as JSON")
     sub.add_argument("--rel_info", help="JSON object of readable relation names, for the report")
@@ -139,7 +140,7 @@ def _add_project_options(sub: ArgumentParser) -> None:
     sub.add_argument("--drop_unlabelled", action="store_true", help="leave out documents without any label")
     sub.add_argument("--skip_invalid", action="store_true", help="go on without invalid documents and rows")
     table = sub.add_argument_group("triple tables")
-    table.add_argument("--knowledge_base_format", choices=["documents", "tsv", "parquet", "jsonl"],
+    table.add_argument("--knowledge_base_format", choices=["documents", "tsv", "csv", "parquet", "jsonl"],
                        help="where the content does not tell")  # fmt: skip
     table.add_argument("--columns", nargs=3, metavar=("HEAD", "RELATION", "TAIL"), help="names of the columns")
     table.add_argument("--match", choices=["name", "id", "auto"], default="auto", help="entities by name or by kb_id")
@@ -150,9 +151,12 @@ def _add_project_options(sub: ArgumentParser) -> None:
 
 
 def _gigabytes(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise ValueError
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1e6:
+        raise ArgumentTypeError(f"{text} is no number of gigabytes above 0 and up to a million")
     return value
 
 
@@ -183,8 +187,10 @@ def validate(args: Namespace) -> int:
 
 
 def convert(args: Namespace) -> None:
-    from finecl_hf.data.readers import valid_documents, write_documents
+    from finecl_hf.data.files import refuse_overwriting
+    from finecl_hf.data.readers import local_files, valid_documents, write_documents
 
+    refuse_overwriting(args.output, local_files(args.input))
     written = 0
 
     def counted():
@@ -229,23 +235,32 @@ def project(args: Namespace) -> None:
 
 
 def flip(args: Namespace) -> None:
-    from finecl_hf.data.readers import read_documents, write_documents
+    from finecl_hf.data.files import refuse_overwriting, replacing
+    from finecl_hf.data.readers import local_files, read_documents, write_documents
     from finecl_hf.synthetic.label_flips import flip_labels
 
+    refuse_overwriting(args.output, local_files(args.input))
+    if args.truth:
+        refuse_overwriting(args.truth, local_files(args.input))
+        if Path(args.truth).resolve() == Path(args.output).resolve():
+            raise FineCLError(f"--truth {args.truth}: this is the output; name another file.")
     documents = read_documents(args.input)
     if not any(document.relations for document in documents):
         raise FineCLError(f"{args.input}: the documents have no labels to flip; name a labelled file.")
     noisy, is_clean = flip_labels(documents, args.rate, args.kind, args.seed)
     write_documents(noisy, args.output)
     if args.truth:
-        Path(args.truth).write_text(json.dumps(is_clean, ensure_ascii=False), encoding="utf-8")
+        with replacing(Path(args.truth)) as file:
+            file.write(json.dumps(is_clean, ensure_ascii=False).encode())
     flipped = len(is_clean) - sum(is_clean.values())
     print(f"Flipped {flipped:,} of {len(is_clean):,} labels; wrote {len(noisy):,} documents to {args.output}.")
 
 
 def merge_orders(args: Namespace) -> None:
+    from finecl_hf.data.files import refuse_overwriting
     from finecl_hf.learning_order.table import LearningOrder
 
+    refuse_overwriting(args.output, args.inputs)
     tables = (LearningOrder.read(path) for path in args.inputs)
     merged = LearningOrder.merge(tables, args.on_conflict, args.calibrate)
     merged.write(args.output)
@@ -286,13 +301,11 @@ def synthesize(args: Namespace) -> None:
 
 
 def score(args: Namespace) -> None:
+    from finecl_hf.data.json_stream import read_json
     from finecl_hf.data.readers import read_documents
-    from finecl_hf.metrics import docred_scores
+    from finecl_hf.metrics import docred_scores, predicted_titles
 
-    try:
-        predictions = json.loads(Path(args.predictions).read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise FineCLError(f"{args.predictions}: cannot be read as JSON ({error}).") from error
+    predictions = read_json(args.predictions)
     if not isinstance(predictions, list):
         raise FineCLError(f"{args.predictions}: expected a list of {{title, h_idx, t_idx, r}}.")
     gold = read_documents(args.gold)
@@ -300,6 +313,12 @@ def score(args: Namespace) -> None:
         raise FineCLError(f"{args.gold}: the documents have no labels to score against; name a labelled file.")
     train = read_documents(args.train_file) if args.train_file else None
     print(json.dumps(docred_scores(predictions, gold, train), indent=2))
+    titles = predicted_titles(predictions)
+    if unknown := titles - {document.title for document in gold}:
+        print(
+            f'warning: {args.gold} knows {len(unknown):,} of {len(titles):,} predicted titles not, such as '
+            f'"{min(unknown)[:60]}"; their predictions count as wrong.', file=sys.stderr,
+        )  # fmt: skip
 
 
 def _with_last_words(items: Iterator) -> Iterator:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 
 class FineCLError(ValueError):
     """A mistake in the user's input. Scripts print it and exit with status 2, without a traceback."""
@@ -25,7 +27,7 @@ class DocumentError(FineCLError):
             place.append(f"document {index}" + (f' ("{_one_line(title)}")' if title else ""))
         if field:
             place.append(field)
-        super().__init__(f"{', '.join(place)}: {message}" if place else message)
+        super().__init__(_printable(f"{', '.join(place)}: {message}" if place else message))
 
     def fields(self) -> list:
         """The constructor's arguments: `DocumentError(*error.fields())` is an equal error."""
@@ -35,7 +37,19 @@ class DocumentError(FineCLError):
         return DocumentError, tuple(self.fields())
 
 
+def _printable(text):
+    """The text without halves of characters, which no terminal and no file can take."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def _one_line(title):
     """The title as far as a one-line message can hold it: a broken file may have a whole page there."""
     title = " ".join(str(title).split())
     return title if len(title) <= 100 else title[:97] + "..."
+
+
+def escape_what_consoles_cannot_show():
+    """Lets a terminal or a pipe that takes few characters (cp1252, ASCII) have the others as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # what tests and notebooks put in their place may not have it
+            stream.reconfigure(errors="backslashreplace")

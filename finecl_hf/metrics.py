@@ -201,6 +201,11 @@ def _as_documents(documents: Iterable[Any], source: str) -> Iterator[Document]:
             raise DocumentError(error.message, error.field, source, i, title) from None
 
 
+def predicted_titles(predictions: Iterable[Any]) -> set[str]:
+    """Titles of the documents that predictions are of."""
+    return {fact[0] for fact in _distinct_predictions(predictions)}
+
+
 def _distinct_predictions(predictions: Iterable[Any]) -> dict[FactTuple, set[int]]:
     """Evidence of each distinct fact: of its first row, which the official script's stable sort keeps in front."""
     distinct: dict[FactTuple, set[int]] = {}

@@ -20,6 +20,8 @@ from finecl_hf.hashing import text_key
 
 
 NA = "NA"  # "no relation": relation id 0 everywhere; pairs without a relation are NA implicitly
+# Names of "no relation" in corpora, in lower case with underscores
+NO_RELATION = {"na", "n/a", "none", "null", "other", "no_relation", "norelation"}
 
 
 @dataclass(slots=True)
@@ -125,7 +127,7 @@ class Document:
 
     def instance_id(self, fact: Fact) -> str:
         """Stable name of a fact: the same in any order or sharding of the corpus."""
-        return f"{self.title}#{fact.head}#{fact.tail}#{fact.relation}"
+        return f"{self.title}#{fact.head}#{fact.tail}#{escaped_relation(fact.relation)}"
 
     def fact_key(self, fact: Fact) -> int:
         """The fact's name as a signed 64-bit number: what features, batches and the learning order find it by.
@@ -139,6 +141,21 @@ class Document:
 
     def mention_text(self, mention: Mention) -> str:
         return " ".join(self.sentences[mention.sent_id][mention.start : mention.end])
+
+
+def means_no_relation(name: str) -> bool:
+    """Whether a label is one of the names that corpora give to "no relation"."""
+    return name.strip().lower().replace(" ", "_").replace("-", "_") in NO_RELATION
+
+
+def escaped_relation(relation: str) -> str:
+    """A relation as it stands in a fact's id: without `#`, so that no two facts share one, whatever their titles."""
+    return relation.replace("%", "%25").replace("#", "%23") if "#" in relation or "%" in relation else relation
+
+
+def relation_of_id(instance_id: str) -> str:
+    """The relation in a fact's id."""
+    return instance_id.rpartition("#")[2].replace("%23", "#").replace("%25", "%")
 
 
 def _mention_to_dict(mention: Mention) -> dict[str, Any]:
@@ -253,11 +270,14 @@ def _parse_label(label: Any, where: str, num_entities: int, num_sentences: int) 
     if head == tail:
         raise DocumentError(f"head and tail are the same entity ({head}); drop the label.", where)
     relation = _required(label, "r", where)
-    if not isinstance(relation, str) or not relation:
+    if not isinstance(relation, str) or not relation.strip():
         raise DocumentError(f"expected a relation name, found {_kind(relation)}.", f"{where}.r")
     _check_encodable(relation, f"{where}.r")
-    if relation == NA:
-        raise DocumentError(f'"{NA}" is no relation; leave pairs without a relation out of labels.', f"{where}.r")
+    relation = relation.strip()
+    if means_no_relation(relation):
+        raise DocumentError(
+            f'"{relation}" is no relation; leave pairs without a relation out of labels.', f"{where}.r"
+        )
     evidence = label.get("evidence")
     evidence = [] if evidence is None else evidence
     if not isinstance(evidence, (list, tuple)):
@@ -331,7 +351,10 @@ def _kind(value: Any) -> str:
     """The value as it should stand in an error message: short, and with its type."""
     if value is None or isinstance(value, (dict, list)) and not value:
         return {type(None): "null", dict: "an empty object", list: "an empty list"}[type(value)]
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except RecursionError:
+        text = "of great depth"
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
 
 

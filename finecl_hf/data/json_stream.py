@@ -9,9 +9,10 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator
 from io import BufferedReader
+from pathlib import Path
 from typing import Any
 
-from finecl_hf.errors import DocumentError
+from finecl_hf.errors import DocumentError, FineCLError
 
 
 CHUNK_SIZE = 1 << 20
@@ -83,6 +84,28 @@ def parse_json(text: str) -> Any:
     if _SPACE.match(text, end).end() < len(text):
         raise DocumentError(f"is not JSON (more text after the value, at column {end + 1})")
     return value
+
+
+def read_json(path: str | Path, flag: str = "") -> Any:
+    """The one value of a JSON file, gzipped or not, with or without a byte order mark.
+
+    Args:
+        flag: the option that named the file, for the message.
+
+    Raises:
+        FineCLError: there is no such file, or it is no JSON.
+    """
+    source = f"{flag} {path}".strip()
+    try:
+        with open(path, "rb") as file:
+            return parse_json("".join(text_chunks(file)))
+    except DocumentError as error:
+        reason = error.message.removeprefix("is not JSON ").strip("().")
+        raise FineCLError(f"{source}: cannot be read as JSON ({reason}); correct it or write it again.") from None
+    except FileNotFoundError as error:
+        raise FineCLError(f"{source}: there is no such file; check the path.") from error
+    except OSError as error:
+        raise FineCLError(f"{source}: cannot be read ({error.strerror or error}).") from error
 
 
 def array_elements(chunks: Iterable[str]) -> Iterator[Any]:

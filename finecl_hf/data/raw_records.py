@@ -13,8 +13,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from finecl_hf.data.foreign_formats import format_of_record, format_of_text, refusal
 from finecl_hf.data.json_stream import array_elements, parse_json, raw_decode, text_chunks, text_lines
-from finecl_hf.data.sentence_formats import parse_semeval
+from finecl_hf.data.sentence_formats import CONVERTERS, parse_semeval
 from finecl_hf.errors import DocumentError
 
 
@@ -47,6 +48,7 @@ def raw_records(path: Path, format: str | None) -> Iterator[RawRecord]:
             format, values = _text_records(file, path, format)
         for value in values:
             if format is None and isinstance(value, dict):
+                refuse_foreign(format_of_record(value))
                 format = _format_of(value)
             yield RawRecord(format or "docred", value)
 
@@ -58,6 +60,8 @@ def _text_records(file: BufferedReader, path: Path, format: str | None) -> tuple
     text, start = chain([head], chunks), head.lstrip()
     if not start:
         raise DocumentError("the file is empty; check that it was written or downloaded to the end.")
+    if format is None:
+        refuse_foreign(format_of_text(path, start))
     is_json = start[0] in "[{"
     is_text = ".txt" in (suffix.lower() for suffix in path.suffixes) or re.match(r"\d+\t", start)
     if not is_json and (format == "semeval" or format is None and is_text):
@@ -70,6 +74,12 @@ def _text_records(file: BufferedReader, path: Path, format: str | None) -> tuple
     if format == "fewrel" or format is None and _is_fewrel(start):
         return "fewrel", _fewrel_instances("".join(text))
     return format, _json_lines(text)
+
+
+def refuse_foreign(name: str) -> None:
+    """Raises DocumentError where the name of a format that is not read was found."""
+    if name:
+        raise DocumentError(refusal(name, ", ".join(("docred", *CONVERTERS))))
 
 
 def _is_fewrel(start: str) -> bool:
@@ -89,7 +99,9 @@ def _format_of(record: dict[str, Any]) -> str:
         return "tacred"
     if "sents" not in record and any(isinstance(record.get(key), dict) for key in "ht"):
         return "opennre"
-    if "tokens" in record and any(isinstance(record.get(key), list) for key in "ht"):
+    if "tokens" in record and (
+        any(isinstance(record.get(key), list) for key in "ht") or isinstance(record.get("head"), dict)
+    ):
         return "fewrel"
     return "docred"
 
@@ -126,9 +138,28 @@ def _parquet_rows(file: BufferedReader) -> Iterator[dict[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    first = 0
     try:
         for batch in pq.ParquetFile(file).iter_batches(batch_size=PARQUET_ROWS):
-            yield from batch.to_pylist()
+            yield from _rows_of(batch, first)
+            first += len(batch)
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0][:100]
         raise DocumentError(f"the file cannot be read as parquet ({reason}); download or write it again.") from None
+
+
+def _rows_of(batch: Any, first: int) -> list[dict[str, Any]]:
+    """Rows of a batch; where a value is none in Python, the error says which."""
+    try:
+        return batch.to_pylist()
+    except (ValueError, OverflowError):  # text that is not UTF-8 and times out of range among them
+        for row in range(len(batch)):
+            for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                try:
+                    column[row].as_py()
+                except (ValueError, OverflowError) as error:
+                    raise DocumentError(
+                        f"row {first + row}, column {name}: cannot be read ({error}); write the file again with text "
+                        "in UTF-8 and plain integers."
+                    ) from None
+        raise

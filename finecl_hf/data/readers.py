@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import gzip
 import json
+import logging
 import os
 import re
 from collections import Counter
@@ -21,11 +22,14 @@ from typing import Any, BinaryIO, NamedTuple
 from finecl_hf.data.documents import Document
 from finecl_hf.data.files import replacing
 from finecl_hf.data.hub_datasets import hub_files, looks_like_dataset_id
+from finecl_hf.data.positions import NamePositions
 from finecl_hf.data.problems import Problems, Titles
 from finecl_hf.data.raw_records import PARQUET_ROWS, raw_records
 from finecl_hf.data.sentence_formats import CONVERTERS
 from finecl_hf.errors import DocumentError
 
+
+logger = logging.getLogger(__name__)
 
 FORMATS = ("docred", *CONVERTERS)
 EXTENSIONS = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".parquet")  # what `write_documents` writes
@@ -246,16 +250,22 @@ def _iter_records(
         raise DocumentError(
             f'the format "{format}" is unknown; choose one of {", ".join(FORMATS)}.', source=str(source)
         )
-    count = 0
+    count, positions = 0, NamePositions()
     for name, path in files_of(source, split):
         if titles is not None:
             titles.open(name)
-        count += yield from _iter_file(path, name, format, titles)
+        count += yield from _iter_file(path, name, format, titles, positions)
+    if positions.problem:
+        yield Record(DocumentError(positions.problem, "pos", str(source)), format or "docred", None)
+    elif positions.doubt:
+        logger.warning("%s: %s", source, positions.doubt)
     if not count:
         raise DocumentError("there are no documents in it; check that this is the right file.", source=str(source))
 
 
-def _iter_file(path: Path, name: str, format: str | None, titles: Titles | None) -> Generator[Record, None, int]:
+def _iter_file(
+    path: Path, name: str, format: str | None, titles: Titles | None, positions: NamePositions
+) -> Generator[Record, None, int]:
     count = 0
     repeats: Counter[str] = Counter()
     records = raw_records(path, format)
@@ -272,6 +282,8 @@ def _iter_file(path: Path, name: str, format: str | None, titles: Titles | None)
             item = _document(raw.value, raw.format, repeats)
             if titles is not None:
                 titles.see(item.title, count)
+            if raw.format == "docred":  # positions of other formats are looked at where they are converted
+                positions.see(item)
         except DocumentError as error:
             item = DocumentError(error.message, error.field, name, count, _title_of(raw.value))
         yield Record(item, raw.format, raw.value)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from finecl_hf.data.documents import NA
+from finecl_hf.data.documents import means_no_relation
+from finecl_hf.data.json_stream import read_json
 from finecl_hf.errors import FineCLError
 
 
@@ -18,18 +18,14 @@ def read_relation_names(path: str | None) -> dict[str, str]:
     """
     if path is None:
         return {}
-    try:
-        with open(path, encoding="utf-8") as file:
-            names = json.load(file)
-    except FileNotFoundError as error:
-        raise FineCLError(f"--rel_info {path}: there is no such file; check the path.") from error
-    except (OSError, ValueError) as error:
-        raise FineCLError(f"--rel_info {path}: cannot be read as JSON ({error}).") from error
+    names = read_json(path, "--rel_info")
     if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
         raise FineCLError(f'--rel_info {path}: expected an object such as {{"P19": "place of birth"}}.')
-    if not set(names) - {NA}:
-        raise FineCLError(f"--rel_info {path}: the label set is empty; name at least one relation.")
-    return {relation: name for relation, name in names.items() if relation != NA}
+    names = {relation.strip(): name for relation, name in names.items() if not means_no_relation(relation)}
+    if not names or "" in names:
+        reason = "a relation has no id; give it one" if names else "the label set is empty; name at least one relation"
+        raise FineCLError(f"--rel_info {path}: {reason}.")
+    return names
 
 
 def read_relation_choice(values: Sequence[str] | None) -> list[str] | None:
@@ -49,17 +45,18 @@ def read_relation_choice(values: Sequence[str] | None) -> list[str] | None:
     chosen = {relation.strip() for relation in chosen} - {""}
     if not chosen:
         raise FineCLError(f"--relations {' '.join(values)}: names no relation; give ids such as P19, or a file.")
-    if NA in chosen:
-        raise FineCLError(f'--relations {" ".join(values)}: "{NA}" stands for no relation; leave it out.')
+    if nothing := sorted(filter(means_no_relation, chosen)):
+        raise FineCLError(f'--relations {" ".join(values)}: "{nothing[0]}" stands for no relation; leave it out.')
     return sorted(chosen)
 
 
 def _relations_of(path: Path) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
-        values = json.loads(text) if text.lstrip().startswith(("[", "{")) else text.splitlines()
-    except (OSError, ValueError) as error:
+        is_json = text.lstrip().startswith(("[", "{"))
+        values = read_json(path, "--relations") if is_json else text.splitlines()
+    except (OSError, UnicodeError) as error:
         raise FineCLError(f"--relations {path}: cannot be read ({error}).") from error
     if not all(isinstance(value, str) for value in values):
         raise FineCLError(f'--relations {path}: expected a list of relation ids, such as ["P19", "P20"].')
-    return [value for value in values if value != NA] if isinstance(values, dict) else list(values)
+    return [value for value in values if not means_no_relation(value)] if isinstance(values, dict) else list(values)

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from typing import Any
 
-from finecl_hf.data.documents import _integer, _is_words, _kind, _required
+from finecl_hf.data.documents import _integer, _is_words, _kind, _required, means_no_relation
+from finecl_hf.data.positions import squeeze
 from finecl_hf.errors import DocumentError
 
 
-NO_RELATION = {"na", "other", "no_relation", "none"}  # names of "no relation" in the corpora, lower-cased
 # A word is a run of characters that are neither space nor punctuation; it may hold ' ’ - _ inside ("state-of-the-art",
 # "don't"). Every other punctuation character is a word of its own. Letters are not listed one script at a time: `\w`
 # would break words of scripts that write vowels as combining marks.
@@ -114,12 +114,20 @@ def from_tacred(record: dict[str, Any]) -> dict[str, Any]:
 def from_fewrel(record: dict[str, Any]) -> dict[str, Any]:
     """FewRel: every listed occurrence is a mention, from its first to its last word. The record has `relation`.
 
+    An argument is `[name, id, positions]`, or on the Hub `{"text", "type", "indices"}` under `head` and `tail`.
+
     Raises:
         DocumentError: naming the field that is wrong.
     """
     words = _words(record, "tokens")
+    if isinstance(record.get("head"), dict):  # the Hub's rows
+        for key, role in (("h", "head"), ("t", "tail")):
+            argument = _required(record, role)
+            if not isinstance(argument, dict):
+                raise DocumentError(f"expected an object with text, type and indices, found {_kind(argument)}.", role)
+            record = {**record, key: [argument.get("text"), argument.get("type"), argument.get("indices")]}
     entities = [_fewrel_entity(record, key, words) for key in "ht"]
-    return _docred(_hashed_title("fewrel", words, entities), words, *entities, record)
+    return _docred(_hashed_title("fewrel", words, entities, record), words, *entities, record)
 
 
 def from_opennre(record: dict[str, Any]) -> dict[str, Any]:
@@ -145,7 +153,7 @@ def from_opennre(record: dict[str, Any]) -> dict[str, Any]:
         [_mention(words, span, type=argument.get("type"), kb_id=argument.get("id"))]
         for argument, span in zip(arguments, spans, strict=True)
     ]
-    title = _text(record, "id") if record.get("id") is not None else _hashed_title("opennre", words, entities)
+    title = _text(record, "id") if record.get("id") is not None else _hashed_title("opennre", words, entities, record)
     return _docred(title, words, *entities, record)
 
 
@@ -162,10 +170,9 @@ def _docred(title: str, words: list[str], head: list[dict], tail: list[dict], re
     relation = record.get("relation")
     if relation is None:  # a test file: no `labels` at all
         return raw
-    if not isinstance(relation, str) or not relation:
+    if not isinstance(relation, str) or not relation.strip():
         raise DocumentError(f"expected a relation name, found {_kind(relation)}.", "relation")
-    is_na = relation.lower() in NO_RELATION
-    return {**raw, "labels": [] if is_na else [{"h": 0, "t": 1, "r": relation, "evidence": []}]}
+    return {**raw, "labels": [] if means_no_relation(relation) else [{"h": 0, "t": 1, "r": relation, "evidence": []}]}
 
 
 def _mention(words: list[str], span: tuple[int, int], type: Any = None, kb_id: Any = None) -> dict[str, Any]:
@@ -174,11 +181,20 @@ def _mention(words: list[str], span: tuple[int, int], type: Any = None, kb_id: A
     return {"name": name, "sent_id": 0, "pos": [start, end], "type": type or "", "kb_id": kb_id or ""}
 
 
-def _hashed_title(format: str, words: list[str], entities: list[list[dict]]) -> str:
-    """A title for records without one. Not of the relation: a relabelled sentence keeps its name."""
+def _hashed_title(format: str, words: list[str], entities: list[list[dict]], record: dict[str, Any]) -> str:
+    """A title for records without one: of what they say, so that it is the same in any order of the file.
+
+    The first part is that of an unlabelled record; a sentence that stands in a file with several relations has several
+    titles.
+    """
     positions = [[mention["pos"] for mention in entity] for entity in entities]
-    content = json.dumps([words, positions]).encode()
-    return f"{format}-{blake2b(content, digest_size=8).hexdigest()}"
+    title = f"{format}-{_hash(json.dumps([words, positions]), 8)}"
+    relation = record.get("relation")
+    return f"{title}-{_hash(relation.strip(), 4)}" if isinstance(relation, str) else title
+
+
+def _hash(text: str, size: int) -> str:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).hexdigest()
 
 
 def _text(record: dict[str, Any], key: str) -> str:
@@ -275,14 +291,10 @@ def _check_inside(start: int, end: int, length: int, where: str, unit: str) -> N
 def _check_name(argument: dict[str, Any], found: str, span: tuple[int, int], where: str, unit: str) -> None:
     """A name that is not at its position means that positions are shifted or counted in another unit."""
     name = argument.get("name")
-    if not isinstance(name, str) or _squeeze(name) == _squeeze(found):
+    if not isinstance(name, str) or squeeze(name) == squeeze(found):
         return
     raise DocumentError(
         f"[{span[0]}, {span[1]}) counts {unit} and reads {_kind(found)[4:]}, but the name is {_kind(name)[4:]}; "
         "correct pos or name.",
         where,
     )
-
-
-def _squeeze(text: str) -> str:
-    return "".join(text.split()).casefold()

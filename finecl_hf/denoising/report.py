@@ -22,7 +22,7 @@ from markupsafe import Markup
 
 from finecl_hf import __version__
 from finecl_hf.cards.markdown import FILTERS, text
-from finecl_hf.data.documents import Document, Fact
+from finecl_hf.data.documents import Document, Fact, relation_of_id
 from finecl_hf.data.files import refuse_overwriting, replacing
 from finecl_hf.data.readers import local_files, valid_documents
 from finecl_hf.data.relation_names import read_relation_names
@@ -324,7 +324,7 @@ def _relations_of(order: LearningOrder) -> tuple[np.ndarray, list[str]]:
     """(N,) int codes and the relation of each code. A table read from JSON has relations in its ids only."""
     names = order.relation
     if not any(names.unique().to_pylist()):
-        names = np.array([name.rpartition("#")[2] for name in order.instance_id.to_pylist()])
+        names = np.array([relation_of_id(name) for name in order.instance_id.to_pylist()])
         found, codes = np.unique(names, return_inverse=True)
         return codes, found.tolist()
     encoded = names.dictionary_encode()

@@ -5,10 +5,12 @@ DuckDB (Raasveldt and Mühleisen, SIGMOD 2019) reads the files in place; a table
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from finecl_hf.data.json_stream import array_elements, is_gzip, parse_json, text
 from finecl_hf.errors import DocumentError, FineCLError
 
 
-TABLE_FORMATS = ("tsv", "parquet", "jsonl")
+TABLE_FORMATS = ("tsv", "csv", "parquet", "jsonl")
 COLUMN_NAMES = {  # what the columns are called, in the order of preference; case does not count
     "head": ("head", "h", "subject", "subj", "s"),
     "relation": ("relation", "r", "predicate", "pred", "property", "p"),
@@ -35,18 +37,18 @@ def table_format(path: Path) -> str | None:
     Raises:
         FineCLError: the file cannot be read.
     """
+    named = _named_format(path)
     if not path.is_file():
-        return "tsv" if _is_named_tsv(path) else None  # a missing file, not a dataset on the Hub
+        return named  # a missing file, not a dataset on the Hub
     if _is_parquet(path):
         return None if _DOCUMENT_KEYS & set(_parquet_columns(path)) else "parquet"
-    is_tsv = _is_named_tsv(path)
     with _readable(path):
         head = next(_text(path), "").lstrip()
-        if head.startswith(("{", "[")) and not is_tsv:
+        if head.startswith(("{", "[")) and not named:
             record = _first_record(path, head.startswith("["))
             nested = not isinstance(record, dict) or any(isinstance(value, (dict, list)) for value in record.values())
             return None if nested or _DOCUMENT_KEYS & record.keys() else "jsonl"
-    return "tsv" if is_tsv or head.partition("\n")[0].count("\t") >= 2 else None
+    return named or ("tsv" if head.partition("\n")[0].count("\t") >= 2 else None)
 
 
 @dataclass
@@ -77,8 +79,9 @@ class TripleTable:
         Args:
             paths: a file, or several. TSV and JSON may be gzipped.
             format: one of `TABLE_FORMATS`; None finds it out. TSV: three cells a line, head, relation, tail, without
-                quoting; more cells are ignored. A first line that holds the names of columns, by `COLUMN_NAMES` or
-                `columns`, is a header, and settles where they are. JSON: one object a line, or one list of objects.
+                quoting; more cells are ignored. CSV: the same with commas (or semicolons) and quoting. A first line
+                that holds the names of columns, by `COLUMN_NAMES` or `columns`, is a header, and settles where they
+                are. JSON: one object a line, or one list of objects.
             columns: names of the head, relation and tail columns, where they are not among `COLUMN_NAMES`.
 
         Raises:
@@ -97,7 +100,7 @@ class TripleTable:
                     "one triple table must be alike, so write them anew or project them one by one."
                 )
         function, arguments, found = layouts[0]
-        files = ", ".join(quoted(str(path)) for path in paths)
+        files = ", ".join(quoted(_this_very_file(path)) for path in paths)
         return cls(paths, format, found, f"{function}([{files}]{arguments})")
 
     def __str__(self) -> str:
@@ -156,14 +159,21 @@ def scanning(name: str, paths: Sequence[Path] = (), format: str = "") -> Iterato
         raise FineCLError(f"{name}{_explain(str(error))}") from error
 
 
-def text_source(paths: Sequence[Path], width: int, delimiter: str = "\t", skip: int = 0) -> tuple[str, str]:
-    """The table function that reads lines of `width` unquoted cells `c0`, `c1`, ...: name, further arguments."""
+def text_source(
+    paths: Sequence[Path], width: int, delimiter: str = "\t", skip: int = 0, quote: str = ""
+) -> tuple[str, str]:
+    """The table function that reads lines of `width` cells `c0`, `c1`, ...: name, further arguments."""
     cells = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(width))
     compression = "gzip" if _is_gzip(paths[0]) else "none"
     return "read_csv", (
-        f", delim = {quoted(delimiter)}, quote = '', escape = '', comment = '', header = false, skip = {skip}, "
-        f"auto_detect = false, compression = '{compression}', columns = {{{cells}}}"
+        f", delim = {quoted(delimiter)}, quote = '{quote}', escape = '{quote}', comment = '', header = false, "
+        f"skip = {skip}, auto_detect = false, compression = '{compression}', columns = {{{cells}}}"
     )
+
+
+def _this_very_file(path: Path) -> str:
+    """A name for DuckDB, which would take `kb*.tsv` for a pattern, even where a file is called so."""
+    return re.sub(r"([*?\[])", r"[\1]", str(path))
 
 
 def quoted(text: str) -> str:
@@ -171,10 +181,12 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _tsv_layout(path: Path, columns: Sequence[str] | None) -> tuple[str, str, dict[str, str]]:
+def _cells_layout(path: Path, columns: Sequence[str] | None, is_csv: bool) -> tuple[str, str, dict[str, str]]:
     with _readable(path):
-        line = next(text_lines(islice(_text(path), 1)), "")
-    cells = [cell.strip() for cell in line.rstrip("\r").split("\t")]
+        line = next(text_lines(islice(_text(path), 1)), "").rstrip("\r")
+    delimiter = max(",;", key=line.count) if is_csv else "\t"
+    cells = next(csv.reader([line], delimiter=delimiter), []) if is_csv else line.split("\t")
+    cells = [cell.strip() for cell in cells]
     if not line.strip():
         raise FineCLError(f"{path}: the file is empty; check that it was written or downloaded to the end.")
     found = _find_columns(cells, columns)
@@ -182,10 +194,11 @@ def _tsv_layout(path: Path, columns: Sequence[str] | None) -> tuple[str, str, di
         raise _no_columns(path, cells, columns)
     if len(cells) < 3:
         raise FineCLError(
-            f"{path}: the first line has {len(cells)} tab-separated {'cell' if len(cells) == 1 else 'cells'}, but "
-            "head, relation and tail are needed; write three cells a line, with tabs between them."
+            f"{path}: the first line has {len(cells)} {'comma' if is_csv else 'tab'}-separated "
+            f"{'cell' if len(cells) == 1 else 'cells'}, but head, relation and tail are needed; write three cells a "
+            "line, with tabs between them, or with commas in a .csv."
         )
-    function, arguments = text_source([path], len(cells), skip=1 if found else 0)
+    function, arguments = text_source([path], len(cells), delimiter, 1 if found else 0, '"' if is_csv else "")
     places = [cells.index(name) for name in found] if found else [0, 1, 2]
     return function, arguments, {role: f"c{place}" for role, place in zip(COLUMN_NAMES, places, strict=True)}
 
@@ -217,7 +230,12 @@ def _json_layout(path: Path, columns: Sequence[str] | None) -> tuple[str, str, d
     return "read_json", arguments, {role: _identifier(name) for role, name in zip(COLUMN_NAMES, found, strict=True)}
 
 
-_LAYOUTS = {"tsv": _tsv_layout, "parquet": _parquet_layout, "jsonl": _json_layout}
+_LAYOUTS = {
+    "tsv": partial(_cells_layout, is_csv=False),
+    "csv": partial(_cells_layout, is_csv=True),
+    "parquet": _parquet_layout,
+    "jsonl": _json_layout,
+}
 
 
 def _find_columns(present: list[str], wanted: Sequence[str] | None) -> list[str] | None:
@@ -260,8 +278,10 @@ def _is_parquet(path: Path) -> bool:
         return file.read(4) == b"PAR1" or path.suffix.lower() == ".parquet"
 
 
-def _is_named_tsv(path: Path) -> bool:
-    return path.name.lower().endswith((".tsv", ".tsv.gz"))
+def _named_format(path: Path) -> str | None:
+    """What a name says of cells: `tsv`, `csv` or nothing."""
+    name = path.name.lower().removesuffix(".gz")
+    return next((format for format in ("tsv", "csv") if name.endswith(f".{format}")), None)
 
 
 def _parquet_columns(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from datasets import Dataset, Features, List, Value
 
 from finecl_hf.data.corpus import FACT_COLUMNS, fact_columns
-from finecl_hf.data.documents import Document, gc_paused
+from finecl_hf.data.documents import Document, escaped_relation, gc_paused
 from finecl_hf.learning_order.plausibility import PlausibilityCounts
 
 
@@ -86,7 +86,10 @@ def _array(values: Any, dtype: pa.DataType) -> pa.Array:
 def _instance_ids(title: pa.Array, facts: dict[str, pa.Array]) -> pa.Array:
     """[`~finecl_hf.data.documents.Document.instance_id`] of many facts at once."""
     head, tail = (facts[name].cast(pa.large_string()) for name in ("head", "tail"))
-    return pc.binary_join_element_wise(title, head, tail, facts["relation"], pa.scalar("#", pa.large_string()))
+    names = facts["relation"].dictionary_encode()
+    escaped = pa.array([escaped_relation(name) for name in names.dictionary.to_pylist()], pa.large_string())
+    relation = escaped.take(names.indices)
+    return pc.binary_join_element_wise(title, head, tail, relation, pa.scalar("#", pa.large_string()))
 
 
 def collect_facts(corpus: Dataset, num_proc: int | None = None) -> Dataset:

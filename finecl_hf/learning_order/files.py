@@ -16,10 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from finecl_hf.data.files import replacing
+from finecl_hf.data.json_stream import read_json
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.columns import matrix, read_column, refuse_lengths
 
 
+MAX_EPOCHS = 100_000  # counts of labels by epoch are held in memory
 VERSION = 3  # of the parquet schema; a reader refuses what a later version wrote
 _LATER = {"plausibility", "loss", "key"}  # columns that older files have not
 _NAMES = {"instance_id", "title", "head", "tail"}
@@ -54,13 +56,12 @@ def read_columns(path: str | os.PathLike, names: bool = True) -> dict[str, Any]:
         raise FineCLError(f"{path}: there is no such file; name the learning_order.parquet of a stage 1.")
     try:
         if path.suffix == ".json":
-            return from_json_dict(json.loads(path.read_bytes()))
+            return from_json_dict(read_json(path))
         return _read_parquet(path, () if names else _NAMES)
     except FineCLError as error:
-        raise FineCLError(f"{path}: {error}") from error
-    except (pa.ArrowException, OSError, ValueError) as error:
-        kind = "JSON" if path.suffix == ".json" else "parquet"
-        raise FineCLError(f"{path}: no {kind}, or damaged; copy it again or repeat stage 1 ({error}).") from error
+        raise error if str(error).startswith(str(path)) else FineCLError(f"{path}: {error}") from error
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise FineCLError(f"{path}: no parquet, or damaged; copy it again or repeat stage 1 ({error}).") from error
 
 
 def write_columns(columns: dict[str, Any], path: str | os.PathLike) -> None:
@@ -90,6 +91,8 @@ def _read_parquet(path: Path, without: Collection[str]) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     with pq.ParquetFile(path) as file:
         _check_schema(file.schema_arrow)
+        if "key" not in file.schema_arrow.names:  # an older file, whose keys are made of the ids
+            without = ()
         names = [name for name in file.schema_arrow.names if name in SCHEMA.names and name not in without]
         rows, first = file.metadata.num_rows, 0
         for batch in file.iter_batches(_ROW_GROUP // 8, columns=names, use_threads=False):
@@ -118,8 +121,11 @@ def to_json_dict(columns: dict[str, Any]) -> dict[str, int]:
 
 def from_json_dict(raw: Any) -> dict[str, Any]:
     """Inverse of [`to_json_dict`], without dynamics. Ids that the object lacks are unknown, not never learned."""
-    if not isinstance(raw, dict) or not all(type(epoch) is int for epoch in raw.values()):
-        raise FineCLError('expected a JSON object {"instance id": epoch} in which every epoch is an integer.')
+    if not isinstance(raw, dict) or not all(type(epoch) is int and -1 <= epoch < MAX_EPOCHS for epoch in raw.values()):
+        raise FineCLError(
+            'expected a JSON object {"instance id": epoch} in which every epoch is an integer, -1 for never and less '
+            f"than {MAX_EPOCHS:,}."
+        )
     return {"instance_id": list(raw), "first_epoch": list(raw.values())}
 
 

@@ -66,8 +66,9 @@ def calibrated(tables: list[dict[str, Any]]) -> list[dict[str, Any]]:
             for epoch, shards in enumerate(by_epoch):
                 table[name][table["observed"][:, epoch], epoch] = shards[shard]
     for table in scaled:
-        table["correct"] = (table["margin"] > 0) & table["observed"]
-        del table["first_epoch"]  # follows from `correct`
+        correct = table["correct"] = (table["margin"] > 0) & table["observed"]
+        derived = np.where(correct.any(axis=1), correct.argmax(axis=1), -1)
+        table["first_epoch"] = np.where(table["observed"].any(axis=1), derived, table["first_epoch"])
     return scaled
 
 

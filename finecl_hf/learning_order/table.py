@@ -16,6 +16,7 @@ from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.columns import strings, take, text_keys
 from finecl_hf.learning_order.facts import chunks_of, order_columns
 from finecl_hf.learning_order.files import (
+    MAX_EPOCHS,
     from_arrow,
     from_json_dict,
     read_columns,
@@ -79,6 +80,9 @@ class LearningOrder:
         self.plausibility = np.asarray(np.zeros(rows) if self.plausibility is None else self.plausibility, np.float32)
         first_epoch = np.full(rows, -1) if self.first_epoch is None else self.first_epoch
         self.first_epoch = epochs_of(first_epoch).astype(np.int32)
+        if self.first_epoch.max(initial=-1) >= MAX_EPOCHS:
+            last = self.first_epoch.max()
+            raise FineCLError(f"a fact was learned in epoch {last:,}, which no run has; repeat stage 1.")
         lengths = {name: len(column) for name, column in self._columns().items()}
         shapes = {name: getattr(self, name).shape for name in _DYNAMICS}
         if set(lengths.values()) != {rows} or set(shapes.values()) != {(rows, self.num_epochs)}:

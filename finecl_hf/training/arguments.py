@@ -15,7 +15,8 @@ import torch
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
-from finecl_hf.errors import FineCLError
+from finecl_hf.data.json_stream import read_json
+from finecl_hf.errors import FineCLError, escape_what_consoles_cannot_show
 from finecl_hf.training.sigterm import EXIT_STATUS, INTERRUPTED, on_sigterm
 from finecl_hf.training.trainer_flags import REFUSED, refuse_flags
 
@@ -199,6 +200,7 @@ def run_script(main: Callable[[], Any]) -> None:
     Raises:
         SystemExit: 2 for a mistake in the user's input or a full disk, 143 after SIGTERM, 130 after Ctrl-C.
     """
+    escape_what_consoles_cannot_show()
     try:
         with on_sigterm(_end_at_once):
             main()
@@ -238,14 +240,24 @@ def _end_at_once(number, frame) -> None:
 
 
 def _read_config(path: str) -> dict[str, Any]:
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        values = json.loads(text) if path.endswith(".json") else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise FineCLError(f"{path}: cannot be read as a configuration file ({reason}).") from error
-    if not isinstance(values, dict):
+    if path.endswith(".json"):
+        values = read_json(path)
+    else:
+        try:
+            values = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError, OverflowError, RecursionError, yaml.YAMLError) as error:
+            reason = " ".join(str(error).split())
+            raise FineCLError(f"{path}: cannot be read as a configuration file ({reason}).") from error
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise FineCLError(f"{path}: expected an object of argument: value.")
+    for name, value in values.items():
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise FineCLError(
+                f"{path}: {name}: expected text, numbers, true or false, or lists and objects of them ({error}); put "
+                "dates and the like in quotes."
+            ) from error
     return values
 
 

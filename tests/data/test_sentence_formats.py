@@ -201,10 +201,13 @@ def test_fewrel_positions_with_gaps_take_the_whole_span():
     assert argument_text(read(from_fewrel, fewrel(h=["x", "Q1", [[0, 2]]])), 0) == ["The Bridge spans"]
 
 
-def test_hashed_titles_depend_on_words_and_positions_only():
+def test_hashed_titles_depend_on_words_positions_and_relation():
     title = read(from_fewrel, fewrel()).title
-    assert len(title) == len("fewrel-") + 16 and title.startswith("fewrel-")
-    assert read(from_fewrel, fewrel(relation="P1")).title == title
+    content, relation = title.removeprefix("fewrel-").split("-")
+    assert (len(content), len(relation)) == (16, 8)
+    assert read(from_fewrel, fewrel(relation="P1")).title.startswith(f"fewrel-{content}-")
+    assert read(from_fewrel, fewrel(relation="P1")).title != title
+    assert read(from_fewrel, fewrel(relation=None)).title == f"fewrel-{content}"
     assert read(from_fewrel, fewrel(t=["wye", "Q2", [[4, 5]]])).title != title
     assert read(from_fewrel, fewrel(tokens="A Bridge spans the River Wye near Wye".split())).title != title
 

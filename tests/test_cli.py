@@ -98,7 +98,7 @@ def test_validate_takes_the_named_format(gold, capsys):
         (["flip", "{gold}", "{tmp}/out.json", "--rate", "2"], "rate is the share"),
         (["merge-orders", "{tmp}/out.parquet", "{tmp}/none.parquet"], "there is no such file"),
         (["score", "{gold}", "missing.json"], "there is no such file"),
-        (["score", "{tmp}/none.json", "{gold}"], "none.json: No such file"),
+        (["score", "{tmp}/none.json", "{gold}"], "none.json: there is no such file"),
         (["score", "{garbage}", "{gold}"], "cannot be read as JSON"),
         (["synthesize", "{gold}"], "gold.json"),
         (["synthesize", "{tmp}/out.d", "--num_documents", "0"], "--num_documents 0 is out of range"),
@@ -198,7 +198,7 @@ def test_project_by_ids_and_aliases(gold, tmp_path):
         (["--rel_info", "{tmp}/none.json"], "--rel_info {tmp}/none.json: there is no such file"),
         (["--report", "{gold}/report.json"], "--report {gold}/report.json: its folder cannot be made"),
         (["--exclude_file", "{tmp}/none.json"], "none.json: there is no such file"),
-        (["--memory_gb", "0"], "argument --memory_gb: invalid"),
+        (["--memory_gb", "0"], "argument --memory_gb: 0 is no number of gigabytes"),
         (["--match", "id"], "the triples are between ids, but no mention of the documents carries a kb_id"),
     ],
 )

@@ -26,6 +26,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from finecl_hf import __version__
 from finecl_hf.cards.markdown import FILTERS, code, link, number, text
+from finecl_hf.cards.private_paths import command_without_folders, last_part, line_without_folders, without_folders
 from finecl_hf.cards.training_log import METRIC_NAMES, training_log
 
 
@@ -293,7 +294,7 @@ def changed_arguments(*arguments: Any) -> dict[str, Any]:
 def _base_model(data: FineCLCardData) -> str:
     if data.base_model_id:
         return link(data.base_model_id, data.base_model_id)
-    return code(data.base_model or "")
+    return code(last_part(data.base_model or ""))
 
 
 def _result_rows(results: list[EvalResult]) -> list[list[str]]:
@@ -326,7 +327,7 @@ def _argument_rows(arguments: dict[str, Any], leave_out: Iterable[str] = ()) -> 
 
 
 def _argument(value: Any) -> str:
-    value = _plain(value)
+    value = without_folders(_plain(value))
     if isinstance(value, (dict, list, tuple)):
         return json.dumps(value, default=str, ensure_ascii=False)
     return str(value) if value != "" else '""'
@@ -348,10 +349,10 @@ def _unique(values: Iterable) -> list:
 
 
 def _command_line(command: str | list[str] | None) -> str:
-    """The command as one would type it, without access tokens."""
+    """The command as one would type it, without access tokens and folders of this machine."""
     if not command:
         return ""
-    line = command if isinstance(command, str) else shlex.join(command)
+    line = line_without_folders(command) if isinstance(command, str) else shlex.join(command_without_folders(command))
     line = re.sub(r"(--(?:hub|push[_-]to[_-]hub|hf)?[_-]?token[= ]\s*)\S+", r"\1$HF_TOKEN", line)
     return re.sub(r"\bhf_[A-Za-z0-9]{16,}\b", "$HF_TOKEN", line)
 

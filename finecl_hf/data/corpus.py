@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from datasets import Dataset, Features, List, Value
 
 from finecl_hf import __version__
-from finecl_hf.data.arrow import column_batches
+from finecl_hf.data.arrow import column_batches, writing_cache
 from finecl_hf.data.documents import Document
 from finecl_hf.data.held_out import HeldOutPairs
 from finecl_hf.data.hub_datasets import commit_of, looks_like_dataset_id
@@ -93,16 +93,17 @@ def load_corpus(
     if exclude is not None:
         load_corpus(exclude, None, skip_invalid, None, cache_dir)  # what is wrong with it is told here
         held_out = _HeldOut(exclude, skip_invalid, cache_dir)
-    rows = Dataset.from_generator(
-        _rows,
-        # The cache is found by these arguments, so they must change when the source does, or what is valid.
-        gen_kwargs={
-            "files": files, "stamps": stamps, "split": split, "held_out": held_out, "version": __version__,
-        },
-        features=ROW,
-        cache_dir=cache_dir,
-        num_proc=num_proc if num_proc > 1 else None,
-    )  # fmt: skip
+    with writing_cache():
+        rows = Dataset.from_generator(
+            _rows,
+            # The cache is found by these arguments, so they must change when the source does, or what is valid.
+            gen_kwargs={
+                "files": files, "stamps": stamps, "split": split, "held_out": held_out, "version": __version__,
+            },
+            features=ROW,
+            cache_dir=cache_dir,
+            num_proc=num_proc if num_proc > 1 else None,
+        )  # fmt: skip
     rows = _drop_invalid(rows, source, skip_invalid)
     rows = rows.select(range(min(max_documents, len(rows)))) if max_documents is not None else rows
     if exclude is not None:

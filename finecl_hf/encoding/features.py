@@ -15,7 +15,7 @@ from datasets import Dataset, Features, List, Value, concatenate_datasets
 from torch.utils.data import Dataset as TorchDataset
 from transformers import PreTrainedTokenizerBase
 
-from finecl_hf.data.arrow import arrow_column
+from finecl_hf.data.arrow import arrow_column, writing_cache
 from finecl_hf.data.documents import Document, gc_paused
 from finecl_hf.encoding.words import lay_out
 
@@ -112,16 +112,17 @@ class DocumentEncoder:
     def encode_corpus(self, corpus: Dataset, num_proc: int | None = None) -> Dataset:
         """Features of a corpus (see [`~finecl_hf.data.corpus.load_corpus`]), memory-mapped and cached."""
         num_proc = num_proc if num_proc and num_proc > 1 and len(corpus) > num_proc else None
-        return corpus.map(
-            self._encode_json,
-            input_columns="document",
-            batched=True,
-            batch_size=500,  # Arrow holds some KB in memory for each
-            num_proc=num_proc,
-            remove_columns=corpus.column_names,
-            features=COLUMNS,
-            desc="Tokenising",
-        )
+        with writing_cache():
+            return corpus.map(
+                self._encode_json,
+                input_columns="document",
+                batched=True,
+                batch_size=500,  # Arrow holds some KB in memory for each
+                num_proc=num_proc,
+                remove_columns=corpus.column_names,
+                features=COLUMNS,
+                desc="Tokenising",
+            )
 
     def _encode_json(self, texts: list[str]) -> dict[str, list]:
         with gc_paused():

@@ -26,6 +26,11 @@ from finecl_hf.training.scripts import run_card
 
 logger = logging.getLogger(__name__)
 
+METRICS = {  # figures that evaluation gives, by task
+    "document": ("f1", "ign_f1", "precision", "recall", "intra_f1", "inter_f1", "loss"),
+    "sentence": ("f1", "precision", "recall", "macro_f1", "accuracy", "semeval_macro_f1", "loss"),
+}
+
 
 def check_task(
     args: FinetuneArguments, data: DataArguments, evaluation: EvaluationArguments, start: StartingPoint
@@ -37,6 +42,12 @@ def check_task(
         raise FineCLError(
             f"--model_name_or_path {start.model.model_name_or_path}: an encoder without a head can neither be "
             "evaluated nor predict; name a relation model, or train one (--do_train true)."
+        )
+    best = (args.metric_for_best_model or "f1").removeprefix("eval_")
+    if args.do_train and best not in METRICS[args.task]:
+        raise FineCLError(
+            f"--metric_for_best_model {args.metric_for_best_model}: evaluation gives no such figure; choose one of "
+            f"{', '.join(METRICS[args.task])}."
         )
     if args.do_eval and not evaluation.validation_file:
         raise FineCLError("--do_eval needs documents to evaluate on; name them with --validation_file.")

@@ -203,7 +203,8 @@ class FinetuneTrainer(RelationTrainer):
 
     def _with_evaluation_collator(self, make, dataset) -> DataLoader:
         training_collator, self.data_collator = self.data_collator, self.evaluation_collator
+        drop_last, self.args.dataloader_drop_last = self.args.dataloader_drop_last, False  # it is for training
         try:
             return make(dataset)
         finally:
-            self.data_collator = training_collator
+            self.data_collator, self.args.dataloader_drop_last = training_collator, drop_last

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, Features, List, Value
 
+from finecl_hf.data.arrow import writing_cache
 from finecl_hf.data.corpus import FACT_COLUMNS, fact_columns
 from finecl_hf.data.documents import Document, escaped_relation, gc_paused
 from finecl_hf.learning_order.plausibility import PlausibilityCounts
@@ -95,16 +96,17 @@ def _instance_ids(title: pa.Array, facts: dict[str, pa.Array]) -> pa.Array:
 def collect_facts(corpus: Dataset, num_proc: int | None = None) -> Dataset:
     """What a learning order is made of, from the corpus's columns, counted once; see [`chunks_in`]."""
     num_proc = min(num_proc or 1, len(corpus))
-    return corpus.map(
-        _collect,
-        input_columns=list(FACT_COLUMNS),
-        batched=True,
-        batch_size=DOCUMENTS,
-        remove_columns=corpus.column_names,
-        features=CHUNKS,
-        num_proc=num_proc if num_proc > 1 else None,
-        desc="Collecting facts",
-    )
+    with writing_cache():
+        return corpus.map(
+            _collect,
+            input_columns=list(FACT_COLUMNS),
+            batched=True,
+            batch_size=DOCUMENTS,
+            remove_columns=corpus.column_names,
+            features=CHUNKS,
+            num_proc=num_proc if num_proc > 1 else None,
+            desc="Collecting facts",
+        )
 
 
 def chunks_in(facts: Dataset) -> Iterator[dict[str, pa.Array]]:

@@ -146,6 +146,11 @@ class FineCLTrainingArguments(TrainingArguments):
         check_range(self, "per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps", 1)
         check_range(self, "num_train_epochs learning_rate weight_decay warmup_steps dataloader_num_workers", 0)
         refuse_flags(self, self.refused)
+        if self.push_to_hub and self.hub_strategy in ("checkpoint", "all_checkpoints"):
+            raise FineCLError(
+                f"--hub_strategy {self.hub_strategy}: checkpoints hold pickles and paths of this machine, and are not "
+                "pushed; take every_save or end, and copy checkpoints in another way."
+            )
         if self.only_trains and (self.do_train is False or self.do_eval or self.do_predict):
             raise FineCLError("--do_train false, --do_eval and --do_predict: this stage only trains; use stage 3.")
         super().__post_init__()
@@ -229,8 +234,10 @@ def _is_mistake_of_input(error: Exception) -> bool:
         return True
     if not isinstance(error, (ValueError, TypeError, ImportError, RuntimeError)):
         return False
-    last = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][-1]
-    return last.f_globals.get("__name__", "").partition(".")[0] in _LIBRARIES
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    packages = [module.partition(".")[0] for module in modules]
+    # An enum, say, that a library calls raises for the library
+    return next((name for name in reversed(packages) if name not in sys.stdlib_module_names), "") in _LIBRARIES
 
 
 def _end_at_once(number, frame) -> None:

@@ -46,7 +46,7 @@ _SAME = (
 )
 _NAMES_ONLY = {"preset", "learning_order", "allow_partial_order"}  # weights are compared as such
 # What follows the training, or has a folder of its own, may be asked of a finished run.
-_AFTERWARDS = {"score", "write_clean", "clean_share", "clean_threshold", "report"}
+_AFTERWARDS = {"score", "write_clean", "clean_share", "clean_threshold", "report", "push_report"}
 
 
 def describe_run(trainer: Trainer) -> dict[str, str]:

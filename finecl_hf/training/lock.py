@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import socket
@@ -36,13 +37,14 @@ def lock_folder(folder: str) -> None:
                 f"{owner.get('host')}); wait for its end or name another folder. If it is over, remove {path}."
             )
         path.write_text(json.dumps(_this_process()), encoding="utf-8")
+    atexit.register(unlock_folder, folder)  # whatever ends the program, short of a kill
 
 
 def unlock_folder(folder: str) -> None:
     """Removes this process's lock."""
-    path = Path(folder, LOCK)
-    if _owner(path) == _this_process():
-        path.unlink(missing_ok=True)
+    if _owner(Path(folder, LOCK)) == _this_process():
+        for name in (LOCK, _GUARD):
+            Path(folder, name).unlink(missing_ok=True)
 
 
 def _this_process() -> dict[str, Any]:

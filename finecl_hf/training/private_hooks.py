@@ -31,3 +31,10 @@ class PrivateHooks(Trainer):
         """
         super()._save_rng_state(output_dir)
         self.accelerator.wait_for_everyone()
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """The Trainer uploads its output folder with all that lies there, and pickles.
+
+        The callback `on_save` comes at the right moment, but the Trainer would push all the same.
+        """
+        self.push_checkpoint(checkpoint_folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -16,6 +17,8 @@ from finecl_hf.data.files import writing
 from finecl_hf.encoding.features import Truncation
 from finecl_hf.errors import FineCLError
 from finecl_hf.training.arguments import FineCLTrainingArguments, ModelArguments
+from finecl_hf.training.checkpoints import is_checkpoint
+from finecl_hf.training.hub_push import INDEX, QUOTING, WEIGHTS, WRITTEN
 from finecl_hf.training.lock import lock_folder, unlock_folder
 from finecl_hf.training.trainer import FineCLTrainer
 
@@ -38,8 +41,20 @@ def start_run(args: FineCLTrainingArguments) -> None:
         raise FineCLError(f"--output_dir {args.output_dir}: cannot be made ({error.strerror}).") from error
     if not os.access(args.output_dir, os.W_OK):
         raise FineCLError(f"--output_dir {args.output_dir}: may not be written to; name another folder.")
+    refuse_links(Path(args.output_dir))
     if args.process_index == 0:
         lock_folder(args.output_dir)
+
+
+def refuse_links(folder: Path) -> None:
+    """Raises FineCLError where a file that a run writes is a link: it would overwrite what that points to."""
+    names = {*WRITTEN, *QUOTING, *WEIGHTS, INDEX, "training_args.bin", "tokenizer.json", "tokenizer_config.json"}
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() and (path.name in names or is_checkpoint(str(path))):
+            raise FineCLError(
+                f"{path}: is a link, and the run would overwrite what it points to; remove it or name another "
+                "--output_dir."
+            )
 
 
 RESOLVED = ("loss", "na_weight", "metric_for_best_model")

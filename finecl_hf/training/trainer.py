@@ -16,7 +16,7 @@ from datasets import Dataset
 from torch import nn
 from torch.distributed.tensor import DTensor
 from transformers import Trainer, TrainerCallback
-from transformers.trainer_utils import TrainOutput
+from transformers.trainer_utils import HubStrategy, TrainOutput
 
 from finecl_hf.cards.model_card import FineCLCardData, render_model_card
 from finecl_hf.data.files import writing
@@ -33,6 +33,7 @@ from finecl_hf.training.checkpoints import (
 )
 from finecl_hf.training.divergence import divergence_message
 from finecl_hf.training.fsdp import check_sharding, sharding_layers
+from finecl_hf.training.hub_push import HubPush
 from finecl_hf.training.private_hooks import PrivateHooks
 from finecl_hf.training.sigterm import StopCallback
 from finecl_hf.training.trainer_flags import REFUSED_ARGUMENTS, refuse_arguments
@@ -67,6 +68,7 @@ class FineCLTrainer(PrivateHooks):
         self._batches: list[tuple[dict[str, Any], torch.Tensor]] = []  # of the running step, with their losses
         self._components: dict[str, list] = defaultdict(lambda: [0.0, 0])
         self._run: dict[str, str] = {}
+        self._pushing = HubPush()
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs) -> TrainOutput:
         """As the Trainer's.
@@ -79,6 +81,7 @@ class FineCLTrainer(PrivateHooks):
                 or belongs to another run.
             SystemExit: 143, after SIGTERM.
         """
+        self._refuse_dropping_everything()
         checkpoint = self._checkpoint(resume_from_checkpoint)
         self._run = describe_run(self) if self.is_world_process_zero() else {}
         if checkpoint and self._run:
@@ -100,6 +103,14 @@ class FineCLTrainer(PrivateHooks):
 
     def restore(self, checkpoint: str) -> None:
         """Takes from a checkpoint what belongs to its weights, but is none; nothing here."""
+
+    def _refuse_dropping_everything(self) -> None:
+        batch, documents = self.args.train_batch_size * self.args.world_size, self.train_dataset
+        if self.args.dataloader_drop_last and isinstance(documents, Dataset) and len(documents) < batch:
+            raise FineCLError(
+                f"--dataloader_drop_last true: {len(documents):,} documents do not fill one batch of {batch:,}, so "
+                "none is left to train on; take smaller batches or leave it away."
+            )
 
     def _checkpoint(self, wanted: str | bool | None) -> str | None:
         if wanted is True:
@@ -167,6 +178,30 @@ class FineCLTrainer(PrivateHooks):
             super().save_model(output_dir, _internal_call=_internal_call)
         if self._run and into_checkpoint:
             write_run(output_dir, self._run)
+
+    def push_to_hub(
+        self,
+        commit_message: str | None = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As the Trainer's, but uploads only what the run wrote, see [`~finecl_hf.training.hub_push.stage`]."""
+        if self.hub_model_id is None:
+            self.init_hf_repo(token=token, private=private)
+        self.save_model(_internal_call=True)
+        if not self.is_world_process_zero():
+            return None
+        self.create_model_card(**kwargs)
+        return self._pushing.push(self, self.args.output_dir, commit_message, blocking, token, revision)
+
+    def push_checkpoint(self, checkpoint: str) -> None:
+        """Uploads the model of a checkpoint while training goes on, where `--hub_strategy` asks for it."""
+        if self.is_world_process_zero() and self.args.hub_strategy != HubStrategy.END:
+            self.create_model_card()
+            self._pushing.push(self, checkpoint, f"Training in progress, step {self.state.global_step}", wait=False)
 
     def create_model_card(self, **kwargs: Any) -> None:
         """Writes README.md into the output folder, in place of the Trainer's generic card."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from datasets import Dataset
 from transformers import EarlyStoppingCallback
 
@@ -31,6 +32,7 @@ def make(bert_folder, corpus, tmp_path):
         dev, test = (LabelledFeatures(encoder.encode_corpus(sets[name]), documents_of(sets[name]))
                      for name in ("validation", "test"))  # fmt: skip
         flags = {"num_train_epochs": 1, "per_device_eval_batch_size": 2, "report_to": [], "seed": 3, **flags}
+        torch.manual_seed(0)  # of the head
         trainer = FinetuneTrainer(
             model=FineCLForRelationExtraction.from_encoder(bert_folder, FineCLConfig.for_labels(labels)),
             args=FinetuneArguments(output_dir=str(tmp_path / "out"), save_strategy="no", **flags)
@@ -93,6 +95,51 @@ def test_of_several_sets_the_first_fits_the_threshold(make):
     metrics = trainer.evaluate()
     assert metrics["eval_dev_threshold"] == metrics["eval_more_threshold"]
     assert make().evaluate()["eval_threshold"] == pytest.approx(metrics["eval_dev_threshold"])
+
+
+def test_only_the_validation_set_fits_the_threshold(make):
+    """Whatever it is called, and never another set."""
+    trainer = make(eval_dataset="test")
+    trainer.evaluate(metric_key_prefix="dev")
+    fitted = trainer.model.config.threshold
+    assert fitted == pytest.approx(make().evaluate()["eval_threshold"])
+    trainer.model.config.threshold = 0.5
+    assert trainer.evaluate(trainer.test)["eval_threshold"] == 0.5
+    assert trainer.predict(trainer.dev).metrics["test_threshold"] == 0.5
+    trainer.evaluate(trainer.dev, metric_key_prefix="dev")
+    assert trainer.model.config.threshold == fitted
+
+
+def test_a_validation_set_without_facts_fits_nothing(make, caplog):
+    trainer = make()
+    trainer.model.config.threshold = 0.25
+    for document in trainer.dev.documents:
+        document.relations = []
+    assert trainer.evaluate()["eval_threshold"] == 0.25
+    assert "No validation document has a fact" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["dataset", "subset"])
+def test_other_sets_are_refused(make, kind):
+    trainer = make()
+    other = trainer.train_dataset if kind == "dataset" else torch.utils.data.Subset(trainer.dev, [0])
+    with pytest.raises(FineCLError, match="LabelledFeatures"):
+        trainer.evaluate(other)
+
+
+@pytest.mark.parametrize("argument", ["compute_loss_func", "preprocess_logits_for_metrics"])
+def test_arguments_without_effect_are_refused(make, argument):
+    trainer = make()
+    with pytest.raises(FineCLError, match=argument):
+        FinetuneTrainer(trainer.model, trainer.args, **{argument: lambda *args: None})
+
+
+def test_dropping_the_last_batch_is_for_training_only(make):
+    trainer = make(dataloader_drop_last=True, per_device_train_batch_size=4)
+    assert set(trainer.evaluate()) == set(make().evaluate())
+    assert trainer.args.dataloader_drop_last
+    with pytest.raises(FineCLError, match="dataloader_drop_last"):
+        make(dataloader_drop_last=True, per_device_train_batch_size=400).train()
 
 
 def test_metrics_of_users_stand_beside_ours(make):

@@ -175,15 +175,17 @@ class TestBrokenFiles:
     @pytest.mark.parametrize(
         ("text", "match"),
         [
-            ("", "no JSON, or damaged"),
-            ('{"a": 1', "no JSON, or damaged"),
-            (b"\xff\xfe\x00", "no JSON, or damaged"),
+            ("", "cannot be read as JSON"),
+            ('{"a": 1', "cannot be read as JSON"),
+            (b"\xff\xfe\x00", "UTF-8"),
+            ("[" * 100_000, "cannot be read as JSON"),
+            ('{"a": 2000000000}', "less than 100,000"),
             ("[1, 2]", "expected a JSON object"),
             ('{"a": "1"}', "every epoch is an integer"),
             ('{"a": true}', "every epoch is an integer"),
             ('{"a": 1.5}', "every epoch is an integer"),
             ('{"a": null}', "every epoch is an integer"),
-            ('{"a": -2}', "or -1 for never"),
+            ('{"a": -2}', "-1 for never"),
         ],
     )
     def test_json(self, tmp_path, text, match):

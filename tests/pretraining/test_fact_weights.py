@@ -158,7 +158,7 @@ def test_an_order_in_which_nothing_was_learned_is_refused(features, documents, s
         weights_of(features, documents, pretrain(tmp_path, learning_order=path))
 
 
-@pytest.mark.parametrize("content, message", [(None, "there is no such file"), ("{", "no JSON, or damaged")])
+@pytest.mark.parametrize("content, message", [(None, "there is no such file"), ("{", "cannot be read as JSON")])
 def test_unreadable_orders(content, message, features, documents, tmp_path):
     if content is not None:
         (tmp_path / "order.json").write_text(content)

@@ -158,7 +158,11 @@ def test_what_is_missing_is_named(needed):
 @pytest.mark.parametrize(
     "file, text, message",
     [
-        ("c.json", "{", "cannot be read as a configuration file"),
+        ("c.json", "{", "cannot be read as JSON"),
+        ("c.json", "[" * 100_000, "cannot be read as JSON"),
+        ("c.yaml", "a: " + "[" * 1000 + "]" * 1000, "cannot be read as a configuration file"),
+        ("c.yaml", "eval_strategy: {start: 2024-01-01}", "eval_strategy: expected text"),
+        ("c.yaml", "1: 2", "expected an object"),
         ("c.json", "[1]", "expected an object of argument: value"),
         ("c.yaml", "", "expected an object of argument: value"),
         ("c.yaml", "a: [", "cannot be read as a configuration file"),

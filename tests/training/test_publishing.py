@@ -5,11 +5,13 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
 from finecl_hf import LearningOrder, read_documents
+from finecl_hf.cards.private_paths import without_folders
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.evaluation import write_predictions
 from finecl_hf.learning_order.noise_estimate import noise_of
@@ -97,6 +99,8 @@ def pushed(bert_folder, corpus, tmp_path_factory):
             (stage, arguments(stage, encoder, corpus, folder / name, "--push_to_hub", **{**at_the_end, **options}))
             for encoder, name, (stage, options) in zip(encoders, names, runs, strict=True)
         ]
+        for name in names:
+            set_traps(folder / name)
         run_program(RUNS, ROOT, json.dumps(lines), hub=hub, folder=folder)
         yield hub, folder
         assert hub.unknown == []
@@ -112,28 +116,69 @@ def card(hub, name):
     return yaml.safe_load(header), body
 
 
-MODEL_FILES = {"config.json", "tokenizer.json", "tokenizer_config.json", "README.md"}
+MODEL_FILES = {
+    "config.json", "tokenizer.json", "tokenizer_config.json", "README.md", "training_args.json", "trainer_state.json",
+    "all_results.json", "train_results.json",
+}  # fmt: skip
+SECRET = "sesame-7391"
+
+
+def set_traps(folder):
+    """Files that are not the run's, under names that look harmless."""
+    folder.mkdir()
+    (folder / "private.txt").write_text(SECRET)
+    for name in (".env", "notes.txt", "model-old.safetensors", "vocab-old.json", ".hidden.json", "core.bin"):
+        (folder / name).write_text(SECRET)
+    (folder / "link.json").symlink_to(folder / "private.txt")
+    (folder / "results").mkdir()
+    (folder / "results" / "config.json").write_text(SECRET)
+
+
+MODEL = "model.safetensors"
 
 
 @pytest.mark.parametrize(
     "name, expected",
     [
-        ("denoised", {"model.safetensors", "learning_order.parquet"}),
-        ("encoder", {"model.safetensors"}),
-        ("extractor", {"model.safetensors", "predictions.json", "test_results.json"}),
-        ("adapter", {"adapter_model.safetensors", "adapter_config.json"}),
+        ("denoised", {MODEL, "learning_order.parquet"}),
+        ("encoder", {MODEL}),
+        ("extractor", {MODEL, "predictions.json", "eval_results.json", "test_results.json"}),
+        ("adapter", {"adapter_model.safetensors", "adapter_config.json", "predictions.json", "eval_results.json",
+                     "test_results.json"}),
     ],
-)
+)  # fmt: skip
 def test_what_is_pushed(name, expected, pushed):
+    """What the run wrote, and nothing else that lies in its folder."""
     hub, folder = pushed
-    assert MODEL_FILES | expected <= files(hub, name).keys()
-    assert not [path for path in files(hub, name) if path.startswith("checkpoint-") or "optimizer" in path]
+    assert files(hub, name).keys() == MODEL_FILES | expected | {".gitattributes"} & files(hub, name).keys()
     for path, data in files(hub, name).items():
-        assert data == (folder / name / path).read_bytes(), path
-        assert hub.token.encode() not in data, path
+        local = folder / name / path
+        if path in ("training_args.json", ".gitattributes"):
+            continue
+        if path.endswith(".json"):
+            assert json.loads(data) == without_folders(json.loads(local.read_bytes())), path
+        else:
+            assert data == local.read_bytes(), path
+    assert json.loads(files(hub, name)["training_args.json"])["learning_rate"] == 1e-3
     if name == "denoised":
         (folder / "pulled.parquet").write_bytes(files(hub, name)["learning_order.parquet"])
         assert LearningOrder.read(folder / "pulled.parquet").num_epochs == 2
+
+
+def test_nothing_private_is_pushed(pushed, corpus):
+    """Every byte of every commit: no secret, no path of this machine, no sentence of a document, no pickle."""
+    hub, folder = pushed
+    sentence = " ".join(read_documents(corpus / "gold_train.json")[0].sentences[0])
+    words = [SECRET, hub.token, str(folder), str(corpus), str(Path.home()), sentence]
+    seen = 0
+    for repo in hub.repos.values():
+        for commit in repo.history:
+            for path, data in commit.files.items():
+                seen += 1
+                assert not path.endswith((".bin", ".pt", ".pth", ".pkl")) and not Path(path).name.startswith("_"), path
+                for word in words:
+                    assert word.encode() not in data, (path, word)
+    assert seen > 50
 
 
 def test_cards_tell_what_was_done(pushed, bert_folder):

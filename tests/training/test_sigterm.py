@@ -14,6 +14,7 @@ from transformers import TrainerCallback
 from finecl_hf import LearningOrder
 from finecl_hf.denoising.recorder import TABLE
 from finecl_hf.training.checkpoints import last_checkpoint
+from finecl_hf.training.lock import LOCK
 from finecl_hf.training.sigterm import EXIT_STATUS, INTERRUPTED, on_sigterm
 from tests.helpers.script_runs import ROOT, arguments, run, same_weights, weights, when_built
 from tests.helpers.survival_runs import finish, hit_at, start
@@ -85,7 +86,7 @@ def test_stopped(case, signalled, bert_folder, corpus, tmp_path, caplog):
     checkpoint = out / f"checkpoint-{saved}"
     assert f"Stopped by SIGTERM after step {saved}; {checkpoint} is saved, and the same command goes on" in caplog.text
     assert last_checkpoint(str(out)) == str(checkpoint)
-    left = {path.name for path in out.iterdir() if not path.name.startswith("checkpoint-")}
+    left = {path.name for path in out.iterdir() if not path.name.startswith(("checkpoint-", LOCK))}
     assert left <= {TABLE}  # of the epochs that are closed; no model, no card, no figures
     again = run(stage, bert_folder, corpus, out, *flags, **options)
     assert same_weights(weights(whole), weights(out))

@@ -1,6 +1,7 @@
 """The `finecl-hf` command: results, exit statuses, and a quick start."""
 
 import json
+import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -369,3 +370,73 @@ def test_no_input_is_written_over(argv, judged, gold, tmp_path, capsys):
     assert main([word.format(gold=gold, judged=judged, tmp=tmp_path) for word in argv]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+# What is lost by oversight, and what consoles cannot show ------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["flip", "{gold}", "{gold}", "--rate", "0.1"],
+        ["flip", "{gold}", "{tmp}/o.json", "--rate", "0.1", "--truth", "{gold}"],
+        ["flip", "{gold}", "{tmp}/o.json", "--rate", "0.1", "--truth", "{tmp}/o.json"],
+        ["flip", "{gold}", "{link}", "--rate", "0.1"],
+        ["convert", "{gold}", "{gold}"],
+        ["convert", "{tmp}/g*.json", "{gold}"],
+        ["merge-orders", "{order}", "{order}", "{order}"],
+    ],
+)
+def test_no_command_writes_over_what_it_reads(argv, gold, tmp_path, capsys):
+    order, link = tmp_path / "a.parquet", tmp_path / "link.json"
+    make(["a#0#1#r"]).write(order)
+    link.symlink_to(gold)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert main([word.format(gold=gold, tmp=tmp_path, order=order, link=link) for word in argv]) == 2
+    assert "name another" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+@pytest.mark.parametrize("title", ["東京 – Café", "\ud83d x"])
+def test_any_console_is_told(encoding, title, tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps([{"title": title, "sents": [["a"]], "vertexSet": "\ud800"}]))
+    process = subprocess.run(
+        [sys.executable, "-m", "finecl_hf.cli", "validate", tmp_path / "a.json"], capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+    )  # fmt: skip
+    assert process.returncode == 1 and process.stderr == b""
+    text = process.stdout.decode(encoding)
+    assert "document 0" in text and ("\\u6771" in text or "東京" in text or "\\ud83d" in text)
+
+
+@pytest.mark.parametrize("depth", [500, 100_000])
+@pytest.mark.parametrize("place", ["document", "title", "vertexSet", "labels", "sents"])
+def test_any_depth_is_a_sentence(depth, place, tmp_path, capsys):
+    deep = "[" * depth + "]" * depth
+    keys = {"title": '"d"', "sents": '[["a"]]', "vertexSet": "[]", "labels": "[]"}
+    text = deep if place == "document" else json.dumps({"x": 0}).replace('"x": 0', ", ".join(
+        f'"{key}": {deep if key == place else value}' for key, value in keys.items()
+    ))  # fmt: skip
+    (tmp_path / "a.json").write_text(f"[{text}]")
+    assert main(["validate", str(tmp_path / "a.json")]) in (1, 2)
+    told = "".join(capsys.readouterr())
+    assert "a.json" in told and "Traceback" not in told
+
+
+def test_predictions_of_unknown_documents_are_counted(gold, ada, tmp_path, capsys):
+    rows = [{"title": title, "h_idx": 0, "t_idx": 1, "r": "born in"} for title in ("Not there", "Nor this", "Ada")]
+    (tmp_path / "p.json").write_text(json.dumps(rows))
+    assert main(["score", str(tmp_path / "p.json"), gold]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["precision"] == pytest.approx(1 / 3)
+    assert "2 of 3 predicted titles" in err and "Nor this" in err
+
+
+def test_merging_with_every_option(tmp_path, capsys):
+    for number in (1, 2):
+        order = make([f"shard {number}#0#1#r", "both#0#1#r"])
+        order.write(tmp_path / f"{number}.parquet")
+    files = [str(tmp_path / f"{name}.parquet") for name in ("merged", 1, 2)]
+    assert main(["merge-orders", *files, "--on_conflict", "min", "--calibrate"]) == 0
+    assert len(LearningOrder.read(files[0])) == 3

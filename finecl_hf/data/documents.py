@@ -20,6 +20,8 @@ from finecl_hf.hashing import text_key
 
 
 NA = "NA"  # "no relation": relation id 0 everywhere; pairs without a relation are NA implicitly
+LONGEST_WORD = 10_000  # characters; a tokenizer takes ages for longer ones
+MOST_ENTITIES = 1000  # of a document in which every pair is judged
 # Names of "no relation" in corpora, in lower case with underscores
 NO_RELATION = {"na", "n/a", "none", "null", "other", "no_relation", "norelation"}
 
@@ -177,9 +179,19 @@ def _parse(raw: Any) -> Document:
         raise DocumentError("expected a list of sentences, each a list of words (strings).", "sents")
     for i, sentence in enumerate(sentences):
         _check_encodable("".join(sentence), f"sents[{i}]")
+        if max(map(len, sentence), default=0) > LONGEST_WORD:
+            raise DocumentError(
+                f"a word has more than {LONGEST_WORD:,} characters; split the text into words.", f"sents[{i}]"
+            )
     vertex_set = _required(raw, "vertexSet")
     if not isinstance(vertex_set, list):
         raise DocumentError(f"expected a list of entities, found {_kind(vertex_set)}.", "vertexSet")
+    if len(vertex_set) > MOST_ENTITIES and raw.get("pairs") is None:
+        raise DocumentError(
+            f"{len(vertex_set):,} entities make {len(vertex_set) * (len(vertex_set) - 1):,} pairs; split the "
+            "document, or list the pairs that are to be judged as `pairs`.",
+            "vertexSet",
+        )
     entities = [_parse_entity(entity, f"vertexSet[{i}]", sentences) for i, entity in enumerate(vertex_set)]
     labels = raw.get("labels")
     relations = _parse_labels(labels, len(entities), len(sentences)) if labels is not None else []

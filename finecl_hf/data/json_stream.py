@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 import gzip
 import json
+import math
+import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator
@@ -12,10 +14,12 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+from finecl_hf.data.unpacking import most_bytes, unpacks_too_far
 from finecl_hf.errors import DocumentError, FineCLError
 
 
 CHUNK_SIZE = 1 << 20
+LONGEST_RECORD = 1 << 27  # characters of one line or element: a document of a thousand pages
 _SPACE = re.compile(r"[ \t\n\r]*")
 # Longer than any token that the end of the buffer can cut in two, strings apart: `-Infinity`, `\ud83d\ude00`, `1.5e+`.
 _LONGEST_TOKEN = 16
@@ -33,12 +37,17 @@ def text_chunks(file: BufferedReader, chunk_size: int = CHUNK_SIZE) -> Iterator[
     Raises:
         DocumentError: after the last good piece, where the file is not UTF-8 or its gzip data are damaged.
     """
-    source = gzip.GzipFile(fileobj=file) if is_gzip(file) else file
+    packed = is_gzip(file)
+    source = gzip.GzipFile(fileobj=file) if packed else file
+    most = most_bytes(os.fstat(file.fileno()).st_size) if packed else math.inf
     decoder = codecs.getincrementaldecoder("utf-8")()
-    first, data = True, b"start"
+    first, data, read = True, b"start", 0
     while data:
         try:
             data = source.read1(chunk_size)
+            read += len(data)
+            if read > most:
+                raise unpacks_too_far()
         except EOFError:
             raise DocumentError("the gzip file is cut off here; download or write it again.") from None
         except (gzip.BadGzipFile, zlib.error) as error:
@@ -57,16 +66,26 @@ def text_chunks(file: BufferedReader, chunk_size: int = CHUNK_SIZE) -> Iterator[
 
 def text_lines(chunks: Iterable[str]) -> Iterator[str]:
     """Yields the lines of text from pieces. Only `\\n` ends a line: JSON strings may hold U+2028 and `\\r`."""
-    waiting: list[str] = []  # joined once a line: a line of a gigabyte stays linear
+    waiting: list[str] = []  # joined once a line: a long one stays linear
+    size = 0
     for chunk in chunks:
         first, *others = chunk.split("\n")
         waiting.append(first)
+        size += len(first)
+        _refuse_huge(size)
         if others:
             yield "".join(waiting)
             yield from others[:-1]
-            waiting = [others[-1]]
+            waiting, size = [others[-1]], len(others[-1])
     if any(waiting):
         yield "".join(waiting)
+
+
+def _refuse_huge(size: int) -> None:
+    if size > LONGEST_RECORD:
+        raise DocumentError(
+            f"a record has more than {LONGEST_RECORD:,} characters; write one document a line, or a list of documents."
+        )
 
 
 def parse_json(text: str) -> Any:
@@ -183,6 +202,7 @@ class _Window:
             False, with everything left as it was, where the text has ended.
         """
         waiting = len(self.text) - self.at
+        _refuse_huge(waiting)
         pieces, size = [], 0
         for chunk in self._chunks:
             pieces.append(chunk)

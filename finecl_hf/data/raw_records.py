@@ -6,6 +6,7 @@ A file is opened once: what it begins with tells how it holds its records, the f
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator
 from io import BufferedReader
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 from finecl_hf.data.foreign_formats import format_of_record, format_of_text, refusal
 from finecl_hf.data.json_stream import array_elements, parse_json, raw_decode, text_chunks, text_lines
 from finecl_hf.data.sentence_formats import CONVERTERS, parse_semeval
+from finecl_hf.data.unpacking import refuse_repeated_values
 from finecl_hf.errors import DocumentError
 
 
@@ -140,6 +142,7 @@ def _parquet_rows(file: BufferedReader) -> Iterator[dict[str, Any]]:
 
     first = 0
     try:
+        refuse_repeated_values(pq.ParquetFile(file).metadata, os.fstat(file.fileno()).st_size)
         for batch in pq.ParquetFile(file).iter_batches(batch_size=PARQUET_ROWS):
             yield from _rows_of(batch, first)
             first += len(batch)

@@ -207,7 +207,7 @@ def files_of(source: str | os.PathLike, split: str | None = None) -> list[tuple[
     if path.exists():
         return [(str(source), path)]
     if glob.has_magic(str(source)):
-        files = sorted(name for name in glob.glob(str(source), recursive=True) if os.path.isfile(name))
+        files = sorted(str(name) for name in _matching(str(source)) if name.is_file())
         if not files:
             raise DocumentError("no file has a name like this; check the pattern.", source=str(source))
         return [(name, Path(name)) for name in files]
@@ -216,6 +216,13 @@ def files_of(source: str | os.PathLike, split: str | None = None) -> list[tuple[
     raise DocumentError(
         "there is no such file; check the path (a dataset on the Hub is named `user/name`).", source=str(source)
     )
+
+
+def _matching(pattern: str) -> Iterator[Path]:
+    """What a pattern names; `**` follows no links to folders, which may lead in circles."""
+    parts = Path(pattern).parts
+    first = next(place for place, part in enumerate(parts) if glob.has_magic(part))
+    return Path(*parts[:first]).glob(str(Path(*parts[first:])))
 
 
 def local_files(source: str | os.PathLike) -> list[Path]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +19,8 @@ from finecl_hf.extraction.loading import load_relation_model
 from finecl_hf.extraction.modeling import FineCLForRelationExtraction
 from finecl_hf.extraction.predictions import document_candidates
 
+
+logger = logging.getLogger(__name__)
 
 MODEL_ARGUMENTS = (
     "input_ids", "attention_mask", "token_index", "token_weight", "entity_offsets", "pairs", "distances",
@@ -62,6 +66,7 @@ class RelationExtractionPipeline(Pipeline):
 
     def __init__(self, model: FineCLForRelationExtraction, tokenizer: PreTrainedTokenizerBase, **kwargs: Any):
         super().__init__(model=model, tokenizer=tokenizer, **kwargs)
+        self._lost: Counter[str] = Counter()  # what of the running call's documents lies past the model's length
         self.collator = RelationCollator(tokenizer.pad_token_id)
         config = model.config
         self.encoder = DocumentEncoder(
@@ -86,7 +91,9 @@ class RelationExtractionPipeline(Pipeline):
         groups = [by_length[start : start + batch_size] for start in range(0, len(documents), batch_size)]
         # Batches are made here: pairs of several documents lie flat in one tensor, which Pipeline's own batching
         # would take apart wrongly. It takes each list for one input.
+        self._lost.clear()
         found = super().__call__([[documents[i] for i in group] for group in groups], **kwargs) if groups else []
+        self._tell_losses()
         results: list[list[dict]] = [[] for _ in documents]
         for group, triples in zip(groups, found, strict=True):
             for i, of_document in zip(group, triples, strict=True):
@@ -102,6 +109,11 @@ class RelationExtractionPipeline(Pipeline):
             for document in documents
         ]
         columns = self.encoder.encode(unlabelled)
+        self._lost.update(
+            documents=sum(lost > 0 for lost in columns["lost_mentions"]),
+            mentions=sum(columns["lost_mentions"]),
+            entities=sum(columns["lost_entities"]),
+        )
         rows = [{name: values[i] for name, values in columns.items()} for i in range(len(documents))]
         return {**self.collator(rows), "documents": documents}
 
@@ -121,6 +133,15 @@ class RelationExtractionPipeline(Pipeline):
             if config.task == "sentence":  # one label a pair: the best
                 result[-1] = result[-1][:1]
         return result
+
+    def _tell_losses(self) -> None:
+        if self._lost["mentions"]:
+            logger.warning(
+                "%s mentions in %s documents lie past the %s tokens that the model reads, and with them %s entities, "
+                "of which no relation is found; shorter documents lose nothing.",
+                *(f"{self._lost[name]:,}" for name in ("mentions", "documents")),
+                self.encoder.max_length, f"{self._lost['entities']:,}",
+            )  # fmt: skip
 
     def _triple(self, document: Document, head: int, relation: int, tail: int, score: float) -> dict[str, Any]:
         config = self.model.config

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from finecl_hf.data.files import replacing
 from finecl_hf.data.json_stream import read_json
+from finecl_hf.data.unpacking import refuse_repeated_values
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.columns import matrix, read_column, refuse_lengths
 
@@ -90,6 +91,7 @@ def _read_parquet(path: Path, without: Collection[str]) -> dict[str, Any]:
     """Part by part, each copied into its place, for the same reason."""
     columns: dict[str, Any] = {}
     with pq.ParquetFile(path) as file:
+        refuse_repeated_values(file.metadata, path.stat().st_size)
         _check_schema(file.schema_arrow)
         if "key" not in file.schema_arrow.names:  # an older file, whose keys are made of the ids
             without = ()

@@ -4,9 +4,12 @@ import copy
 import pickle
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from finecl_hf.data.documents import NA, Document, Fact, Mention
+from finecl_hf.data.documents import NA, Document, Fact, Mention, relation_of_id
 from finecl_hf.errors import DocumentError, FineCLError
+from finecl_hf.learning_order.table import LearningOrder
 
 
 @pytest.fixture
@@ -216,3 +219,42 @@ def test_errors_survive_pickling():
     error = DocumentError("is wrong.", "labels[0].h", "train.json", 7, "Ada")
     copied = pickle.loads(pickle.dumps(error))
     assert str(copied) == str(error) and copied.fields() == error.fields()
+
+
+@pytest.mark.parametrize("name", ["NA", "Na", "no_relation", "No Relation", "NULL", "Other", "none", "N/A", " other "])
+def test_names_of_no_relation_are_no_relation(ada, name):
+    raw = ada.to_dict()
+    raw["labels"][0]["r"] = name
+    with pytest.raises(DocumentError, match="is no relation") as error:
+        Document.from_dict(raw)
+    assert error.value.field == "labels[0].r"
+
+
+def test_white_space_around_a_relation_is_no_part_of_it(ada):
+    raw = ada.to_dict()
+    raw["labels"][0]["r"] = f" {ada.relations[0].relation}\t"
+    assert Document.from_dict(raw) == ada
+    raw["labels"][0]["r"] = "  "
+    with pytest.raises(DocumentError, match="expected a relation name"):
+        Document.from_dict(raw)
+
+
+NAMES = st.text(st.sampled_from("#%0123aP"), min_size=1, max_size=12)
+
+
+@given(one=st.tuples(NAMES, st.integers(0, 3), st.integers(0, 3), NAMES),
+       other=st.tuples(NAMES, st.integers(0, 3), st.integers(0, 3), NAMES))  # fmt: skip
+def test_no_two_facts_share_an_id(one, other):
+    ids = [Document(title, [], []).instance_id(Fact(*rest)) for title, *rest in (one, other)]
+    assert (ids[0] == ids[1]) == (one == other)
+    assert relation_of_id(ids[0]) == one[3]
+
+
+def test_ids_of_documents_and_of_columns_are_the_same():
+    entities = [[Mention("a", 0, 0, 1)]] * 2
+    documents = [Document("x#0", [["a"]], entities, [Fact(0, 1, name)]) for name in ("P1#2", "50%", "P1")]
+    for number, document in enumerate(documents):
+        document.title += str(number)
+    order = LearningOrder.for_documents(documents)
+    assert order.instance_id.to_pylist() == [document.instance_id(document.relations[0]) for document in documents]
+    assert order.key.tolist() == [document.fact_key(document.relations[0]) for document in documents]

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from finecl_hf.data.relation_names import read_relation_choice, read_relation_names
@@ -32,8 +34,12 @@ def test_mistakes(text, message, tmp_path):
 
 def test_relation_names_leave_na_out(tmp_path):
     assert read_relation_names(None) == {}
-    (tmp_path / "rel_info.json").write_text('{"NA": "no relation", "P19": "place of birth", "é": "\\u00e9t\\u00e9"}')
-    assert read_relation_names(str(tmp_path / "rel_info.json")) == {"P19": "place of birth", "é": "été"}
+    raw = {"NA": "no relation", "Other": "none", " P20 ": "x", "P19": "place of birth", "é": "été"}
+    (tmp_path / "rel_info.json").write_text("\ufeff" + json.dumps(raw))
+        '\ufeff{"NA": "no relation", "Other": "none", " P20 ": "x", "P19": "place of birth", "é": "\\u00e9t\\u00e9"}'
+    )
+    names = {"P20": "x", "P19": "place of birth", "é": "été"}
+    assert read_relation_names(str(tmp_path / "rel_info.json")) == names
 
 
 @pytest.mark.parametrize(
@@ -44,6 +50,8 @@ def test_relation_names_leave_na_out(tmp_path):
         ('{"P19": 19}', 'expected an object such as {"P19"'),
         ('{"P19": null}', 'expected an object such as {"P19"'),
         ("{}", "the label set is empty"),
+        ("[" * 1500, "cannot be read as JSON"),
+        ('{" ": "x"}', "no id"),
         ('{"NA": "none"}', "the label set is empty"),
     ],
 )

@@ -201,6 +201,16 @@ def test_fewrel_positions_with_gaps_take_the_whole_span():
     assert argument_text(read(from_fewrel, fewrel(h=["x", "Q1", [[0, 2]]])), 0) == ["The Bridge spans"]
 
 
+def test_fewrel_as_the_hub_has_it():
+    """Arguments as objects under other names."""
+    of_hub = {"relation": "P177", "tokens": fewrel()["tokens"], "names": ["crosses", "..."]}
+    for key, role in (("h", "head"), ("t", "tail")):
+        name, kb_id, indices = fewrel()[key]
+        of_hub[role] = {"text": name, "type": kb_id, "indices": indices}
+    assert read(from_fewrel, of_hub) == read(from_fewrel, fewrel())
+    assert error_of(from_fewrel, {**of_hub, "tail": None}).field == "tail"
+
+
 def test_hashed_titles_depend_on_words_positions_and_relation():
     title = read(from_fewrel, fewrel()).title
     content, relation = title.removeprefix("fewrel-").split("-")

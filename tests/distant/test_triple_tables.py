@@ -1,6 +1,8 @@
 """Triple tables: which files are one, which columns they have, and a sentence for every mistake."""
 
+import csv
 import gzip
+import io
 import json
 import sys
 from pathlib import Path
@@ -45,6 +47,40 @@ def _tsv(rows):
 
 def _jsonl(rows, names=("head", "relation", "tail")):
     return "".join(json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "T.CSV"])
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_csv_with_and_without_a_header(tmp_path, rows_of, name, delimiter):
+    rows = [*ROWS, ("with, comma; and", "r", "two\nlines")]
+
+    def csv_of(rows):
+        file = io.StringIO()
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+        return file.getvalue()
+
+    path = _write(tmp_path / name, csv_of(rows))
+    assert table_format(path) == "csv" and rows_of(path) == rows
+    turned = [("tail", "source", "head", "relation"), *((t, "x", h, r) for h, r, t in rows)]
+    path = _write(tmp_path / name, csv_of(turned))
+    assert table_format(path) == "csv" and rows_of(path) == rows
+
+
+def test_a_csv_under_another_name_is_read_where_it_is_said(tmp_path, rows_of):
+    path = _write(tmp_path / "table", "a,r,b\n")
+    assert rows_of(path, format="csv") == [("a", "r", "b")]
+    with pytest.raises(FineCLError, match="comma-separated"):
+        TripleTable.open(_write(tmp_path / "t.csv", "a\tr\tb\n"))
+
+
+@pytest.mark.parametrize("name", ["kb[1].tsv", "kb*.tsv", "kb?.tsv", "[kb].tsv", "it's.tsv", "k[b.tsv"])
+def test_a_name_that_looks_like_a_pattern_is_that_file(tmp_path, rows_of, name):
+    for other in ("kb1.tsv", "kb2.tsv", "k.tsv", "b.tsv", "kb.tsv"):
+        _write(tmp_path / other, _tsv([("other", "r", "x")]))
+    assert rows_of(_write(tmp_path / name, _tsv(ROWS))) == ROWS
+    columns = dict(zip(("h", "r", "t"), zip(*ROWS, strict=True), strict=True))
+    pq.write_table(pa.table(columns), tmp_path / f"{name}.parquet")
+    assert rows_of(tmp_path / f"{name}.parquet") == ROWS
 
 
 @pytest.mark.parametrize("name", ["t.tsv", "t.tsv.gz", "t.txt", "t"])

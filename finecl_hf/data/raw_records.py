@@ -6,7 +6,6 @@ A file is opened once: what it begins with tells how it holds its records, the f
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator
 from io import BufferedReader
@@ -45,6 +44,7 @@ def raw_records(path: Path, format: str | None) -> Iterator[RawRecord]:
     """
     with open(path, "rb") as file:
         if path.suffix.lower() == ".parquet" or file.peek(4)[:4] == b"PAR1":
+            refuse_repeated_values(path)
             values = _parquet_rows(file)
         else:
             format, values = _text_records(file, path, format)
@@ -142,7 +142,6 @@ def _parquet_rows(file: BufferedReader) -> Iterator[dict[str, Any]]:
 
     first = 0
     try:
-        refuse_repeated_values(pq.ParquetFile(file).metadata, os.fstat(file.fileno()).st_size)
         for batch in pq.ParquetFile(file).iter_batches(batch_size=PARQUET_ROWS):
             yield from _rows_of(batch, first)
             first += len(batch)

@@ -6,6 +6,7 @@ DuckDB (Raasveldt and Mühleisen, SIGMOD 2019) reads the files in place; a table
 from __future__ import annotations
 
 import csv
+import glob
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -100,7 +101,7 @@ class TripleTable:
                     "one triple table must be alike, so write them anew or project them one by one."
                 )
         function, arguments, found = layouts[0]
-        files = ", ".join(quoted(_this_very_file(path)) for path in paths)
+        files = ", ".join(quoted(glob.escape(str(path))) for path in paths)  # a name may hold `*`
         return cls(paths, format, found, f"{function}([{files}]{arguments})")
 
     def __str__(self) -> str:
@@ -169,11 +170,6 @@ def text_source(
         f", delim = {quoted(delimiter)}, quote = '{quote}', escape = '{quote}', comment = '', header = false, "
         f"skip = {skip}, auto_detect = false, compression = '{compression}', columns = {{{cells}}}"
     )
-
-
-def _this_very_file(path: Path) -> str:
-    """A name for DuckDB, which would take `kb*.tsv` for a pattern, even where a file is called so."""
-    return re.sub(r"([*?\[])", r"[\1]", str(path))
 
 
 def quoted(text: str) -> str:

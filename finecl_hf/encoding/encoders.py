@@ -65,11 +65,16 @@ def loading_from(name, flag=""):
             raise FineCLError(missing) from error
         elsewhere = isinstance(error, OSError) and "/" in name and not os.path.exists(name)
         told = "no such folder, and it cannot be loaded from the Hub" if elsewhere else "cannot be loaded"
-        raise FineCLError(f"{source}: {told}. {str(error).strip().splitlines()[0]}") from error
-    except Exception as error:
-        if type(error).__name__ != "SafetensorError":  # a direct subclass of Exception
-            raise
-        raise FineCLError(f"{source}: the weights are damaged ({error}); download or write them again.") from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise FineCLError(f"{source}: {told}. {reason}") from error
+    except Exception as error:  # whatever a configuration can bring about; SafetensorError derives from nothing else
+        if type(error).__name__ == "SafetensorError":
+            raise FineCLError(f"{source}: the weights are damaged ({error}); download or write them again.") from error
+        reason = " ".join(str(error).split())[:200]
+        raise FineCLError(
+            f"{source}: cannot be loaded ({type(error).__name__}: {reason}); its configuration is damaged, or belongs "
+            "to another version of transformers."
+        ) from error
 
 
 # Encoders whose position ids start behind the padding id, so that not all of their positions can be used.

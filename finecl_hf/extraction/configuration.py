@@ -60,13 +60,21 @@ class FineCLConfig(PreTrainedConfig):
             FineCLError: something else lies there.
         """
         raw, _ = cls.get_config_dict(name_or_path, **hub_arguments(kwargs))
-        if raw.get("model_type") != cls.model_type:
-            kind = raw.get("model_type", "unknown")
+        if not isinstance(raw, dict) or raw.get("model_type") != cls.model_type:
+            kind = raw.get("model_type", "unknown") if isinstance(raw, dict) else "no configuration"
             raise FineCLError(
                 f"{name_or_path}: holds no relation model, only an encoder ({kind}); fine-tune it with "
                 "run_finetune.py, and name that run's output folder."
             )
+        encoder = raw.get("text_config") if isinstance(raw.get("text_config"), dict) else {}
+        for size, value in [*raw.items(), *encoder.items()]:
+            if isinstance(value, int) and value > _LARGEST.get(size, MOST):
+                raise FineCLError(f"{name_or_path}: config.json asks for {size} {value:,}, which no model has.")
         return cls.from_dict(raw)
+
+
+MOST = 100_000_000  # of anything; the configuration may come from anybody
+_LARGEST = {"num_hidden_layers": 1000, "hidden_size": 100_000, "entity_size": 100_000, "distance_size": 100_000}
 
 
 AutoConfig.register(FineCLConfig.model_type, FineCLConfig)

@@ -55,12 +55,11 @@ def read_columns(path: str | os.PathLike, names: bool = True) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise FineCLError(f"{path}: there is no such file; name the learning_order.parquet of a stage 1.")
+    raw = read_json(path) if path.suffix == ".json" else None
     try:
-        if path.suffix == ".json":
-            return from_json_dict(read_json(path))
-        return _read_parquet(path, () if names else _NAMES)
+        return from_json_dict(raw) if path.suffix == ".json" else _read_parquet(path, () if names else _NAMES)
     except FineCLError as error:
-        raise error if str(error).startswith(str(path)) else FineCLError(f"{path}: {error}") from error
+        raise FineCLError(f"{path}: {error}") from error
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise FineCLError(f"{path}: no parquet, or damaged; copy it again or repeat stage 1 ({error}).") from error
 
@@ -90,8 +89,8 @@ def _write_parquet(columns: dict[str, Any], file: BinaryIO) -> None:
 def _read_parquet(path: Path, without: Collection[str]) -> dict[str, Any]:
     """Part by part, each copied into its place, for the same reason."""
     columns: dict[str, Any] = {}
+    refuse_repeated_values(path)
     with pq.ParquetFile(path) as file:
-        refuse_repeated_values(file.metadata, path.stat().st_size)
         _check_schema(file.schema_arrow)
         if "key" not in file.schema_arrow.names:  # an older file, whose keys are made of the ids
             without = ()

@@ -217,8 +217,9 @@ class LearningOrder:
         Raises:
             FineCLError: the file is missing, damaged, or no learning order.
         """
+        columns = read_columns(path, names)
         try:
-            return cls(**{"instance_id": None, **read_columns(path, names)})
+            return cls(**{"instance_id": None, **columns})
         except FineCLError as error:
             raise FineCLError(f"{path}: {error}") from error
 

@@ -36,8 +36,6 @@ def test_relation_names_leave_na_out(tmp_path):
     assert read_relation_names(None) == {}
     raw = {"NA": "no relation", "Other": "none", " P20 ": "x", "P19": "place of birth", "é": "été"}
     (tmp_path / "rel_info.json").write_text("\ufeff" + json.dumps(raw))
-        '\ufeff{"NA": "no relation", "Other": "none", " P20 ": "x", "P19": "place of birth", "é": "\\u00e9t\\u00e9"}'
-    )
     names = {"P20": "x", "P19": "place of birth", "é": "été"}
     assert read_relation_names(str(tmp_path / "rel_info.json")) == names
 

@@ -2,8 +2,10 @@
 
 import json
 import os
+import random
 import shutil
 import signal
+import subprocess
 import time
 
 import numpy as np
@@ -187,6 +189,74 @@ def test_other_stages_killed_again_and_again(case, processes, bert_folder, corpu
     assert same_weights(*(weights(tmp_path / name) for name in ("a", "b")))
     assert results(tmp_path / "b") == results(tmp_path / "a")
     assert (tmp_path / "b" / "README.md").exists()
+
+
+# Kills at random moments, from outside: six of each run, wherever they hit it.
+
+AT_RANDOM = {
+    "denoise": ({**EACH_STEP, "num_train_epochs": 3}, []),
+    "denoise, epoch mode": ({**EACH_STEP, "order_mode": "epoch", "num_train_epochs": 3}, []),
+    "pretrain": ({**PRETRAIN, "save_total_limit": 2}, []),
+    "pretrain, workers": ({**PRETRAIN, "dataloader_num_workers": 2}, []),
+    "pretrain, streaming": ({**PRETRAIN, "streaming": "true", "streaming_block": 8}, []),
+    "finetune": ({**FINETUNE, **EACH_STEP}, []),
+    "finetune, best": (
+        {**FINETUNE, **EACH_STEP, "eval_strategy": "steps", "eval_steps": 1},
+        ["--load_best_model_at_end"],
+    ),
+    "finetune, best, one kept": (
+        {**FINETUNE, "save_strategy": "epoch", "save_total_limit": 1},
+        ["--load_best_model_at_end"],
+    ),
+    "finetune, adapters": ({**FINETUNE, **EACH_STEP}, ["--use_lora"]),
+    "finetune, adapters, best": (
+        {**FINETUNE, **EACH_STEP, "eval_strategy": "steps", "eval_steps": 1},
+        ["--use_lora", "--load_best_model_at_end"],
+    ),
+}  # fmt: skip
+KILLS = 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", AT_RANDOM)
+def test_killed_at_random_moments(case, bert_folder, corpus, order_file, tmp_path):
+    options, flags = AT_RANDOM[case]
+    stage = case.split(",")[0]
+    if stage == "pretrain":
+        options = {**options, "learning_order": order_file}
+    if stage == "finetune":
+        options = {**options, **{f"{split}_file": corpus / f"gold_{split}.json" for split in ("validation", "test")}}
+    command = [arguments(stage, bert_folder, corpus, tmp_path / name, *flags, **options) for name in ("a", "b")]
+    began = time.monotonic()
+    finish(f"run_{stage}.py", command[0])
+    lasts = time.monotonic() - began
+    draw = random.Random(case)
+    kills = 0
+    while kills < KILLS or not (tmp_path / "b" / "train_results.json").exists():
+        process = start(f"run_{stage}.py", command[1])
+        try:  # imports take the first third
+            output, _ = process.communicate(timeout=draw.uniform(0.35, 0.95) * lasts if kills < KILLS else None)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            kills += 1
+            continue
+        assert process.returncode == 0, output[-4000:]
+        assert_same_run(stage, tmp_path / "b", tmp_path / "a")
+        if kills < KILLS:  # it was quicker this time: another one
+            shutil.rmtree(tmp_path / "b")
+            lasts *= 0.9
+
+
+def assert_same_run(stage, found, expected):
+    """Weights and all that a run found out are the same."""
+    assert same_weights(weights(found), weights(expected))
+    if stage == "denoise":
+        assert_same_order(found, expected, epochs=3)
+    if stage == "finetune":
+        assert results(found) == results(expected)
+        for name in ("config.json", "predictions.json"):
+            assert (found / name).read_bytes() == (expected / name).read_bytes(), name
 
 
 # A checkpoint's table is another name for the output folder's file, where the disk allows. ---------------------

@@ -1,0 +1,101 @@
+"""Loading relation models: what is passed on, and what is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from finecl_hf import FineCLConfig, FineCLForRelationExtraction, RelationExtractionPipeline, load_relation_model
+from finecl_hf.encoding.encoders import load_tokenizer
+from finecl_hf.errors import FineCLError
+from finecl_hf.extraction import loading
+from finecl_hf.extraction.adapters import add_adapters, is_adapter
+
+
+@pytest.fixture(params=["full", "adapter"])
+def folder(request, bert_folder, tmp_path):
+    config = FineCLConfig.for_labels({"NA": 0, "P1": 1}, max_seq_length=64)
+    model = FineCLForRelationExtraction.from_encoder(bert_folder, config, revision="v2")
+    if request.param == "adapter":
+        model = add_adapters(model, r=2)
+        config.save_pretrained(tmp_path)
+    model.save_pretrained(tmp_path)
+    load_tokenizer(bert_folder).save_pretrained(tmp_path)
+    return str(tmp_path)
+
+
+def test_arguments_reach_the_encoder(folder):
+    extract = RelationExtractionPipeline.from_pretrained(
+        folder, attn_implementation="eager", trust_remote_code=False, dtype=torch.bfloat16, revision="main"
+    )
+    assert extract.model.encoder.config._attn_implementation == "eager"
+    assert {weight.dtype for weight in extract.model.parameters()} == {torch.bfloat16}
+
+
+def test_a_device_map_is_passed_on_or_refused(folder):
+    if is_adapter(folder):
+        with pytest.raises(FineCLError, match="device_map"):
+            RelationExtractionPipeline.from_pretrained(folder, device_map="cpu")
+    else:
+        extract = RelationExtractionPipeline.from_pretrained(folder, device_map="cpu")
+        assert extract.model.device == torch.device("cpu")
+
+
+def test_the_encoder_s_revision_is_asked_for(folder, monkeypatch):
+    asked = []
+    load = loading.load_encoder
+
+    def ask(name, dtype, **kwargs):
+        asked.append(kwargs)
+        return load(name, dtype)
+
+    monkeypatch.setattr(loading, "load_encoder", ask)
+    load_relation_model(folder)
+    assert [kwargs["revision"] for kwargs in asked] == ["v2"] * is_adapter(folder)
+
+
+LOADERS = [RelationExtractionPipeline.from_pretrained, load_relation_model]
+
+
+@pytest.mark.parametrize("load", [*LOADERS, FineCLForRelationExtraction.from_pretrained])
+def test_an_encoder_is_no_relation_model(load, bert_folder):
+    with pytest.raises(FineCLError, match="no relation model.*run_finetune.py"):
+        load(bert_folder)
+
+
+@pytest.mark.parametrize("load", LOADERS)
+def test_what_is_not_there(load, tmp_path):
+    with pytest.raises(FineCLError, match="no such folder"):
+        load(str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '"x"', "[" * 100_000])
+def test_damaged_configurations(folder, text):
+    Path(folder, "config.json").write_text(text)
+    with pytest.raises(FineCLError, match="cannot be|config"):
+        load_relation_model(folder)
+
+
+def test_weights_that_are_missing_are_said(folder):
+    for path in Path(folder).glob("*.safetensors"):
+        path.unlink()
+    with pytest.raises(FineCLError):
+        load_relation_model(folder)
+
+
+SIZES = [("num_hidden_layers", 10**7), ("hidden_size", 10**12), ("vocab_size", 2**62), ("num_hidden_layers", "many")]
+
+
+@pytest.mark.parametrize(
+    "key, value", [*SIZES, ("model_type", "nosuch"), ("model_type", None), ("hidden_act", "nosuch")]
+)
+def test_configurations_that_no_model_has(folder, key, value):
+    path = Path(folder, "config.json")
+    raw = json.loads(path.read_text())
+    raw["text_config"][key] = value
+    path.write_text(json.dumps(raw))
+    if is_adapter(folder) and key != "model_type":  # whose encoder has a configuration of its own
+        return
+    with pytest.raises(FineCLError):
+        load_relation_model(folder)

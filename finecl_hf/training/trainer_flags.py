@@ -64,6 +64,12 @@ REFUSED_WITH_PARTNERS = {  # stage 2 draws its batches itself: documents that sh
 }
 
 
+HONOURED_ARGUMENTS = frozenset(
+    """
+    model args data_collator train_dataset eval_dataset processing_class model_init callbacks optimizers
+    optimizer_cls_and_kwargs
+    """.split()
+)
 # Argument of the trainers -> why it is not accepted, and what to do instead
 REFUSED_ARGUMENTS = {
     "compute_loss_func": "the loss is a trainer's own; override compute_loss in a subclass",

@@ -185,3 +185,15 @@ def test_a_model_that_was_trained_without_names_sees_none(bert_folder, corpus, t
     other.sentences = [[words.get(word, word) for word in sentence] for sentence in other.sentences]
     scores = [[triple["score"] for triple in extract(document, threshold=-1e9)] for document in (ada, other)]
     assert scores[0] == scores[1] and len(scores[0]) > 10
+
+
+def test_what_lies_past_the_model_s_length_is_said(bert_folder, tmp_path, ada, caplog):
+    build(bert_folder, tmp_path, max_seq_length=12)
+    extract = RelationExtractionPipeline.from_pretrained(str(tmp_path))
+    extract([ada, replace(ada, title="again")])
+    (told,) = [record.getMessage() for record in caplog.records if "past the 12 tokens" in record.getMessage()]
+    assert "mentions in 2 documents" in told
+    caplog.clear()
+    build(bert_folder, tmp_path, max_seq_length=128)
+    RelationExtractionPipeline.from_pretrained(str(tmp_path))(ada)
+    assert "tokens that the model reads" not in caplog.text

@@ -1,15 +1,25 @@
 """Each field of `TrainingArguments` works or is refused in a sentence."""
 
 from dataclasses import MISSING, fields
+from inspect import signature
 
 import pytest
-from transformers import TrainingArguments
+from transformers import Trainer, TrainingArguments
 
 from finecl_hf.denoising.arguments import DenoiseArguments
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.arguments import FinetuneArguments
 from finecl_hf.pretraining.arguments import PretrainArguments
-from finecl_hf.training.trainer_flags import HONOURED, REFUSED, REFUSED_WITH_PARTNERS, undecided
+from finecl_hf.pretraining.masked_lm import load_masked_lm
+from finecl_hf.pretraining.trainer import PretrainTrainer
+from finecl_hf.training.trainer_flags import (
+    HONOURED,
+    HONOURED_ARGUMENTS,
+    REFUSED,
+    REFUSED_ARGUMENTS,
+    REFUSED_WITH_PARTNERS,
+    undecided,
+)
 
 
 STAGES = {
@@ -38,3 +48,15 @@ def test_refused_flags_name_themselves_and_a_way(stage, name, tmp_path):
     with pytest.raises(FineCLError, match=f"--{name} .*{refused[name].split('; ')[-1][:10]}"):
         make(output_dir=str(tmp_path), **needed, **{name: other})
     make(output_dir=str(tmp_path), **needed)
+
+
+def test_every_argument_of_the_trainer_is_decided_on():
+    assert set(signature(Trainer).parameters) == HONOURED_ARGUMENTS | REFUSED_ARGUMENTS.keys()
+
+
+@pytest.mark.parametrize("name", REFUSED_ARGUMENTS)
+def test_refused_arguments(name, bert_folder, tmp_path):
+    args = PretrainArguments(str(tmp_path), weight_scheme="uniform", use_cpu=True)
+    model = load_masked_lm(bert_folder)[0]
+    with pytest.raises(FineCLError, match=name):
+        PretrainTrainer(model, args, **{name: lambda *args: None})

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+import traceback
 
 
 class FineCLError(ValueError):
     """A mistake in the user's input. Scripts print it and exit with status 2, without a traceback."""
+
+    def __init__(self, message=""):
+        super().__init__(_printable(str(message)))
 
 
 class DocumentError(FineCLError):
@@ -27,7 +31,7 @@ class DocumentError(FineCLError):
             place.append(f"document {index}" + (f' ("{_one_line(title)}")' if title else ""))
         if field:
             place.append(field)
-        super().__init__(_printable(f"{', '.join(place)}: {message}" if place else message))
+        super().__init__(f"{', '.join(place)}: {message}" if place else message)
 
     def fields(self) -> list:
         """The constructor's arguments: `DocumentError(*error.fields())` is an equal error."""
@@ -53,3 +57,17 @@ def escape_what_consoles_cannot_show():
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # what tests and notebooks put in their place may not have it
             stream.reconfigure(errors="backslashreplace")
+
+
+# Libraries whose checks of what they are given are written for users
+LIBRARIES = ("transformers", "accelerate", "peft", "datasets", "huggingface_hub", "evaluate")
+
+
+def raised_in(error, packages):
+    """Whether an error was raised in one of some packages, or by the standard library for it (an enum, say).
+
+    An error in our own lines is a bug of ours, and keeps its traceback.
+    """
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    names = [frame.f_globals.get("__name__", "").partition(".")[0] for frame in frames]
+    return next((name for name in reversed(names) if name not in sys.stdlib_module_names), "") in packages

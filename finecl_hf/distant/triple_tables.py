@@ -181,8 +181,7 @@ def _cells_layout(path: Path, columns: Sequence[str] | None, is_csv: bool) -> tu
     with _readable(path):
         line = next(text_lines(islice(_text(path), 1)), "").rstrip("\r")
     delimiter = max(",;", key=line.count) if is_csv else "\t"
-    cells = next(csv.reader([line], delimiter=delimiter), []) if is_csv else line.split("\t")
-    cells = [cell.strip() for cell in cells]
+    cells = [cell.strip() for cell in (_csv_cells(path, line, delimiter) if is_csv else line.split("\t"))]
     if not line.strip():
         raise FineCLError(f"{path}: the file is empty; check that it was written or downloaded to the end.")
     found = _find_columns(cells, columns)
@@ -197,6 +196,13 @@ def _cells_layout(path: Path, columns: Sequence[str] | None, is_csv: bool) -> tu
     function, arguments = text_source([path], len(cells), delimiter, 1 if found else 0, '"' if is_csv else "")
     places = [cells.index(name) for name in found] if found else [0, 1, 2]
     return function, arguments, {role: f"c{place}" for role, place in zip(COLUMN_NAMES, places, strict=True)}
+
+
+def _csv_cells(path: Path, line: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error as error:
+        raise FineCLError(f"{path}: the first line is no CSV ({error}); write the file again.") from error
 
 
 def _parquet_layout(path: Path, columns: Sequence[str] | None) -> tuple[str, str, dict[str, str]]:

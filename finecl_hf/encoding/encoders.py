@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
-from finecl_hf.errors import FineCLError
+from finecl_hf.errors import LIBRARIES, FineCLError, raised_in
 
 
 # What says where on the Hub, or in its cache, something lies: configurations and tokenizers take it as models do
@@ -70,6 +70,8 @@ def loading_from(name, flag=""):
     except Exception as error:  # whatever a configuration can bring about; SafetensorError derives from nothing else
         if type(error).__name__ == "SafetensorError":
             raise FineCLError(f"{source}: the weights are damaged ({error}); download or write them again.") from error
+        if not raised_in(error, (*LIBRARIES, "torch", "tokenizers")):
+            raise
         reason = " ".join(str(error).split())[:200]
         raise FineCLError(
             f"{source}: cannot be loaded ({type(error).__name__}: {reason}); its configuration is damaged, or belongs "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
 from finecl_hf.data.json_stream import read_json
-from finecl_hf.errors import FineCLError, escape_what_consoles_cannot_show
+from finecl_hf.errors import LIBRARIES, FineCLError, escape_what_consoles_cannot_show, raised_in
 from finecl_hf.training.sigterm import EXIT_STATUS, INTERRUPTED, on_sigterm
 from finecl_hf.training.trainer_flags import REFUSED, refuse_flags
 
@@ -221,10 +220,6 @@ def run_script(main: Callable[[], Any]) -> None:
         sys.exit(2)
 
 
-# Libraries whose checks of what they are given are written for users
-_LIBRARIES = ("transformers", "accelerate", "peft", "datasets", "huggingface_hub", "evaluate")
-
-
 def _is_mistake_of_input(error: Exception) -> bool:
     """Whether an error tells users what to change: ours, the system's, or one that a library itself raised.
 
@@ -232,12 +227,7 @@ def _is_mistake_of_input(error: Exception) -> bool:
     """
     if isinstance(error, (FineCLError, OSError)):  # a full disk, a folder that may not be written, no network
         return True
-    if not isinstance(error, (ValueError, TypeError, ImportError, RuntimeError)):
-        return False
-    modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
-    packages = [module.partition(".")[0] for module in modules]
-    # An enum, say, that a library calls raises for the library
-    return next((name for name in reversed(packages) if name not in sys.stdlib_module_names), "") in _LIBRARIES
+    return isinstance(error, (ValueError, TypeError, ImportError, RuntimeError)) and raised_in(error, LIBRARIES)
 
 
 def _end_at_once(number, frame) -> None:

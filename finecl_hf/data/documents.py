@@ -178,8 +178,9 @@ def _parse(raw: Any) -> Document:
     if not isinstance(sentences, list) or not all(_is_words(sentence) for sentence in sentences):
         raise DocumentError("expected a list of sentences, each a list of words (strings).", "sents")
     for i, sentence in enumerate(sentences):
-        _check_encodable("".join(sentence), f"sents[{i}]")
-        if max(map(len, sentence), default=0) > LONGEST_WORD:
+        text = "".join(sentence)
+        _check_encodable(text, f"sents[{i}]")
+        if len(text) > LONGEST_WORD and max(map(len, sentence)) > LONGEST_WORD:
             raise DocumentError(
                 f"a word has more than {LONGEST_WORD:,} characters; split the text into words.", f"sents[{i}]"
             )

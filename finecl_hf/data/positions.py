@@ -25,12 +25,16 @@ class NamePositions:
         self._ways: Counter[str] = Counter()
 
     def see(self, document: Document) -> None:
-        for mention in chain.from_iterable(document.entities):
-            self.mentions += 1
-            if mention.name != document.mention_text(mention) and not _stands_there(document, mention):
-                self.elsewhere += 1
-                if self.elsewhere <= _TRIED:
-                    self._ways.update(set(ways_of_counting(document.sentences, mention)))
+        for entity in document.entities:
+            self.mentions += len(entity)
+            for mention in entity:
+                words = document.sentences[mention.sent_id]
+                start, end = mention.start, mention.end
+                text = words[start] if end == start + 1 else " ".join(words[start:end])
+                if mention.name != text and squeeze(mention.name) != squeeze(text):
+                    self.elsewhere += 1
+                    if self.elsewhere <= _TRIED:
+                        self._ways.update(ways_of_counting(document.sentences, mention))
 
     @property
     def problem(self) -> str:
@@ -78,10 +82,6 @@ def ways_of_counting(sentences: list[list[str]], mention: Mention) -> Iterator[s
     }.items():
         if name and squeeze("".join(found)) == name:
             yield way
-
-
-def _stands_there(document: Document, mention: Mention) -> bool:
-    return squeeze(mention.name) == squeeze(document.mention_text(mention))
 
 
 def squeeze(text: str) -> str:

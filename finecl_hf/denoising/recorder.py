@@ -7,6 +7,7 @@ import math
 import os
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -176,13 +177,15 @@ class LearningOrderCallback(TrainerCallback):
                 "resume with the same files and settings, or choose another --output_dir."
             )
         self.order, self._folder = order, Path(folder)
-        with np.load(Path(folder) / RUNNING_EPOCH) as arrays:
-            if "key" not in arrays:
-                raise FineCLError(
-                    f"{folder} was written by another version of finecl_hf; choose another --output_dir."
-                )
-            # Every process takes all of it: merging counts each label once.
-            self._pending = [(torch.from_numpy(arrays["key"]), torch.from_numpy(arrays["judgement"]))]
+        try:
+            with np.load(Path(folder) / RUNNING_EPOCH) as arrays:
+                # Every process takes all of it: merging counts each label once.
+                self._pending = [(torch.from_numpy(arrays["key"]), torch.from_numpy(arrays["judgement"]))]
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
+            raise FineCLError(
+                f"{folder}: {RUNNING_EPOCH} is missing, damaged or of another version of finecl_hf ({error}); remove "
+                "the folder, and the same command goes on from the checkpoint before it."
+            ) from error
 
     def _merged(self) -> tuple[np.ndarray, np.ndarray]:
         """Labels that the running epoch has judged, (n,) rows of the table, and their judgements (2, n)."""

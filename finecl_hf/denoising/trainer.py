@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from transformers.trainer_utils import TrainOutput
-
 from finecl_hf.denoising.recorder import LearningOrderCallback
 from finecl_hf.extraction.trainer import RelationTrainer
 from finecl_hf.training.checkpoints import is_checkpoint
@@ -21,10 +19,9 @@ class DenoiseTrainer(RelationTrainer):
         self.learning_order = learning_order
         self.add_callback(learning_order)
 
-    def train(self, resume_from_checkpoint: str | None = None, **kwargs) -> TrainOutput:
-        if resume_from_checkpoint:
-            self.learning_order.load(resume_from_checkpoint)
-        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+    def go_on_from(self, checkpoint: str) -> None:
+        super().go_on_from(checkpoint)
+        self.learning_order.load(checkpoint)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         super().save_model(output_dir, _internal_call=_internal_call)

@@ -91,7 +91,7 @@ class FineCLTrainer(PrivateHooks):
             remove_incomplete(self.args.output_dir, checkpoint)
         self.accelerator.wait_for_everyone()
         if checkpoint:
-            self.restore(checkpoint)
+            self.go_on_from(checkpoint)
         with self.stopping.listening(), sharding_layers(self.accelerator, self.model), writing(self.args.output_dir):
             with damaged_checkpoint(checkpoint):
                 result = super().train(resume_from_checkpoint=checkpoint, **kwargs)
@@ -100,6 +100,10 @@ class FineCLTrainer(PrivateHooks):
         self._refuse_spoilt_weights()
         self.stopping.leave_if_requested()
         return result
+
+    def go_on_from(self, checkpoint: str) -> None:
+        """Takes from a checkpoint, before training goes on from it, what the Trainer does not."""
+        self.restore(checkpoint)
 
     def restore(self, checkpoint: str) -> None:
         """Takes from a checkpoint what belongs to its weights, but is none; nothing here."""

@@ -8,6 +8,7 @@ import torch
 from transformers import TrainerCallback, TrainingArguments
 
 from finecl_hf import FineCLConfig, LearningOrder
+from finecl_hf.denoising.recorder import RUNNING_EPOCH, TABLE
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.arguments import FinetuneArguments
 from finecl_hf.training.checkpoints import checkpoint_to_resume, last_checkpoint, refuse_longer_run
@@ -305,3 +306,16 @@ def test_a_run_is_not_made_shorter(bert_folder, corpus, tmp_path):
     run("denoise", bert_folder, corpus, tmp_path)
     with pytest.raises(FineCLError, match=r"checkpoint-8 is already 8 steps \(2 epochs\).*--num_train_epochs 1 asks"):
         run("denoise", bert_folder, corpus, tmp_path, num_train_epochs=1)
+
+
+@pytest.mark.parametrize("name", [TABLE, RUNNING_EPOCH])
+@pytest.mark.parametrize("damage", ["lost", "cut", "other"])
+def test_stage_1_s_own_parts_of_a_checkpoint(name, damage, checkpointed, tmp_path, corpus, bert_folder):
+    shutil.copytree(checkpointed("denoise"), tmp_path / "out")
+    path = tmp_path / "out" / "checkpoint-4" / name
+    data = path.read_bytes()
+    path.unlink()  # the table is another name for the folder's
+    if damage != "lost":
+        path.write_bytes(data[: len(data) // 2] if damage == "cut" else b"other")
+    with pytest.raises(FineCLError, match="checkpoint-4"):
+        run("denoise", bert_folder, corpus, tmp_path / "out", save_strategy="steps", save_steps=4, max_steps=6)

@@ -316,7 +316,7 @@ def score(args: Namespace) -> None:
     titles = predicted_titles(predictions)
     if unknown := titles - {document.title for document in gold}:
         print(
-            f'warning: {args.gold} knows {len(unknown):,} of {len(titles):,} predicted titles not, such as '
+            f"warning: {len(unknown):,} of {len(titles):,} predicted titles are unknown to {args.gold}, such as "
             f'"{min(unknown)[:60]}"; their predictions count as wrong.', file=sys.stderr,
         )  # fmt: skip
 

@@ -119,7 +119,7 @@ def read_json(path: str | Path, flag: str = "") -> Any:
         with open(path, "rb") as file:
             return parse_json("".join(text_chunks(file)))
     except DocumentError as error:
-        reason = error.message.removeprefix("is not JSON ").strip("().")
+        reason = error.message.removeprefix("is not JSON ").removeprefix("cannot be read as JSON ").strip("().")
         raise FineCLError(f"{source}: cannot be read as JSON ({reason}); correct it or write it again.") from None
     except FileNotFoundError as error:
         raise FineCLError(f"{source}: there is no such file; check the path.") from error

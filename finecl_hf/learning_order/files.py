@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -88,29 +89,43 @@ def _write_parquet(columns: dict[str, Any], file: BinaryIO) -> None:
 
 def _read_parquet(path: Path, without: Collection[str]) -> dict[str, Any]:
     """Part by part, each copied into its place, for the same reason."""
-    columns: dict[str, Any] = {}
     refuse_repeated_values(path)
     with pq.ParquetFile(path) as file:
         _check_schema(file.schema_arrow)
         if "key" not in file.schema_arrow.names:  # an older file, whose keys are made of the ids
             without = ()
         names = [name for name in file.schema_arrow.names if name in SCHEMA.names and name not in without]
-        rows, first = file.metadata.num_rows, 0
-        for batch in file.iter_batches(_ROW_GROUP // 8, columns=names, use_threads=False):
-            for name, part in _columns_of(pa.Table.from_batches([batch])).items():
-                if isinstance(part, pa.Array):
-                    columns.setdefault(name, []).append(part)
-                    continue
-                if name not in columns:
-                    columns[name] = np.empty((rows, *part.shape[1:]), part.dtype)
-                refuse_lengths({*columns[name].shape[1:], *part.shape[1:]}, name)
-                columns[name][first : first + len(part)] = part
-            first += len(batch)
-        if not columns:
-            return _columns_of(file.schema_arrow.empty_table().select(names))
-    for name, column in columns.items():
-        columns[name] = pa.concat_arrays(column) if isinstance(column, list) else column
-    return columns
+        with _memory_given_back():
+            return _read_parts(file, names)
+
+
+@contextmanager
+def _memory_given_back() -> Iterator[None]:
+    """Lets Arrow take its memory from the system: its own pool keeps as much as the columns themselves take."""
+    pool = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(pool)
+
+
+def _read_parts(file: pq.ParquetFile, names: list[str]) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    rows, first = file.metadata.num_rows, 0
+    for batch in file.iter_batches(_ROW_GROUP // 8, columns=names, use_threads=False):
+        for name, part in _columns_of(pa.Table.from_batches([batch])).items():
+            if isinstance(part, pa.Array):
+                columns.setdefault(name, []).append(part)
+                continue
+            if name not in columns:
+                columns[name] = np.empty((rows, *part.shape[1:]), part.dtype)
+            refuse_lengths({*columns[name].shape[1:], *part.shape[1:]}, name)
+            columns[name][first : first + len(part)] = part
+        first += len(batch)
+    if not columns:
+        return _columns_of(file.schema_arrow.empty_table().select(names))
+    return {name: pa.concat_arrays(column) if isinstance(column, list) else column for name, column in columns.items()}
 
 
 def to_json_dict(columns: dict[str, Any]) -> dict[str, int]:

@@ -68,9 +68,11 @@ class LearningOrder:
             self.instance_id = strings(self.instance_id)
         self.key = text_keys(self.instance_id) if self.key is None else np.asarray(self.key, np.int64)
         rows = len(self)
-        for name in ("instance_id", "title", "relation"):
+        texts = ("instance_id", "title", "relation")
+        empty = pa.repeat(pa.scalar("", pa.large_string()), rows if None in map(self.__dict__.get, texts) else 0)
+        for name in texts:
             given = getattr(self, name)
-            setattr(self, name, pa.repeat(pa.scalar("", pa.large_string()), rows) if given is None else strings(given))
+            setattr(self, name, empty if given is None else strings(given))
         self._refuse_duplicates()
         if self.loss is None and self.probability is not None:  # a table of the first version
             self.loss = _loss_of(self.probability)

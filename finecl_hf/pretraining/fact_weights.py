@@ -59,7 +59,8 @@ def weigh_corpus(features: Dataset, corpus: Dataset, args: PretrainArguments) ->
     known_weights = read_weights(args)
     keys = fact_keys(features)
     weights, coverage = known_weights.of(keys)
-    check_coverage(coverage, args, _example(features, corpus, keys, known_weights))
+    example = _example(features, corpus, keys, known_weights) if coverage.unknown else ""
+    check_coverage(coverage, args, example)
     takes_part = ~np.isnan(weights)
     if len(keys) and not takes_part.any():
         raise FineCLError(
@@ -75,8 +76,6 @@ def weigh_corpus(features: Dataset, corpus: Dataset, args: PretrainArguments) ->
 def _example(features: Dataset, corpus: Dataset, keys: np.ndarray, weights: FactWeights) -> str:
     """Title of the first document with a fact that the learning order does not know."""
     unknown = np.flatnonzero(find(weights.key, keys) < 0)
-    if not len(unknown):
-        return ""
     document = pc.list_parent_indices(arrow_column(features, "fact_key").combine_chunks())[int(unknown[0])].as_py()
     return corpus[document]["title"]
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -95,19 +94,9 @@ def _read_parquet(path: Path, without: Collection[str]) -> dict[str, Any]:
         if "key" not in file.schema_arrow.names:  # an older file, whose keys are made of the ids
             without = ()
         names = [name for name in file.schema_arrow.names if name in SCHEMA.names and name not in without]
-        with _memory_given_back():
-            return _read_parts(file, names)
-
-
-@contextmanager
-def _memory_given_back() -> Iterator[None]:
-    """Lets Arrow take its memory from the system: its own pool keeps as much as the columns themselves take."""
-    pool = pa.default_memory_pool()
-    pa.set_memory_pool(pa.system_memory_pool())
-    try:
-        yield
-    finally:
-        pa.set_memory_pool(pool)
+        columns = _read_parts(file, names)
+    pa.default_memory_pool().release_unused()  # Arrow keeps as much as the columns themselves take
+    return columns
 
 
 def _read_parts(file: pq.ParquetFile, names: list[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
 
@@ -41,6 +42,8 @@ def read_weights(args: PretrainArguments) -> FactWeights:
             f"{args.learning_order}: no label was ever learned, so nothing is left to learn from; train stage 1 "
             "longer, or take --weight_scheme uniform."
         )
+    del order
+    pa.default_memory_pool().release_unused()  # Arrow keeps what its columns took
     return weights
 
 

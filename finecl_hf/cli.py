@@ -121,7 +121,7 @@ def _add_order_and_documents(sub: ArgumentParser) -> None:
     sub.add_argument(
         "--score",
         default="evidence",
-        help="score to trust labels by: first_epoch, ... (docs/denoising.md lists all)",
+        help="score to trust labels by (default evidence; docs/denoising.md lists all)",
     )
     sub.add_argument("--format", help="format of the documents, where their content does not tell")
     sub.add_argument("--split", help="split of a Hub dataset")

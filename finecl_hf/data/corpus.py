@@ -22,8 +22,9 @@ import pyarrow.compute as pc
 from datasets import Dataset, Features, List, Value
 
 from finecl_hf import __version__
-from finecl_hf.data.arrow import column_batches, writing_cache
+from finecl_hf.data.arrow import column_batches
 from finecl_hf.data.documents import Document
+from finecl_hf.data.files import writing_cache
 from finecl_hf.data.held_out import HeldOutPairs
 from finecl_hf.data.hub_datasets import commit_of, looks_like_dataset_id
 from finecl_hf.data.problems import Problems, repeated_title

@@ -92,3 +92,16 @@ def _newest_file(path: Path) -> Path:
         return path
     files = [file for file in path.rglob("*") if file.is_file()]
     return max(files, key=lambda file: file.stat().st_mtime_ns, default=path)
+
+
+@contextmanager
+def writing_cache() -> Iterator[None]:
+    """Turns a cache that cannot be written to into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        if full_disk(error):
+            raise
+        raise FineCLError(
+            f"the cache of `datasets` cannot be written ({error}); name another folder with --cache_dir."
+        ) from error

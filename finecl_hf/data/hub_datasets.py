@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path, PurePosixPath
+from textwrap import shorten
 
 from finecl_hf.errors import DocumentError
 
@@ -138,6 +139,7 @@ def _unreachable(source: str, error: Exception) -> DocumentError:
         f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason given'}"
     )
     return DocumentError(
-        f"there is no such file, and the Hub does not answer ({reason[:150]}); check the path or the network.",
+        f"there is no such file, and the Hub does not answer ({shorten(reason, 150, placeholder='...')}); check the "
+        "path or the network.",
         source=source,
     )

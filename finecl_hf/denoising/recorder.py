@@ -27,8 +27,8 @@ from finecl_hf.learning_order.table import LearningOrder
 logger = logging.getLogger(__name__)
 
 TABLE = "learning_order.parquet"
-RUNNING_EPOCH = "learning_order_epoch.npz"  # beside the table in a checkpoint: what the unfinished epoch has seen
 HARDLY_LEARNED = 0.1
+RUNNING_EPOCH = "learning_order_epoch.npz"  # beside the table in a checkpoint: what the unfinished epoch has seen
 
 
 class LearningOrderCallback(TrainerCallback):
@@ -126,7 +126,7 @@ class LearningOrderCallback(TrainerCallback):
             now = int(self.order.correct[:, -1].sum())
             logger.info(
                 "Epoch %d: %s of %s labels predicted, %s learned so far.",
-                self.order.num_epochs, f"{now:,}", f"{len(self.order):,}", f"{learned:,}",
+                self.order.num_epochs - 1, f"{now:,}", f"{len(self.order):,}", f"{learned:,}",
             )  # fmt: skip
 
     def _judge_corpus(self, args, model: nn.Module, train_dataloader: DataLoader) -> None:

@@ -29,7 +29,7 @@ from finecl_hf.data.relation_names import read_relation_names
 from finecl_hf.denoising.charts import data_map, learned_chart, trust_chart
 from finecl_hf.denoising.excerpts import Piece, excerpt, marked_stretches
 from finecl_hf.errors import FineCLError
-from finecl_hf.learning_order.noise_estimate import NoiseEstimate, noise_of
+from finecl_hf.learning_order.noise_estimate import HARDLY_LEARNED, NoiseEstimate, noise_of
 from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.learning_order.trust import RECOMMENDED, unit_trust
 from finecl_hf.learning_order.weights import Coverage
@@ -38,7 +38,6 @@ from finecl_hf.learning_order.weights import Coverage
 REPORT_TITLES = ("Which labels can be trusted?", "# Denoising report")
 PER_RELATION = 5  # of the least trusted labels, so that one bad relation does not fill the list
 EARLY = 12  # labels learned early that the last epoch contradicts
-HARDLY = 0.25  # share of labels learned; with less, the page warns that it says little
 SHOWN_RELATIONS = 40  # before the reader has to unfold the rest
 PRIOR = 5  # labels of average trust that each relation is thought to have besides its own
 
@@ -164,7 +163,7 @@ class Report:
 
     @property
     def hardly_learned(self) -> bool:
-        return 1 - self.never < HARDLY
+        return 1 - self.never < HARDLY_LEARNED
 
     @property
     def clean(self) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import tempfile
@@ -14,7 +15,7 @@ from pathlib import Path
 from finecl_hf.data.documents import Document, Fact
 from finecl_hf.data.files import replacing
 from finecl_hf.data.held_out import HeldOutPairs
-from finecl_hf.data.readers import EXTENSIONS, valid_documents, write_documents
+from finecl_hf.data.readers import EXTENSIONS, local_files, valid_documents, write_documents
 from finecl_hf.distant.join import JoinStatistics, TableJoin
 from finecl_hf.distant.knowledge_base import KnowledgeBase
 from finecl_hf.distant.triple_tables import TripleTable, scanning, table_format
@@ -150,6 +151,7 @@ def project_files(
     """
     options = options or ProjectionOptions()
     paths = [knowledge_base] if isinstance(knowledge_base, str) else list(knowledge_base)
+    paths = [file for path in paths for file in _files_of_table(path)]
     _check_output(Path(output))
     held_out = HeldOutPairs()
     for path in options.exclude_files:
@@ -186,6 +188,15 @@ def _labels_of(
             yield _in_step(valid_documents(source, skip_invalid=True, quiet=True), join.labels())
         finally:
             join.close()
+
+
+def _files_of_table(path: str) -> list[str]:
+    """The files of a triple table that a folder or a pattern names; whatever is no triple table as it stands."""
+    if os.path.isfile(path) or not (os.path.isdir(path) or glob.has_magic(path)):
+        return [path]
+    files = sorted(map(str, local_files(path) if not os.path.isdir(path) else Path(path).iterdir()))
+    files = [file for file in files if os.path.isfile(file) and not os.path.basename(file).startswith(".")]
+    return files if files and all(map(table_format, map(Path, files))) else [path]
 
 
 def _open_table(paths: list[str], options: ProjectionOptions, folder: Path) -> TripleTable:

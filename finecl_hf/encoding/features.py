@@ -15,8 +15,9 @@ from datasets import Dataset, Features, List, Value, concatenate_datasets
 from torch.utils.data import Dataset as TorchDataset
 from transformers import PreTrainedTokenizerBase
 
-from finecl_hf.data.arrow import arrow_column, writing_cache
+from finecl_hf.data.arrow import arrow_column
 from finecl_hf.data.documents import Document, gc_paused
+from finecl_hf.data.files import writing_cache
 from finecl_hf.encoding.words import lay_out
 
 

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, Features, List, Value
 
-from finecl_hf.data.arrow import writing_cache
 from finecl_hf.data.corpus import FACT_COLUMNS, fact_columns
 from finecl_hf.data.documents import Document, escaped_relation, gc_paused
+from finecl_hf.data.files import writing_cache
 from finecl_hf.learning_order.plausibility import PlausibilityCounts
 
 

@@ -9,7 +9,7 @@ histograms, so that its cost does not depend on the number of labels. Shapes: N 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.learning_order.trust import calibrated_margin
 
 
+HARDLY_LEARNED = 0.25  # share of the labels; with less, nothing is said of right and wrong ones
 FEWEST = 10  # labels
 BINS = 200
 PRIOR_LABELS = 4.0  # how many labels the overall share is worth beside a relation's own
@@ -54,12 +55,15 @@ class NoiseEstimate:
     overall: RelationNoise
     relations: list[RelationNoise]
     gap: float
+    learned: float = 1.0  # share of the labels that the model ever predicted
 
     def __str__(self) -> str:
         found = (
             f"About {self.overall.rate:.0%} of the {self.overall.labels:,} labels look wrong "
             f"({self.overall.low:.0%} to {self.overall.high:.0%})"
         )
+        if self.learned < HARDLY_LEARNED:
+            return f"{found}, but the model ever learned {self.learned:.0%} of them only, so that this says little."
         if self.gap >= CLEAR:
             return f"{found}; there is a gap between right and wrong ones (depth {self.gap:.2f})."
         return (
@@ -90,7 +94,10 @@ def noise_of(order: LearningOrder) -> NoiseEstimate | None:
     plausible = order.plausibility[judged]
     plausible = np.clip(plausible, *np.quantile(plausible, [EXTREME, 1 - EXTREME]))
     evidence = calibrated_margin(order)[judged] + plausible
-    return estimate_noise(evidence, np.asarray(order.relation)[judged]) if np.ptp(evidence) > 0 else None
+    if np.ptp(evidence) == 0:
+        return None
+    learned = float((order.first_epoch[judged] >= 0).mean())
+    return replace(estimate_noise(evidence, np.asarray(order.relation)[judged]), learned=learned)
 
 
 def estimate_noise(evidence: np.ndarray, relation: Sequence[str], seed: int = 0) -> NoiseEstimate:

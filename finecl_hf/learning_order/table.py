@@ -277,7 +277,8 @@ class LearningOrder:
             first = self.instance_id[int(self._by_key[twice].min())]
             raise FineCLError(
                 f'{len(np.unique(ordered[twice])):,} facts occur more than once, first of them "{first}". Make the '
-                'titles of the corpus unique; tables that share facts merge with on_conflict="min".'
+                'titles of the corpus unique; tables that share facts merge with on_conflict="min" '
+                "(--on_conflict min)."
             )
 
     def _columns(self) -> dict[str, Any]:

@@ -252,7 +252,7 @@ def _plausibility(order: Any) -> np.ndarray:
     if len(order.plausibility) > 1 and np.ptp(order.plausibility) == 0:
         raise FineCLError(
             "plausibility says nothing of these labels: every judged pair of the corpus has one, or the file does not "
-            "hold it; take another score, such as evidence."
+            "hold it; take another score, such as first_epoch."
         )
     return unit_ranks(order.plausibility)
 

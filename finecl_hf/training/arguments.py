@@ -136,9 +136,10 @@ class FineCLTrainingArguments(TrainingArguments):
     dataloader_pin_memory: bool = option(torch.cuda.is_available(), "Pin batches in memory, for a GPU.")
     save_total_limit: int | None = option(2, "Keep so many checkpoints.")
     eval_do_concat_batches: bool = option(False, "Pad the predictions of all batches to one size.")
-    do_train: bool | None = option(None, "Train; the default unless only --do_eval or --do_predict is asked for.")
-    do_eval: bool | None = option(None, "Evaluate on --validation_file; the default where there is one.")
-    do_predict: bool | None = option(None, "Predict --test_file; the default where there is one.")
+    # `bool`, though None means "not given": the parser takes flags without a value for these only
+    do_train: bool = option(None, "Train; the default unless only --do_eval or --do_predict is asked for.")
+    do_eval: bool = option(None, "Evaluate on --validation_file; the default where there is one.")
+    do_predict: bool = option(None, "Predict --test_file; the default where there is one.")
 
     def __post_init__(self):
         check_range(self, "seed data_seed", 0, 2**32 - 1)

@@ -110,6 +110,11 @@ def refuse_longer_run(checkpoint: str, args: TrainingArguments) -> None:
         )
 
 
+def steps_done(checkpoint: str) -> int:
+    """How many steps a run had done when it wrote a checkpoint."""
+    return (_read_state(Path(checkpoint)) or {}).get("global_step", 0)
+
+
 def write_run(checkpoint: str, run: dict[str, str]) -> None:
     """Puts what [`describe_run`] says into a checkpoint."""
     Path(checkpoint, RUN).write_text(json.dumps(run, indent=2), encoding="utf-8")

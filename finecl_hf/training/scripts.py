@@ -14,10 +14,11 @@ from transformers import set_seed
 
 from finecl_hf.cards.model_card import FineCLCardData, TrainingData, changed_arguments
 from finecl_hf.data.files import writing
+from finecl_hf.data.json_stream import read_json
 from finecl_hf.encoding.features import Truncation
 from finecl_hf.errors import FineCLError
 from finecl_hf.training.arguments import FineCLTrainingArguments, ModelArguments
-from finecl_hf.training.checkpoints import is_checkpoint
+from finecl_hf.training.checkpoints import is_checkpoint, steps_done
 from finecl_hf.training.hub_push import INDEX, QUOTING, WEIGHTS, WRITTEN
 from finecl_hf.training.lock import lock_folder, unlock_folder
 from finecl_hf.training.trainer import FineCLTrainer
@@ -57,7 +58,7 @@ def refuse_links(folder: Path) -> None:
             )
 
 
-RESOLVED = ("loss", "na_weight", "metric_for_best_model")
+RESOLVED = ("loss", "task", "head", "na_weight", "metric_for_best_model")
 
 
 def finish_run(trainer: FineCLTrainer, metrics: dict[str, float], script: str, argv: list[str] | None) -> None:
@@ -67,6 +68,7 @@ def finish_run(trainer: FineCLTrainer, metrics: dict[str, float], script: str, a
         script: name of the script, for the card's command line.
         argv: its arguments; those of this process if None.
     """
+    metrics = figures_of_the_run(trainer, metrics)
     trainer.card_data.training_time = metrics.get("train_runtime")
     trainer.card_data.command = _command(trainer.args.world_size, script, sys.argv[1:] if argv is None else argv)
     with writing(trainer.args.output_dir):
@@ -78,6 +80,19 @@ def finish_run(trainer: FineCLTrainer, metrics: dict[str, float], script: str, a
     if trainer.args.push_to_hub:
         trainer.push_to_hub()
     end_run(trainer.args)
+
+
+def figures_of_the_run(trainer: FineCLTrainer, metrics: dict[str, float]) -> dict[str, float]:
+    """What is known of the whole run: where it was resumed, the Trainer's loss and times are those of the last part.
+
+    They are left out then; where nothing was left to train, those that the run wrote before are kept.
+    """
+    if trainer.resumed_from is None:
+        return metrics
+    before = Path(trainer.args.output_dir, "train_results.json")
+    if steps_done(trainer.resumed_from) == trainer.state.global_step and before.is_file():
+        return {name: value for name, value in read_json(before).items() if isinstance(value, (int, float))}
+    return {"epoch": metrics["epoch"]}
 
 
 def end_run(args: FineCLTrainingArguments) -> None:

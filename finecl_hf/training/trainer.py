@@ -68,6 +68,7 @@ class FineCLTrainer(PrivateHooks):
         self._batches: list[tuple[dict[str, Any], torch.Tensor]] = []  # of the running step, with their losses
         self._components: dict[str, list] = defaultdict(lambda: [0.0, 0])
         self._run: dict[str, str] = {}
+        self.resumed_from: str | None = None  # the checkpoint that the last training went on from
         self._pushing = HubPush()
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs) -> TrainOutput:
@@ -82,7 +83,7 @@ class FineCLTrainer(PrivateHooks):
             SystemExit: 143, after SIGTERM.
         """
         self._refuse_dropping_everything()
-        checkpoint = self._checkpoint(resume_from_checkpoint)
+        checkpoint = self.resumed_from = self._checkpoint(resume_from_checkpoint)
         self._run = describe_run(self) if self.is_world_process_zero() else {}
         if checkpoint and self._run:
             refuse_another_run(checkpoint, self._run)

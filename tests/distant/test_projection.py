@@ -178,3 +178,20 @@ def test_mistakes_about_places(tmp_path):
     with pytest.raises(FineCLError, match="--temp_dir .*nowhere: there is no such folder"):
         project_files(str(tmp_path / "in.jsonl"), str(tmp_path / "kb.tsv"), str(tmp_path / "out.json"),
                       ProjectionOptions(temp_dir=str(tmp_path / "nowhere")))  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["kb", "kb/*.tsv", "kb/[ab].tsv"])
+def test_the_files_of_a_table_as_a_folder_or_a_pattern(name, tmp_path):
+    write_documents(DOCUMENTS, tmp_path / "in.jsonl")
+    (tmp_path / "kb").mkdir()
+    (tmp_path / "kb" / "a.tsv").write_text("Ada\tborn\tLondon\n")
+    (tmp_path / "kb" / "b.tsv").write_text("London\tcapital of\tEngland\n")
+    report = project_files(str(tmp_path / "in.jsonl"), str(tmp_path / name), str(tmp_path / "out.jsonl"))
+    assert set(report.labels) == {"born", "capital of"}
+
+
+def test_labelled_documents_as_a_folder(tmp_path):
+    write_documents(DOCUMENTS, tmp_path / "in.jsonl")
+    write_documents([KNOWLEDGE], tmp_path / "kb" / "one.json")
+    report = project_files(str(tmp_path / "in.jsonl"), str(tmp_path / "kb"), str(tmp_path / "out.jsonl"))
+    assert set(report.labels) == {"born", "died", "capital of"}

@@ -1,6 +1,6 @@
 """Stage 2, whose first gradients are kept: `gradient_run.py FILE ARGUMENTS`.
 
-Not a test: tests/test_contrastive_step.py starts it in processes of its own.
+Not a test: tests/pretraining/test_step.py starts it in processes of its own.
 """
 
 import os

@@ -104,3 +104,10 @@ def test_of_a_learning_order():
     estimate = noise_of(order)
     assert estimate.overall.labels == 799
     assert estimate.overall.rate == pytest.approx(wrong.mean(), abs=0.05)
+
+
+def test_of_labels_that_were_hardly_learned_little_is_said():
+    overall = RelationNoise("", 130, 0.09, 0.05, 0.12)
+    assert "there is a gap" in str(NoiseEstimate(overall, [], 0.82))
+    told = str(NoiseEstimate(overall, [], 0.82, learned=0.054))
+    assert "gap" not in told and "5%" in told and "says little" in told

@@ -1,4 +1,4 @@
-"""Gathering in processes of its own; what it is for is tested in test_contrastive_step."""
+"""Gathering in processes of its own; what it is for is tested in test_step."""
 
 import torch
 import torch.distributed as dist

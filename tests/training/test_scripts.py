@@ -1,13 +1,15 @@
 """How a script begins: folders that cannot be used, links, flags that nothing could come of."""
 
 import json
+import shutil
 
 import pytest
 
 import run_denoise
 import run_finetune
 from finecl_hf.errors import FineCLError
-from finecl_hf.training.arguments import run_script
+from finecl_hf.extraction.arguments import FinetuneArguments
+from finecl_hf.training.arguments import parse_arguments, run_script
 from tests.helpers.script_runs import arguments, run
 
 
@@ -68,3 +70,26 @@ def test_nothing_is_left_of_the_lock(bert_folder, corpus, tmp_path):
     run("finetune", bert_folder, corpus, tmp_path / "out", max_steps=1)
     assert not [path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
     assert json.loads((tmp_path / "out" / "all_results.json").read_text())
+
+
+@pytest.mark.parametrize("flag", ["--do_train", "--do_eval", "--do_predict"])
+def test_flags_need_no_value(flag, tmp_path):
+    (args,) = parse_arguments((FinetuneArguments,), ["--output_dir", str(tmp_path), flag])
+    assert getattr(args, flag.strip("-")) is True
+
+
+def test_a_finished_run_keeps_its_figures(bert_folder, corpus, tmp_path):
+    run("finetune", bert_folder, corpus, tmp_path, max_steps=2, save_strategy="steps", save_steps=1)
+    before = (tmp_path / "train_results.json").read_text()
+    assert json.loads(before)["train_loss"] > 0
+    run("finetune", bert_folder, corpus, tmp_path, max_steps=2, save_strategy="steps", save_steps=1)
+    assert (tmp_path / "train_results.json").read_text() == before
+
+
+def test_a_resumed_run_claims_no_figures_of_a_part(bert_folder, corpus, tmp_path):
+    options = {"max_steps": 3, "save_strategy": "steps", "save_steps": 1}
+    run("finetune", bert_folder, corpus, tmp_path, **options)
+    shutil.rmtree(tmp_path / "checkpoint-3")
+    run("finetune", bert_folder, corpus, tmp_path, **options)
+    assert "train_loss" not in json.loads((tmp_path / "train_results.json").read_text())
+    assert "Training time" not in (tmp_path / "README.md").read_text()

@@ -201,7 +201,7 @@ def convert(args: Namespace) -> None:
             yield document
 
     write_documents(counted(), args.output)
-    print(f"Wrote {written:,} documents to {args.output}.")
+    print(f"Wrote {written:,} documents to {args.output}{', without the invalid ones' if args.skip_invalid else ''}.")
 
 
 def project(args: Namespace) -> None:

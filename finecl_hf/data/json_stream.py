@@ -39,12 +39,14 @@ def text_chunks(file: BufferedReader, chunk_size: int = CHUNK_SIZE) -> Iterator[
     """
     packed = is_gzip(file)
     source = gzip.GzipFile(fileobj=file) if packed else file
+    # What stands before damaged gzip data is read; a plain file gives whole pieces: the first tells the format
+    read_piece = source.read1 if packed else source.read
     most = most_bytes(os.fstat(file.fileno()).st_size) if packed else math.inf
     decoder = codecs.getincrementaldecoder("utf-8")()
     first, data, read = True, b"start", 0
     while data:
         try:
-            data = source.read1(chunk_size)
+            data = read_piece(chunk_size)
             read += len(data)
             if read > most:
                 raise unpacks_too_far()

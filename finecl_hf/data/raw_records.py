@@ -75,6 +75,7 @@ def _text_records(file: BufferedReader, path: Path, format: str | None) -> tuple
         return format, array_elements(text)
     if format == "fewrel" or format is None and _is_fewrel(start):
         return "fewrel", _fewrel_instances("".join(text))
+    _refuse_wrapped(start)
     return format, _json_lines(text)
 
 
@@ -94,6 +95,21 @@ def _is_fewrel(start: str) -> bool:
     except ValueError:  # JSON Lines whose first line is bad: for the reader to report
         return False
     return _format_of(first) == "fewrel"
+
+
+def _refuse_wrapped(start: str) -> None:
+    """Raises DocumentError where a text begins with an object whose first value is a list of documents."""
+    found = _FIRST_LIST.match(start)
+    try:
+        first = raw_decode(start, found.end())[0] if found else None
+    except (ValueError, RecursionError):
+        return
+    if isinstance(first, dict) and first.keys() & {"sents", "vertexSet", "token", "text"}:
+        begins = " ".join(found[0].split())[:40]
+        raise DocumentError(
+            f"expected a list of documents or one document a line, found one object ({begins} ...); write its list of "
+            "documents to a file of its own."
+        )
 
 
 def _format_of(record: dict[str, Any]) -> str:

@@ -207,7 +207,7 @@ def files_of(source: str | os.PathLike, split: str | None = None) -> list[tuple[
     if path.exists():
         return [(str(source), path)]
     if glob.has_magic(str(source)):
-        files = sorted(str(name) for name in _matching(str(source)) if name.is_file())
+        files = sorted(filter(os.path.isfile, _matching(str(source))))
         if not files:
             raise DocumentError("no file has a name like this; check the pattern.", source=str(source))
         return [(name, Path(name)) for name in files]
@@ -218,11 +218,18 @@ def files_of(source: str | os.PathLike, split: str | None = None) -> list[tuple[
     )
 
 
-def _matching(pattern: str) -> Iterator[Path]:
-    """What a pattern names; `**` follows no links to folders, which may lead in circles."""
+def _matching(pattern: str) -> set[str]:
+    """What a pattern names. `**` passes over hidden folders, and over links to folders, which may lead in circles."""
     parts = Path(pattern).parts
-    first = next(place for place, part in enumerate(parts) if glob.has_magic(part))
-    return Path(*parts[:first]).glob(str(Path(*parts[first:])))
+    if "**" not in parts:
+        return set(glob.glob(pattern))
+    place = parts.index("**")
+    rest, found = parts[place + 1 :] or ("*",), set()
+    for start in glob.glob(str(Path(*parts[:place]))) if place else ["."]:
+        for folder, inside, _ in os.walk(start):
+            inside[:] = [name for name in inside if not name.startswith(".")]
+            found |= _matching(str(Path(glob.escape(folder), *rest)))
+    return found
 
 
 def local_files(source: str | os.PathLike) -> list[Path]:
@@ -329,7 +336,8 @@ def _write_json(rows: Iterable[dict[str, Any]], out: BinaryIO, lines: bool) -> N
 
 def _encoded(row: dict[str, Any]) -> bytes:
     # UTF-8 has no half characters, which may stand in keys that no reader looks at; JSON spells them as Python does.
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
+    text = json.dumps(row, ensure_ascii=False, separators=(",", ":"), default=str)  # parquet may hold dates
+    return text.encode(errors="backslashreplace")
 
 
 def _write_parquet(rows: Iterable[dict[str, Any]], file: BinaryIO) -> None:

@@ -223,7 +223,7 @@ def _without_others(record: Record, document: Document, kept: list[Fact]) -> Rec
     labels = record.raw["labels"]
     if isinstance(labels, list):
         facts = {(fact.head, fact.tail, fact.relation) for fact in kept}
-        labels = [label for label in labels if (int(label["h"]), int(label["t"]), label["r"]) in facts]
+        labels = [label for label in labels if (int(label["h"]), int(label["t"]), label["r"].strip()) in facts]
     else:  # a struct of lists, as in thunlp/docred
         labels = rest.to_dict()["labels"]
     return Record(rest, "docred", {**record.raw, "labels": labels})

@@ -143,7 +143,8 @@ class TableJoin:
                 )
         if aliases is not None:
             self._read_aliases(aliases, ambiguous, statistics)
-        self._make_keys(statistics)
+        with scanning(str(table)):
+            self._make_keys(statistics)
         with scanning(str(table), table.paths, table.format):
             self._scan(table, statistics.match, relations, skip_invalid, statistics)
         with scanning(str(table)):
@@ -169,6 +170,8 @@ class TableJoin:
             raise FineCLError(f"--aliases {aliases}: turns names into ids, so it needs --match id, or auto.")
         if match != "auto" or aliases is not None:
             return "id" if aliases is not None else match
+        if table.is_of_documents:
+            return "name"
         share = self._one(f"SELECT avg(looks_like_id(head)::INT) FROM ({table.select()} LIMIT 1000)")
         return "id" if (share or 0) > 0.5 else "name"
 
@@ -247,6 +250,7 @@ class TableJoin:
         keeps the facts, counts duplicates once, and tells which names stand in the table at all.
         """
         key = "name_key" if match == "name" else "id_key"
+        relation = "relation" if table.is_of_documents else "id_key(relation)"
         self._db.execute("CREATE TABLE chosen (relation VARCHAR)")
         if relations is not None:
             self._db.executemany("INSERT INTO chosen VALUES (?)", [[relation] for relation in relations])
@@ -261,7 +265,7 @@ class TableJoin:
                     CASE WHEN is_bad THEN to_json([triple.head, triple.relation, triple.tail])::VARCHAR END AS example
                 FROM (
                     SELECT *, coalesce(head = '' OR tail = '' OR relation IN ('', '{NA}'), true) AS is_bad FROM (
-                        SELECT {key}(head) AS head, id_key(relation) AS relation, {key}(tail) AS tail
+                        SELECT {key}(head) AS head, {relation} AS relation, {key}(tail) AS tail
                         FROM ({table.select()})
                     )
                 ) AS triple

@@ -15,6 +15,9 @@ from finecl_hf.data.documents import Document, Fact
 from finecl_hf.data.held_out import _keys
 
 
+ROLES = ("head", "relation", "tail")  # columns of a triple table
+
+
 class KnowledgeBase:
     """Facts between names: (head name, tail name) -> relations, by [`name_key`], directions kept. In memory.
 
@@ -54,11 +57,19 @@ class KnowledgeBase:
         return set().union(*(self._facts.get(pair, ()) for pair in pairs))
 
     def write(self, path: Path) -> Path:
-        """Writes the triples as a TSV with a header, and returns its path."""
-        with open(path, "w", encoding="utf-8", newline="\n") as file:
-            file.write("head\trelation\ttail\n")
-            for (head, tail), relations in self._facts.items():
-                file.writelines(f"{head}\t{relation}\t{tail}\n" for relation in sorted(relations))
+        """Writes the triples as a parquet table, and returns its path. A mention without a name is no entity."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        triples = [
+            (head, relation, tail)
+            for (head, tail), relations in self._facts.items()
+            for relation in sorted(relations)
+            if head and tail
+        ]
+        columns = zip(*triples, strict=True) if triples else ([], [], [])
+        table = {name: pa.array(column, pa.string()) for name, column in zip(ROLES, columns, strict=True)}
+        pq.write_table(pa.table(table), path)
         return path
 
     def _add(self, heads: set[str], relation: str, tails: set[str]) -> None:

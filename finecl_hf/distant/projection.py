@@ -176,6 +176,8 @@ def _labels_of(
     aliases = Path(options.aliases) if options.aliases else None
     if options.ambiguous == "drop" and aliases is None:
         raise FineCLError("--ambiguous drop: is about aliases of several ids; name the file of --aliases, too.")
+    if aliases is not None and not aliases.is_file():
+        raise FineCLError(f"--aliases {aliases}: there is no such file; check the path.")
     with tempfile.TemporaryDirectory(prefix=".finecl_hf_", dir=folder) as temporary:
         table = _open_table(paths, options, Path(temporary))
         join = TableJoin(Path(temporary), options.memory_gb)
@@ -211,13 +213,13 @@ def _open_table(paths: list[str], options: ProjectionOptions, folder: Path) -> T
         )
     knowledge_base = KnowledgeBase.from_documents(
         (document for path in paths for document in valid_documents(path, skip_invalid=options.skip_invalid)),
-        by_id=options.match == "id",
+        by_id=options.match == "id" or (options.match == "auto" and options.aliases is not None),
     )
     if not knowledge_base and options.match == "id":
         raise FineCLError(f"{paths[0]}: no entity of a label carries a kb_id; take --match name.")
     if not knowledge_base:
         raise FineCLError(f"{paths[0]}: the documents have no labels to project; name a labelled file.")
-    return TripleTable.open(knowledge_base.write(folder / "facts.tsv"), "tsv")
+    return TripleTable.of_documents(knowledge_base.write(folder / "facts.parquet"), paths[0])
 
 
 def _in_step(documents: Iterable[Document], labels: Iterator[tuple[int, list[Fact]]]) -> Labelled:

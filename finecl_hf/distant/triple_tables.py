@@ -10,7 +10,7 @@ import glob
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -61,12 +61,21 @@ class TripleTable:
         format: one of `TABLE_FORMATS`.
         columns: SQL of the columns `head`, `relation` and `tail`.
         source: SQL of the table function that scans the files.
+        name: what messages call it, where it is not named by its files.
+        is_of_documents: names are compared unless somebody asks for ids, and relations stand as they are.
     """
 
     paths: list[Path]
     format: str
     columns: dict[str, str]
     source: str
+    name: str = ""
+    is_of_documents: bool = False
+
+    @classmethod
+    def of_documents(cls, path: Path, name: str) -> TripleTable:
+        """The facts of labelled documents, which lie in a parquet file of ours."""
+        return replace(cls.open(path, "parquet"), name=name, is_of_documents=True)
 
     @classmethod
     def open(
@@ -105,6 +114,8 @@ class TripleTable:
         return cls(paths, format, found, f"{function}([{files}]{arguments})")
 
     def __str__(self) -> str:
+        if self.name:
+            return self.name
         return str(self.paths[0]) if len(self.paths) == 1 else f"{self.paths[0]} and {len(self.paths) - 1} more"
 
     def select(self) -> str:

@@ -72,7 +72,7 @@ def order_columns(chunks: Iterable[dict[str, Any]]) -> dict[str, Any]:
         facts = {name: _array(chunk[name], dtype) for name, dtype in FACTS.items()}
         document = np.repeat(np.arange(len(facts["title"])), np.asarray(facts.pop("facts")))
         title = facts["title"].take(pa.array(document))
-        facts |= {"title": title, "instance_id": _instance_ids(title, facts)}
+        facts |= {"title": title, "instance_id": instance_ids(title, facts)}
         for name, column in facts.items():
             parts[name].append(column)
     if not parts["head"]:
@@ -84,7 +84,7 @@ def _array(values: Any, dtype: pa.DataType) -> pa.Array:
     return values.cast(dtype) if isinstance(values, pa.Array) else pa.array(values, dtype)
 
 
-def _instance_ids(title: pa.Array, facts: dict[str, pa.Array]) -> pa.Array:
+def instance_ids(title: pa.Array, facts: dict[str, pa.Array]) -> pa.Array:
     """[`~finecl_hf.data.documents.Document.instance_id`] of many facts at once."""
     head, tail = (facts[name].cast(pa.large_string()) for name in ("head", "tail"))
     names = facts["relation"].dictionary_encode()

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from finecl_hf.data.files import replacing
@@ -20,6 +21,7 @@ from finecl_hf.data.json_stream import read_json
 from finecl_hf.data.unpacking import refuse_repeated_values
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.columns import matrix, read_column, refuse_lengths
+from finecl_hf.learning_order.facts import instance_ids
 
 
 MAX_EPOCHS = 100_000  # counts of labels by epoch are held in memory
@@ -95,8 +97,19 @@ def _read_parquet(path: Path, without: Collection[str]) -> dict[str, Any]:
             without = ()
         names = [name for name in file.schema_arrow.names if name in SCHEMA.names and name not in without]
         columns = _read_parts(file, names)
+    if "key" not in columns:
+        columns["instance_id"] = _names_of_today(columns)
     pa.default_memory_pool().release_unused()  # Arrow keeps as much as the columns themselves take
     return columns
+
+
+def _names_of_today(columns: dict[str, Any]) -> pa.Array:
+    """Ids of an older file: where a relation holds `#`, `%` or white space around it, they are another name by now."""
+    title, relation = columns["title"], columns["relation"]
+    if pc.any(pc.equal(title, "")).as_py():  # they came from JSON, which has ids only
+        return columns["instance_id"]
+    place = {name: pa.array(columns[name], pa.int32()) for name in ("head", "tail")}
+    return instance_ids(title, {**place, "relation": pc.utf8_trim_whitespace(relation)})
 
 
 def _read_parts(file: pq.ParquetFile, names: list[str]) -> dict[str, Any]:

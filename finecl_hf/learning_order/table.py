@@ -264,7 +264,7 @@ class LearningOrder:
     @cached_property
     def _by_key(self) -> np.ndarray:
         """(N,) rows in the order of their keys."""
-        return np.argsort(self.key)
+        return np.argsort(self.key, kind="stable")
 
     @cached_property
     def _ordered(self) -> np.ndarray:

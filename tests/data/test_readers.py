@@ -369,8 +369,31 @@ def test_thousands_of_problems_fit_a_short_message(tmp_path):
     assert "`--skip_invalid` goes on without them" in message and f"`finecl-hf validate {path}` lists them." in message
 
 
-def test_an_object_around_the_documents_is_an_invalid_document(tmp_path):
-    assert "title" in str(error_of(save(tmp_path / "a.json", {"data": [raw_document()]})))
+@pytest.mark.parametrize("indent", [None, 1])
+def test_an_object_around_the_documents_is_told(indent, tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps({"data": [raw_document("A"), raw_document("B")]}, indent=indent))
+    with pytest.raises(DocumentError, match="one object .*data.*list of documents"):
+        read_documents(tmp_path / "a.json")
+
+
+def test_patterns_pass_over_what_is_hidden(tmp_path):
+    for name in ("a-0.json", "b/a-1.json", "._a-2.json", ".hidden/a-3.json", "b/.ipynb_checkpoints/a-4.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        save(tmp_path / name, [raw_document(name)])
+
+    def titles(pattern):
+        return [document.title for document in read_documents(str(tmp_path / pattern))]
+
+    assert titles("*.json") == titles("a-**.json") == ["a-0.json"]
+    assert titles("**/*.json") == titles("**") == ["a-0.json", "b/a-1.json"]
+    assert titles(".hidden/*") == [".hidden/a-3.json"]
+
+
+def test_a_long_first_record_tells_its_format(tmp_path):
+    long = fewrel(tokens=[f"word{i}" for i in range(5000)])
+    for indent in (None, 4):
+        (tmp_path / "a.json").write_text(json.dumps({"P1": [long], "P2": [fewrel()]}, indent=indent))
+        assert [document.label for document in read_documents(tmp_path / "a.json")] == ["P1", "P2"]
 
 
 def test_skip_invalid_counts_in_one_warning(tmp_path, caplog):

@@ -9,7 +9,7 @@ import pytest
 
 from finecl_hf.data.readers import read_documents, valid_records, write_documents
 from finecl_hf.denoising import cleaning
-from finecl_hf.denoising.cleaning import check_clean_output, choose_labels, clean_corpus
+from finecl_hf.denoising.cleaning import check_clean_output, choose_labels, clean_corpus, clean_files
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.hashing import text_key
 from finecl_hf.learning_order.table import LearningOrder
@@ -290,3 +290,17 @@ def test_shards_are_written_as_one_file_and_never_over(tmp_path, ada, curie):
         with pytest.raises(FineCLError, match="this file is read"):
             check_clean_output(source, shard)
     assert read_documents(pattern) == [ada, curie]
+
+
+def test_white_space_around_a_relation_loses_no_label(tmp_path, ada):
+    raw = ada.to_dict()
+    for label in raw["labels"]:
+        label["r"] = f" {label['r']} "
+    (tmp_path / "a.json").write_text(json.dumps([raw]))
+    order = LearningOrder.for_documents([ada])
+    order.record_epoch([0.9, 0.8, 0.1], [1.0, 1.0, -1.0], [True, True, False])
+    order.write(tmp_path / "order.parquet")
+    clean_files(tmp_path / "order.parquet", tmp_path / "a.json", tmp_path / "c.json", "probability", threshold=0.5)
+    assert [fact.relation for fact in read_documents(tmp_path / "c.json")[0].relations] == [
+        fact.relation for fact in ada.relations[:2]
+    ]

@@ -195,3 +195,15 @@ def test_labelled_documents_as_a_folder(tmp_path):
     write_documents([KNOWLEDGE], tmp_path / "kb" / "one.json")
     report = project_files(str(tmp_path / "in.jsonl"), str(tmp_path / "kb"), str(tmp_path / "out.jsonl"))
     assert set(report.labels) == {"born", "died", "capital of"}
+
+
+@pytest.mark.parametrize(
+    "relation", ["born\tin", "born\nin", "http://www.wikidata.org/prop/direct/P19", "wdt:P17", "a/b"]
+)
+@pytest.mark.parametrize("name", ["Ada", "http://x.org/0/a", "Q42"])
+def test_labelled_documents_keep_their_relations_and_names(relation, name, tmp_path):
+    known = small_document("kb", [name, "London"], [(0, 1, relation)])
+    known.entities[0].append(replace(known.entities[0][0], name=""))
+    write_documents([known], tmp_path / "kb.json")
+    report = project_files(str(tmp_path / "kb.json"), str(tmp_path / "kb.json"), str(tmp_path / "out.json"))
+    assert dict(report.labels) == {relation: 1}

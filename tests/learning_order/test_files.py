@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from finecl_hf.data.documents import Document, Fact, Mention
 from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import text_key
 from finecl_hf.learning_order import files as order_files
@@ -191,3 +192,23 @@ class TestBrokenFiles:
     def test_json(self, tmp_path, text, match):
         (tmp_path / "a.json").write_bytes(text if isinstance(text, bytes) else text.encode())
         self.refused(tmp_path / "a.json", match)
+
+
+def test_older_files_know_facts_by_the_names_of_today(tmp_path):
+    entities = [[Mention("a", 0, 0, 1)]] * 2
+    document = Document("d", [["a"]], entities, [Fact(0, 1, name) for name in ("a#b", "50%", "P17")])
+    table = LearningOrder.for_documents([document]).to_table().drop_columns(["key"])
+    ids = pa.array(["d#0#1#a#b", "d#0#1#50%", "d#0#1# P17 "], pa.large_string())
+    table = table.set_column(0, "instance_id", ids)
+    relation = pa.array(["a#b", "50%", " P17 "], pa.large_string())
+    pq.write_table(
+        table.set_column(table.column_names.index("relation"), "relation", relation), tmp_path / "a.parquet"
+    )
+    order = LearningOrder.read(tmp_path / "a.parquet")
+    assert order.rows_of([document.fact_key(fact) for fact in document.relations]).tolist() == [0, 1, 2]
+
+
+def test_the_first_fact_that_occurs_twice_is_named():
+    ids = [f"d{i}#0#1#r" for i in range(50)]
+    with pytest.raises(FineCLError, match='first of them "d7#0#1#r"'):
+        LearningOrder.merge([LearningOrder(ids), LearningOrder([*ids[40:], ids[7]])])

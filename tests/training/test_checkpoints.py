@@ -233,7 +233,7 @@ def test_a_run_that_ended_in_an_epoch_is_not_made_longer(stage, bert_folder, cor
 
 def test_a_checkpoint_of_another_corpus_is_refused(bert_folder, corpus, tmp_path):
     run("denoise", bert_folder, corpus, tmp_path, num_train_epochs=1)
-    with pytest.raises(FineCLError, match="another corpus.*--output_dir"):
+    with pytest.raises(FineCLError, match="belongs to another run.*--output_dir"):
         run("denoise", bert_folder, corpus, tmp_path, train_file=corpus / "gold_train.json")
 
 

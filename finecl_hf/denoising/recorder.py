@@ -27,8 +27,8 @@ from finecl_hf.learning_order.table import LearningOrder
 logger = logging.getLogger(__name__)
 
 TABLE = "learning_order.parquet"
-HARDLY_LEARNED = 0.1
 RUNNING_EPOCH = "learning_order_epoch.npz"  # beside the table in a checkpoint: what the unfinished epoch has seen
+HARDLY_LEARNED = 0.1
 
 
 class LearningOrderCallback(TrainerCallback):

@@ -63,6 +63,16 @@ def refuse_lengths(lengths: Collection[int], name: str) -> None:
         raise FineCLError(f"the lists in {name} differ in length ({sorted(lengths)}); repeat stage 1.")
 
 
+def first_epochs(correct: np.ndarray, observed: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """(N,) int32, the first epoch with a correct prediction, -1 for never; as given in rows that no epoch observed.
+
+    Args:
+        correct, observed: (N, E) bool, E > 0; what was not observed is not correct.
+    """
+    derived = np.where(correct.any(axis=1), correct.argmax(axis=1), -1)
+    return np.where(observed.any(axis=1), derived, given).astype(np.int32)
+
+
 def concatenate(parts: list, width: int) -> Any:
     """Arrow arrays or numpy arrays, one after the other; matrices are padded with 0 to `width` columns."""
     if isinstance(parts[0], pa.Array):

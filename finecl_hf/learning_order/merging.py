@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from finecl_hf.errors import FineCLError
-from finecl_hf.learning_order.columns import concatenate, take
+from finecl_hf.learning_order.columns import concatenate, first_epochs, take
 
 
 def merge_columns(tables: list[dict[str, Any]], on_conflict: str = "raise", calibrate: bool = False) -> dict[str, Any]:
@@ -66,9 +66,8 @@ def calibrated(tables: list[dict[str, Any]]) -> list[dict[str, Any]]:
             for epoch, shards in enumerate(by_epoch):
                 table[name][table["observed"][:, epoch], epoch] = shards[shard]
     for table in scaled:
-        correct = table["correct"] = (table["margin"] > 0) & table["observed"]
-        derived = np.where(correct.any(axis=1), correct.argmax(axis=1), -1)
-        table["first_epoch"] = np.where(table["observed"].any(axis=1), derived, table["first_epoch"])
+        table["correct"] = (table["margin"] > 0) & table["observed"]
+        table["first_epoch"] = first_epochs(table["correct"], table["observed"], table["first_epoch"])
     return scaled
 
 

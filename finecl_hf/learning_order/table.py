@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from finecl_hf.data.documents import Document
 from finecl_hf.errors import FineCLError
-from finecl_hf.learning_order.columns import strings, take, text_keys
+from finecl_hf.learning_order.columns import first_epochs, strings, take, text_keys
 from finecl_hf.learning_order.facts import chunks_of, order_columns
 from finecl_hf.learning_order.files import (
     MAX_EPOCHS,
@@ -149,8 +149,7 @@ class LearningOrder:
         if not self.num_epochs:
             return
         self.correct = self.correct & self.observed
-        derived = np.where(self.correct.any(axis=1), self.correct.argmax(axis=1), -1)
-        self.first_epoch = np.where(self.observed.any(axis=1), derived, self.first_epoch).astype(np.int32)
+        self.first_epoch = first_epochs(self.correct, self.observed, self.first_epoch)
 
     @property
     def judged(self) -> np.ndarray:

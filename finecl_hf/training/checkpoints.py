@@ -161,10 +161,19 @@ def checkpoint_to_resume(args: TrainingArguments) -> str | None:
         return last_checkpoint(args.output_dir)
     if str(wanted).lower() == "false":
         return None
-    if missing := missing_parts(Path(wanted)):
-        lacks = f"it lacks {', '.join(missing)}" if os.path.isdir(wanted) else "there is no such folder"
-        raise FineCLError(f"--resume_from_checkpoint {wanted}: no whole checkpoint, {lacks}; name a folder with one.")
-    return wanted
+    return require_whole(wanted, "--resume_from_checkpoint ")
+
+
+def require_whole(checkpoint: str, flag: str = "") -> str:
+    """The folder of a checkpoint that somebody named.
+
+    Raises:
+        FineCLError: it lacks what a run needs to go on exactly.
+    """
+    if missing := missing_parts(Path(checkpoint)):
+        lacks = f"it lacks {', '.join(missing)}" if os.path.isdir(checkpoint) else "there is no such folder"
+        raise FineCLError(f"{flag}{checkpoint}: no whole checkpoint, {lacks}; name a folder with one.")
+    return checkpoint
 
 
 def missing_parts(checkpoint: Path) -> list[str]:

@@ -17,10 +17,11 @@ from finecl_hf.cards.private_paths import without_folders
 
 WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
 INDEX = "model.safetensors.index.json"  # names the parts of large weights
+CONFIGURATIONS = ("config.json", "adapter_config.json")
 ARGUMENTS = "training_args.json"  # in place of the Trainer's training_args.bin, a pickle
 # What a run writes beside weights and tokenizer. Files that quote documents are pushed when asked for only.
 WRITTEN = (
-    "config.json", "adapter_config.json", "README.md", "trainer_state.json", "all_results.json", "train_results.json",
+    *CONFIGURATIONS, "README.md", "trainer_state.json", "all_results.json", "train_results.json",
     "eval_results.json", "test_results.json", "learning_order.parquet", "predictions.json", "predictions.txt",
 )  # fmt: skip
 QUOTING = ("report.html", "report.md")
@@ -73,14 +74,12 @@ def stage(trainer: Trainer, weights: Path, staged: Path) -> None:
     """Puts what is to be uploaded into an empty folder; paths of this machine are reduced to their last part."""
     output = Path(trainer.args.output_dir)
     quoting = QUOTING if getattr(trainer.args, "push_report", False) else ()
-    for folder, names in ((output, (*WRITTEN, *quoting)), (weights, (*WEIGHTS, INDEX, *_parts(weights)))):
+    of_weights = (*WEIGHTS, INDEX, *_parts(weights), *CONFIGURATIONS)  # these last: a threshold is among them
+    for folder, names in ((output, (*WRITTEN, *quoting)), (weights, of_weights)):
         for name in names:
             path = folder / name
             if path.is_file() and not path.is_symlink():
                 _copy(path, staged / name)
-    for name in ("config.json", "adapter_config.json"):  # they belong to the weights: a threshold is among them
-        if weights != output and (weights / name).is_file() and not (weights / name).is_symlink():
-            _copy(weights / name, staged / name)
     if trainer.processing_class is not None:
         trainer.processing_class.save_pretrained(staged)
         for path in staged.glob("*token*.json"):

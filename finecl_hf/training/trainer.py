@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import signature
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -25,10 +24,10 @@ from finecl_hf.training.checkpoints import (
     describe_run,
     is_checkpoint,
     last_checkpoint,
-    missing_parts,
     refuse_another_run,
     refuse_longer_run,
     remove_incomplete,
+    require_whole,
     write_run,
 )
 from finecl_hf.training.divergence import divergence_message
@@ -123,9 +122,7 @@ class FineCLTrainer(PrivateHooks):
             if found is None:
                 raise FineCLError(f"{self.args.output_dir}: there is no checkpoint to go on from; train without it.")
             return found
-        if wanted and (missing := missing_parts(Path(wanted))):
-            raise FineCLError(f"{wanted}: no whole checkpoint, it lacks {', '.join(missing)}; name another one.")
-        return wanted or None
+        return require_whole(wanted) if wanted else None
 
     def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
         loss = super().training_step(model, inputs, num_items_in_batch)

@@ -29,6 +29,7 @@ def main(argv=None):
 
     from finecl_hf import FineCLConfig, FinetuneTrainer
     from finecl_hf.data.corpus import check_corpus, documents_of, relation_counts, sample_fraction
+    from finecl_hf.data.documents import entity_types
     from finecl_hf.data.relation_names import read_relation_names
     from finecl_hf.encoding.batches import RelationCollator
     from finecl_hf.extraction.adapters import add_adapters
@@ -70,7 +71,7 @@ def main(argv=None):
         label2id = start.relation_model.label2id
 
     # Features
-    encoder = load_encoder(model_args, label2id)
+    encoder = load_encoder(model_args, label2id, args.long_documents)
     features, truncation = load_features(corpus, encoder, data_args, args) if args.do_train else (None, None)
     validation, test = (
         load_evaluation_set(file if wanted is not False else None, max_samples, what, encoder, data_args, args)
@@ -90,6 +91,8 @@ def main(argv=None):
         max_seq_length=encoder.max_length,
         entity_markers=model_args.entity_markers,
         hide_names=model_args.hide_names,
+        long_documents=args.long_documents,
+        entity_types=entity_types(documents_of(corpus)) if corpus is not None else None,
     )
     model = start.load(config)
     if args.use_lora and args.do_train:

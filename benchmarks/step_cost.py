@@ -284,7 +284,7 @@ def packed_row(sequences: list[torch.Tensor], config) -> dict:
     batch = padded_batch(sequences)
     mask = batch["attention_mask"].bool()
     packing = Packing([len(ids) for ids in sequences], mask.flatten().nonzero().squeeze(1), mask)
-    return packed_inputs(config, batch["input_ids"], packing)
+    return packed_inputs(config, torch.cat(sequences), packing)
 
 
 def bare(encoder, batches: list[dict], autocast) -> None:

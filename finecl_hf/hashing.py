@@ -22,6 +22,11 @@ def text_key(text: str) -> int:
     )
 
 
+def type_key(entity_type: str) -> int:
+    """A type of entities as a number of 31 bits; 0 where there is none."""
+    return text_key(entity_type) & 0x7FFFFFFF if entity_type else 0
+
+
 def mix(*parts) -> np.ndarray:
     """Folds integers or integer arrays (broadcast against each other) into uniformly mixed uint64 keys."""
     state = np.uint64(0)

@@ -115,7 +115,7 @@ def binary_relation_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.T
     """
     if len(logits) == 0:
         return logits.sum() * 0.0
-    return F.binary_cross_entropy_with_logits(_at_least_float32(logits), targets.to(_at_least_float32(logits).dtype))
+    return F.binary_cross_entropy_with_logits(at_least_float32(logits), targets.to(at_least_float32(logits).dtype))
 
 
 def softmax_relation_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -125,7 +125,7 @@ def softmax_relation_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.
     """
     if len(logits) == 0:
         return logits.sum() * 0.0
-    logits = _at_least_float32(logits)
+    logits = at_least_float32(logits)
     pair, relation = targets.nonzero(as_tuple=True)
     gold = logits[pair, relation]
     others = logits.masked_fill(targets, -torch.inf).logsumexp(dim=1)
@@ -139,7 +139,7 @@ def adaptive_threshold_loss(logits: torch.Tensor, targets: torch.Tensor) -> torc
     """
     if len(logits) == 0:
         return logits.sum() * 0.0
-    logits = _at_least_float32(logits)
+    logits = at_least_float32(logits)
     threshold = torch.zeros_like(targets)
     threshold[:, 0] = True
     gold = targets & ~threshold
@@ -175,9 +175,10 @@ def relation_targets(
 
 def _cosine_similarity(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     with torch.autocast(left.device.type, enabled=False):
-        left, right = (F.normalize(_at_least_float32(side), dim=-1) for side in (left, right))
+        left, right = (F.normalize(at_least_float32(side), dim=-1) for side in (left, right))
         return left @ right.T
 
 
-def _at_least_float32(values: torch.Tensor) -> torch.Tensor:
+def at_least_float32(values: torch.Tensor) -> torch.Tensor:
+    """Values of 16 bits in float32, others as they are."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values

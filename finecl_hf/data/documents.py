@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import permutations
@@ -143,6 +144,17 @@ class Document:
 
     def mention_text(self, mention: Mention) -> str:
         return " ".join(self.sentences[mention.sent_id][mention.start : mention.end])
+
+
+MOST_TYPES = 200  # of entities, that a model tells apart
+
+
+def entity_types(documents: Iterable[Document]) -> list[str]:
+    """The entity types of a corpus, sorted; the most frequent ones where there are very many."""
+    counts = Counter(entity[0].type for document in documents for entity in document.entities)
+    counts.pop("", None)
+    frequent = sorted(counts, key=lambda entity_type: (-counts[entity_type], entity_type))
+    return sorted(frequent[:MOST_TYPES])
 
 
 def means_no_relation(name: str) -> bool:

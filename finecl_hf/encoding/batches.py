@@ -37,17 +37,20 @@ class SharedEpoch:
 class RelationBatch:
     """Documents of a batch, with everything about entities and pairs flattened over them.
 
-    B rows, L tokens, E entities, P pairs, N labels. Entities are numbered over the batch.
+    B rows, L tokens, E entities, M mentions, P pairs, N labels. Entities are numbered over the batch.
 
     Attributes:
         input_ids, attention_mask: (B, L).
         token_index, token_weight, entity_offsets: (T,), (T,), (E,) see `pooling.pool_entities`.
+        mention_offsets, mention_entity: (M,) where each mention's tokens start in `token_index`, and its entity.
+        entity_type: (E,) see `hashing.type_key`.
         pairs: (P, 2) entity rows of head and tail, document by document.
         distances: (P,) bucket of the token distance from head to tail, see [`distance_bucket`].
         label_pair, label_relation: (N,) pair and relation id of each label; pairs without one are NA.
         fact_key: (N,) key of each label's fact, by which the learning order knows it.
         pair_counts, entity_counts: pairs and entities of each document, to take the outputs apart again.
         keys: (B,) the key of each document, to name it by.
+        window_index, window_lengths: see `packing.Windows`; None where each document is encoded as a whole.
     """
 
     input_ids: torch.Tensor
@@ -55,6 +58,9 @@ class RelationBatch:
     token_index: torch.Tensor
     token_weight: torch.Tensor
     entity_offsets: torch.Tensor
+    mention_offsets: torch.Tensor
+    mention_entity: torch.Tensor
+    entity_type: torch.Tensor
     pairs: torch.Tensor
     distances: torch.Tensor
     label_pair: torch.Tensor
@@ -63,6 +69,8 @@ class RelationBatch:
     pair_counts: list[int]
     entity_counts: list[int]
     keys: torch.Tensor
+    window_index: torch.Tensor | None
+    window_lengths: list[int] | None
 
 
 @dataclass
@@ -72,6 +80,8 @@ class Entities:
     token_index: np.ndarray
     token_weight: np.ndarray
     offsets: np.ndarray
+    mention_offsets: np.ndarray  # (M,) as `offsets`, of mentions; mention_entity: (M,) their entities, ascending
+    mention_entity: np.ndarray
     first_token: np.ndarray  # (E,) position of each entity's first mention in its row
     base: np.ndarray  # (B,) number of each row's entity 0
 
@@ -103,12 +113,16 @@ class RelationCollator:
         first_pair = np.cumsum([0, *pair_counts[:-1]])
         label_pair = [local + first for (_, local), first in zip(judged, first_pair, strict=True)]
         distance = entities.first_token[pairs[:, 1]] - entities.first_token[pairs[:, 0]]
+        window_index, window_lengths = gather_windows(rows, row_length=input_ids.shape[1])
         batch = RelationBatch(
             input_ids=torch.from_numpy(input_ids),
             attention_mask=torch.from_numpy(attention_mask),
             token_index=torch.from_numpy(entities.token_index),
             token_weight=torch.from_numpy(entities.token_weight),
             entity_offsets=torch.from_numpy(entities.offsets),
+            mention_offsets=torch.from_numpy(entities.mention_offsets),
+            mention_entity=torch.from_numpy(entities.mention_entity),
+            entity_type=torch.from_numpy(_concatenate(rows, "entity_type")),
             pairs=torch.from_numpy(pairs),
             distances=torch.from_numpy(distance_bucket(distance)),
             label_pair=torch.from_numpy(np.concatenate(label_pair)),
@@ -117,6 +131,8 @@ class RelationCollator:
             pair_counts=pair_counts,
             entity_counts=[int(row["num_entities"]) for row in rows],
             keys=torch.tensor([int(row["key"]) for row in rows]),
+            window_index=torch.from_numpy(window_index) if window_index is not None else None,
+            window_lengths=window_lengths,
         )
         return vars(batch)
 
@@ -171,7 +187,27 @@ def gather_entities(rows: list[dict[str, Any]], row_length: int) -> Entities:
     np.minimum.at(first_token, entity, start)
     shift = row_of_mention * row_length
     token_index, token_weight, offsets = mention_weights(start + shift, end + shift, entity, int(counts.sum()))
-    return Entities(token_index, token_weight, offsets, first_token, base)
+    order = np.argsort(entity, kind="stable")  # as mention_weights has it
+    lengths = (end - start)[order]
+    mention_offsets = np.cumsum(lengths) - lengths
+    return Entities(token_index, token_weight, offsets, mention_offsets, entity[order], first_token, base)
+
+
+def gather_windows(rows: list[dict[str, Any]], row_length: int) -> tuple[np.ndarray | None, list[int] | None]:
+    """The parts that the documents of a batch are encoded in, see `packing.Windows`; None where all are whole.
+
+    Args:
+        row_length: L, tokens of a padded row.
+    """
+    if not any(len(row["window_lengths"]) for row in rows):
+        return None, None
+    index, lengths = [], []
+    for number, row in enumerate(rows):
+        parts = _integers(row["window_lengths"]).tolist()
+        own = _integers(row["window_index"]) if parts else np.arange(len(row["input_ids"]))
+        index.append(own + number * row_length)
+        lengths += parts or [len(own)]
+    return np.concatenate(index), lengths
 
 
 def pad(sequences: list[np.ndarray], value: int) -> tuple[np.ndarray, np.ndarray]:

@@ -19,6 +19,7 @@ from finecl_hf.data.arrow import arrow_column
 from finecl_hf.data.documents import Document, gc_paused
 from finecl_hf.data.files import writing_cache
 from finecl_hf.encoding.words import lay_out
+from finecl_hf.hashing import type_key
 
 
 COLUMNS = Features(
@@ -29,6 +30,9 @@ COLUMNS = Features(
         "mention_start": List(Value("int32")),  # token span [start, end) of each mention within reach
         "mention_end": List(Value("int32")),
         "mention_entity": List(Value("int32")),
+        "entity_type": List(Value("int32")),  # key of each entity's type, see [`type_key`]
+        "window_index": List(Value("int32")),  # tokens of each window, of documents that need several
+        "window_lengths": List(Value("int32")),
         "all_pairs": Value("bool"),  # judge every ordered pair; else those of pair_head, pair_tail
         "pair_head": List(Value("int32")),
         "pair_tail": List(Value("int32")),
@@ -53,6 +57,7 @@ class Truncation:
     lost_entities: int
     lost_facts: int
     max_length: int
+    windows: int = 0  # documents that are read in several parts
 
     @classmethod
     def of(cls, dataset: Dataset, max_length: int) -> Truncation:
@@ -61,9 +66,22 @@ class Truncation:
         }
         kept = sum(len(chunk.flatten()) for chunk in dataset.data.column("mention_start").chunks)
         sums = {name: int(values.sum()) for name, values in lost.items()}
-        return cls(int((lost["lost_mentions"] > 0).sum()), kept + sums["lost_mentions"], **sums, max_length=max_length)
+        parts = [pc.list_value_length(chunk) for chunk in dataset.data.column("window_lengths").chunks]
+        windows = sum(int(np.count_nonzero(np.asarray(lengths))) for lengths in parts)
+        return cls(
+            int((lost["lost_mentions"] > 0).sum()),
+            kept + sums["lost_mentions"],
+            **sums,
+            max_length=max_length,
+            windows=windows,
+        )
 
     def __str__(self) -> str:
+        if self.windows:
+            return (
+                f"All {self.mentions:,} mentions are read; {self.windows:,} documents over {self.max_length} tokens "
+                "are read in overlapping parts."
+            )
         if not self.lost_mentions:
             return f"All {self.mentions:,} mentions lie within {self.max_length} tokens."
         return (
@@ -80,8 +98,10 @@ class DocumentEncoder:
     Args:
         tokenizer: the encoder's.
         label2id: relation -> id; a fact whose relation is not in it must have been dealt with before.
-        max_length: tokens that a document is cut to.
+        max_length: tokens that the encoder reads at a time.
         entity_markers, hide_names: see [`lay_out`].
+        long_documents: `truncate` cuts documents to `max_length`; with `windows`, they are read in overlapping parts
+            of that length, and nothing is lost.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -89,6 +109,7 @@ class DocumentEncoder:
     max_length: int
     entity_markers: str = "none"
     hide_names: str = "none"
+    long_documents: str = "truncate"
 
     def encode(self, documents: list[Document]) -> dict[str, list]:
         """Features of a batch of documents, as a dict of [`COLUMNS`]."""
@@ -131,7 +152,11 @@ class DocumentEncoder:
 
     def _row(self, document: Document, spans: np.ndarray, input_ids: list[int], word_ids: list[int | None]) -> dict:
         token_spans = mention_token_spans(word_ids, spans)
-        input_ids, text_end = truncate(input_ids, word_ids, self.max_length)
+        windows: list[np.ndarray] = []
+        if self.long_documents == "windows":
+            windows, text_end = token_windows(word_ids, self.max_length), len(input_ids)
+        else:
+            input_ids, text_end = truncate(input_ids, word_ids, self.max_length)
         entity = np.repeat(np.arange(len(document.entities)), [len(mentions) for mentions in document.entities])
         reachable = (token_spans[:, 0] >= 0) & (token_spans[:, 1] <= text_end)
         visible = set(entity[reachable].tolist())
@@ -144,6 +169,9 @@ class DocumentEncoder:
             "mention_start": token_spans[reachable, 0],
             "mention_end": token_spans[reachable, 1],
             "mention_entity": entity[reachable],
+            "entity_type": [type_key(mentions[0].type) for mentions in document.entities],
+            "window_index": np.concatenate(windows) if windows else [],
+            "window_lengths": [len(window) for window in windows],
             "all_pairs": document.pairs is None,
             "pair_head": [head for head, _ in pairs],
             "pair_tail": [tail for _, tail in pairs],
@@ -179,6 +207,27 @@ def mention_token_spans(word_ids: list[int | None], spans: np.ndarray) -> np.nda
     first = np.minimum(first, len(tokens) - 1)
     last = np.maximum(last, first + 1)
     return np.stack([tokens[first], tokens[last - 1] + 1], axis=1)
+
+
+def token_windows(word_ids: list[int | None], max_length: int) -> list[np.ndarray]:
+    """The parts in which a document is encoded that is longer than `max_length`; none for one that is not.
+
+    Each has the special tokens of the whole, and as much of the text as fits. Neighbours overlap by a quarter of that
+    or more, so that a token has context on both sides in one of them.
+
+    Returns:
+        the token numbers of each part.
+    """
+    if len(word_ids) <= max_length:
+        return []
+    words = [place for place, word in enumerate(word_ids) if word is not None]
+    opening, end = np.arange(words[0]), words[-1] + 1
+    closing = np.arange(end, len(word_ids))
+    size = max_length - len(opening) - len(closing)
+    text = end - len(opening)
+    count = 1 + -(-(text - size) // max(1, size - size // 4))
+    starts = np.linspace(len(opening), end - size, count).round().astype(np.int64)
+    return [np.concatenate([opening, np.arange(start, start + size), closing]) for start in starts]
 
 
 def truncate(input_ids: list[int], word_ids: list[int | None], max_length: int) -> tuple[list[int], int]:

@@ -8,6 +8,7 @@ get no padding at all, others get rows of similar length together. Both give the
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +19,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedC
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from finecl_hf.encoding.attention import EntityAttention
 from finecl_hf.encoding.encoders import SHIFTED_POSITIONS
 
 
@@ -43,10 +45,13 @@ class Packing:
         lengths: tokens of each document.
         index: (T,) place of each token in the flattened padded batch (B * L).
         mask: (B, L) bool, the padded batch's real tokens.
+        attention: is offered the queries and keys of each layer.
     """
 
-    def __init__(self, lengths: list[int], index: torch.Tensor, mask: torch.Tensor):
-        self.lengths, self.index, self.mask = lengths, index, mask
+    def __init__(
+        self, lengths: list[int], index: torch.Tensor, mask: torch.Tensor, attention: EntityAttention | None = None
+    ):
+        self.lengths, self.index, self.mask, self.attention = lengths, index, mask, attention
         self.positions = index % mask.shape[1]  # (T,) place of each token in its document
 
     @cached_property
@@ -63,8 +68,10 @@ class Packing:
         return bounds.to(self.index.device, non_blocking=True)
 
 
-def enable_packing(model: PreTrainedModel) -> None:
+def enable_packing(model: PreTrainedModel, reads_attention: bool = False) -> None:
     """Lets an encoder, with or without a head, encode without padding, where its architecture allows.
+
+    Where it does not, and `reads_attention`, its layers give their attention maps.
 
     A choice other than the default attention (`attn_implementation="eager"`, say) is left as it is. The choice is not
     saved with the model: elsewhere it is loaded with the attention that transformers takes for it.
@@ -72,10 +79,31 @@ def enable_packing(model: PreTrainedModel) -> None:
     config = model.config.get_text_config()
     if config.model_type in PACKABLE and config._attn_implementation == "sdpa":
         model.set_attn_implementation(PACKED)
+    elif reads_attention and config._attn_implementation not in (PACKED, "eager"):
+        model.set_attn_implementation("eager")
+
+
+@dataclass
+class Windows:
+    """The parts that documents are encoded in, where some are longer than the encoder reads at a time.
+
+    Attributes:
+        index: (T,) place of each part's tokens in the flattened batch (B * L), part by part; where parts overlap, a
+            token stands there more than once.
+        lengths: tokens of each part.
+    """
+
+    index: torch.Tensor
+    lengths: list[int]
 
 
 def encode(
-    encoder: Callable[..., Any], config: PreTrainedConfig, input_ids: torch.Tensor, attention_mask: torch.Tensor
+    encoder: Callable[..., Any],
+    config: PreTrainedConfig,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    windows: Windows | None = None,
+    attention: EntityAttention | None = None,
 ) -> tuple[torch.Tensor, Any]:
     """Hidden states of all real tokens.
 
@@ -84,31 +112,43 @@ def encode(
             states.
         config: the encoder's own.
         input_ids, attention_mask: (B, L); padding lies behind the text.
+        windows: what is encoded together; each document as a whole by default. A token in several windows has the mean
+            of its hidden states there.
+        attention: filled with the last layer's attention, where given.
 
     Returns:
         (B, L, D) hidden states, zeros for padding, and the encoder's last output.
     """
-    lengths = attention_mask.sum(dim=1).tolist()
+    lengths = windows.lengths if windows else attention_mask.sum(dim=1).tolist()
     packs = config._attn_implementation in PADDING_FREE and min(lengths) > 0
-    if not packs and min(lengths) == input_ids.shape[1]:
+    if not packs and not windows and attention is None and min(lengths) == input_ids.shape[1]:
         output = encoder(input_ids=input_ids, attention_mask=attention_mask)
         return output[0], output
-    place = torch.arange(input_ids.numel(), device=input_ids.device).view_as(input_ids)
+    flat_index = windows.index if windows else attention_mask.flatten().nonzero().squeeze(1)
+    parts = flat_index.split(lengths)
     hidden, index = [], []
     for rows in group_rows(lengths, packs, input_ids.device.type):
-        longest = max(1, max(lengths[row] for row in rows))
-        at = torch.tensor(rows, device=input_ids.device)
-        ids, mask = input_ids[at, :longest], attention_mask[at, :longest]
-        real = mask.bool().flatten().nonzero().squeeze(1)
+        sizes = [lengths[row] for row in rows]
+        tokens = torch.cat([parts[row] for row in rows])
+        place = torch.arange(max(1, max(sizes)), device=tokens.device)
+        mask = place < torch.tensor(sizes, device=tokens.device)[:, None]
         if packs:
-            packing = Packing([lengths[row] for row in rows], real, mask.bool())
-            output = encoder(**packed_inputs(config, ids, packing))
+            packing = Packing(sizes, mask.flatten().nonzero().squeeze(1), mask, attention)
+            output = encoder(**packed_inputs(config, input_ids.flatten()[tokens], packing))
             hidden.append(output[0][0])
+            if attention is not None:
+                attention.add_packed(tokens, sizes)
         else:
-            output = encoder(input_ids=ids, attention_mask=mask)
-            hidden.append(output[0].flatten(0, 1)[real])
-        index.append(place[at, :longest].flatten()[real])
-    return _scatter(torch.cat(hidden), torch.cat(index), attention_mask), output
+            padding = input_ids.new_full(mask.shape, config.pad_token_id or 0)
+            ids = padding.masked_scatter(mask, input_ids.flatten()[tokens])
+            maps = {} if attention is None else {"output_attentions": True}
+            output = encoder(input_ids=ids, attention_mask=mask.to(attention_mask.dtype), **maps)
+            hidden.append(output[0][mask])
+            if attention is not None:
+                attention.add_padded(output.attentions[-1], tokens, mask)
+        index.append(tokens)
+    merge = _average if windows else _scatter
+    return merge(torch.cat(hidden), torch.cat(index), attention_mask), output
 
 
 def group_rows(lengths: list[int], packs: bool, device_type: str) -> list[list[int]]:
@@ -132,11 +172,11 @@ def group_rows(lengths: list[int], packs: bool, device_type: str) -> list[list[i
     return groups
 
 
-def packed_inputs(config: PreTrainedConfig, input_ids: torch.Tensor, packing: Packing) -> dict[str, Any]:
-    """What an encoder is called with, so that it sees the documents of a padded batch (B, L) in one row (1, T)."""
+def packed_inputs(config: PreTrainedConfig, tokens: torch.Tensor, packing: Packing) -> dict[str, Any]:
+    """What an encoder is called with, so that it sees documents, whose tokens (T,) follow one another, in one row."""
     first = config.pad_token_id + 1 if config.model_type in SHIFTED_POSITIONS else 0
     return {
-        "input_ids": input_ids.flatten()[packing.index][None],
+        "input_ids": tokens[None],
         "position_ids": (packing.positions + first)[None],
         "packing": packing,
         "cu_seq_lens_q": packing.bounds,
@@ -150,6 +190,13 @@ def _scatter(hidden: torch.Tensor, index: torch.Tensor, mask: torch.Tensor) -> t
     """(T, D) vectors at their places in a padded batch (B, L, D)."""
     padded = hidden.new_zeros(mask.numel(), hidden.shape[-1])
     return padded.index_copy(0, index, hidden).unflatten(0, mask.shape)
+
+
+def _average(hidden: torch.Tensor, index: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """As [`_scatter`], for tokens of which there may be several vectors: their mean."""
+    count = torch.bincount(index, minlength=mask.numel()).to(hidden.dtype)
+    padded = hidden.new_zeros(mask.numel(), hidden.shape[-1]).index_add(0, index, hidden)
+    return (padded / count.clamp(min=1)[:, None]).unflatten(0, mask.shape)
 
 
 def packed_attention(
@@ -182,6 +229,8 @@ def packed_attention(
 
 @torch.compiler.disable  # kernels of its own, and shapes that change with each batch; torch 2.13 compiles it wrongly
 def _attend_packed(query, key, value, packing, dropout, scaling, window):
+    if packing.attention is not None:
+        packing.attention.offer(query, key, scaling, window)
     attend = _attend_one_by_one if query.device.type == "cpu" else _attend_padded
     return attend(query, key, value, packing, dropout, scaling, window)
 

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from finecl_hf.losses import at_least_float32
+
 
 def pool_entities(
     hidden: torch.Tensor, token_index: torch.Tensor, token_weight: torch.Tensor, entity_offsets: torch.Tensor
@@ -51,3 +53,36 @@ def mention_weights(
     token_index = np.arange(length.sum()) + np.repeat(start - before, length)
     token_weight = np.repeat(1.0 / (length * mentions[entity]), length).astype(np.float32)
     return token_index, token_weight, np.cumsum(tokens) - tokens
+
+
+def pool_mentions(hidden: torch.Tensor, token_index: torch.Tensor, mention_offsets: torch.Tensor) -> torch.Tensor:
+    """Mean over each mention's token vectors.
+
+    Args:
+        hidden: (B, L, D).
+        token_index: (T,) positions in the flattened (B * L) tokens, mention by mention.
+        mention_offsets: (M,) where each mention's tokens start in `token_index`.
+
+    Returns:
+        (M, D).
+    """
+    return F.embedding_bag(token_index, hidden.flatten(0, 1), mention_offsets, mode="mean")
+
+
+def logsumexp_within(values: torch.Tensor, group: torch.Tensor, groups: int) -> torch.Tensor:
+    """Log-sum-exp over the rows of each group, in float32: a smooth maximum.
+
+    Args:
+        values: (M, D); group: (M,) in [0, groups).
+
+    Returns:
+        (groups, D) in the precision of `values`; zeros for a group without rows.
+    """
+    with torch.autocast(values.device.type, enabled=False):
+        exact = at_least_float32(values)
+        index = group[:, None].expand_as(exact)
+        highest = exact.detach().new_zeros(groups, values.shape[1])
+        highest = highest.scatter_reduce(0, index, exact.detach(), "amax", include_self=False)
+        total = exact.new_zeros(groups, values.shape[1]).index_add(0, group, (exact - highest[group]).exp())
+        empty = torch.bincount(group, minlength=groups)[:, None] == 0
+        return ((total + empty).log() + highest).to(values.dtype)

@@ -41,6 +41,11 @@ class FinetuneArguments(FineCLTrainingArguments):
         "Classification loss: adaptive_threshold for documents, softmax for sentences; `bce` is the paper's. A "
         "relation model keeps its own.",
     )
+    long_documents: Literal["windows", "truncate"] | None = option(
+        None,
+        "Documents over --max_seq_length: `windows`, the default, reads them in overlapping parts; `truncate` cuts "
+        "their end off.",
+    )
     na_ratio: float | None = option(
         None, "NA pairs drawn for each labelled pair in training (paper: 3); all by default."
     )
@@ -68,6 +73,7 @@ class FinetuneArguments(FineCLTrainingArguments):
         """Settles what was not given: as the relation model has it that goes on, or the defaults."""
         before = relation_model or FineCLConfig()
         self.task, self.head = self.task or before.task, self.head or before.head
+        self.long_documents = self.long_documents or before.long_documents
         if self.loss is None and relation_model is not None and relation_model.task == self.task:
             self.loss = relation_model.loss
         self.loss = self.loss or ("softmax" if self.task == "sentence" else "adaptive_threshold")

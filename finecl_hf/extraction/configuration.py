@@ -20,12 +20,16 @@ class FineCLConfig(PreTrainedConfig):
         text_config: configuration of the encoder.
         relation_names: readable name of each relation id, where known (`{"P19": "place of birth"}`).
         task: `document` (any number of relations a pair, threshold) or `sentence` (exactly one label a pair).
-        head: classifier on top of the entity vectors; `bilinear` is the paper's.
+        head: classifier of entity pairs, see [`~finecl_hf.extraction.heads`]; `bilinear` is the paper's.
         loss: `bce` (paper), `softmax` or `adaptive_threshold` (ATLOP).
         entity_size: size that entity vectors are projected to (paper: 128).
         distance_size: size of the distance embedding (paper: 20).
+        block_size: of the blocks of the grouped bilinear form (`atlop`).
+        head_size: of the hidden layer over pairs (`context`); entity_types: the types that it tells apart;
+            type_size: of their embedding; head_dropout: its dropout.
         threshold: a relation is predicted where its score exceeds this; fitted on validation data.
-        max_seq_length: length in tokens the model was trained with.
+        max_seq_length: tokens that the encoder reads at a time.
+        long_documents: what happens to longer documents: `windows` reads them in overlapping parts, `truncate` cuts.
         entity_markers: `none` or `asterisk`.
         hide_names: `none`, or what stands in place of each mention: `type` or `mask`.
         base_encoder: the encoder that training started from, see [`~finecl_hf.extraction.base_encoder.describe_base`].
@@ -41,8 +45,14 @@ class FineCLConfig(PreTrainedConfig):
     loss: str = "adaptive_threshold"
     entity_size: int = 128
     distance_size: int = 20
+    block_size: int = 64
+    head_size: int = 512
+    head_dropout: float = 0.1
+    type_size: int = 32
+    entity_types: list | None = None
     threshold: float = 0.0
     max_seq_length: int = 512
+    long_documents: str = "windows"
     entity_markers: str = "none"
     hide_names: str = "none"
     base_encoder: dict | None = None
@@ -74,7 +84,9 @@ class FineCLConfig(PreTrainedConfig):
 
 
 MOST = 100_000_000  # of anything; the configuration may come from anybody
-_LARGEST = {"num_hidden_layers": 1000, "hidden_size": 100_000, "entity_size": 100_000, "distance_size": 100_000}
+_LARGEST = {"num_hidden_layers": 1000} | dict.fromkeys(
+    ("hidden_size", "entity_size", "distance_size", "block_size", "head_size", "type_size"), 100_000
+)
 
 
 AutoConfig.register(FineCLConfig.model_type, FineCLConfig)

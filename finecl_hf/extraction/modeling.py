@@ -9,14 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import AutoModel, PreTrainedModel
-from transformers import initialization as init
 from transformers.utils import ModelOutput
 
-from finecl_hf.data.distances import NUM_DISTANCES
-from finecl_hf.encoding.packing import enable_packing, encode
-from finecl_hf.encoding.pooling import pool_entities
+from finecl_hf.encoding.attention import EntityAttention
+from finecl_hf.encoding.packing import Windows, enable_packing, encode
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.configuration import FineCLConfig
+from finecl_hf.extraction.heads import HeadInputs, RelationHead, head_class
 from finecl_hf.losses import RELATION_LOSSES, relation_targets
 
 
@@ -27,83 +26,12 @@ class RelationExtractionOutput(ModelOutput):
     Attributes:
         loss: scalar, where labels were given.
         logits: (P, R) for the batch's pairs; column 0 is NA.
-        entities: (E, D) entity vectors.
+        entities: (E, D) entity vectors, see [`~finecl_hf.extraction.heads.HeadInputs`].
     """
 
     loss: torch.FloatTensor | None = None
     logits: torch.FloatTensor | None = None
     entities: torch.FloatTensor | None = None
-
-
-class BilinearHead(nn.Module):
-    """The paper's classifier: `[e_h; d_ht]^T W_r [e_t; d_th] + b_r` with projected entities and distance embeddings.
-
-    Computed without any (pairs x relations x size) tensor: the bilinear form splits into entity x entity, entity x
-    distance and distance x distance terms, so that all products with W are made once per entity, not once per pair.
-    """
-
-    def __init__(self, config: FineCLConfig):
-        super().__init__()
-        self.entity_size = config.entity_size
-        size = config.entity_size + config.distance_size
-        self.project = nn.Linear(config.text_config.hidden_size, config.entity_size)
-        self.distance = nn.Embedding(NUM_DISTANCES, config.distance_size)
-        self.weight = nn.Parameter(torch.empty(config.num_labels, size, size))
-        self.bias = nn.Parameter(torch.empty(config.num_labels))
-
-    def reset_parameters(self) -> None:
-        bound = self.weight.shape[-1] ** -0.5  # as nn.Bilinear
-        init.uniform_(self.weight, -bound, bound)
-        init.uniform_(self.bias, -bound, bound)
-
-    def forward(self, entities: torch.Tensor, pairs: torch.Tensor, distances: torch.Tensor) -> torch.Tensor:
-        """
-        Args:
-            entities: (E, D).
-            pairs: (P, 2) entity rows of head and tail.
-            distances: (P,) bucket of the distance from head to tail; from tail to head it is the mirrored one.
-
-        Returns:
-            (P, R) logits.
-        """
-        entities = self.project(entities)  # (E, K)
-        head, tail = pairs.unbind(dim=1)
-        distance = self.distance.weight  # (S, k)
-        back = NUM_DISTANCES - distances
-        split = [self.entity_size, distance.shape[1]]
-        (w_ee, w_ed), (w_de, w_dd) = (half.split(split, dim=2) for half in self.weight.split(split, dim=1))
-        by_head = torch.einsum("ei,rij,sj->esr", entities, w_ed, distance)  # (E, S, R)
-        by_tail = torch.einsum("si,rij,ej->esr", distance, w_de, entities)
-        by_distance = torch.einsum("si,rij,uj->sur", distance, w_dd, distance)  # (S, S, R)
-        logits = by_head[head, back] + by_tail[tail, distances] + by_distance[distances, back] + self.bias
-        return logits + self._entity_products(entities, w_ee, head, tail)
-
-    def _entity_products(
-        self, entities: torch.Tensor, weight: torch.Tensor, head: torch.Tensor, tail: torch.Tensor
-    ) -> torch.Tensor:
-        """(P, R) values `e_h^T W_r e_t`: W applied once per head, then one product per head with all of its tails."""
-        if len(head) == 0:
-            return entities.new_zeros(0, len(weight))
-        heads, row = head.unique(return_inverse=True)  # (H,), (P,)
-        column = _rank_within(row)
-        tails = torch.zeros(len(heads), int(column.max()) + 1, dtype=torch.long, device=head.device)
-        tails[row, column] = tail
-        projected = torch.einsum("hi,rij->hrj", entities[heads], weight)  # (H, R, K)
-        products = projected @ entities[tails].transpose(1, 2)  # (H, R, T)
-        return products.transpose(1, 2)[row, column]
-
-
-def _rank_within(group: torch.Tensor) -> torch.Tensor:
-    """(P,) how many earlier entries have the same value."""
-    order = group.argsort(stable=True)
-    counts = group.bincount()
-    first = counts.cumsum(0) - counts
-    rank = torch.empty_like(group)
-    rank[order] = torch.arange(len(group), device=group.device) - first[group[order]]
-    return rank
-
-
-HEADS = {"bilinear": BilinearHead}
 
 
 class FineCLPreTrainedModel(PreTrainedModel):
@@ -115,7 +43,7 @@ class FineCLPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module):
         super()._init_weights(module)
-        if isinstance(module, BilinearHead):
+        if isinstance(module, RelationHead):
             module.reset_parameters()
 
 
@@ -127,14 +55,12 @@ class FineCLForRelationExtraction(FineCLPreTrainedModel):
 
     def __init__(self, config: FineCLConfig, encoder: PreTrainedModel | None = None):
         super().__init__(config)
-        if config.head not in HEADS or config.loss not in RELATION_LOSSES:
-            raise FineCLError(
-                f'there is no head "{config.head}" with loss "{config.loss}"; '
-                f"heads: {', '.join(HEADS)}; losses: {', '.join(RELATION_LOSSES)}."
-            )
+        if config.loss not in RELATION_LOSSES:
+            raise FineCLError(f'there is no loss "{config.loss}"; losses: {", ".join(RELATION_LOSSES)}.')
+        head = head_class(config.head)
         self.encoder = encoder if encoder is not None else AutoModel.from_config(config.text_config)
-        enable_packing(self.encoder)
-        self.relation_head = HEADS[config.head](config)
+        enable_packing(self.encoder, head.reads_attention)
+        self.relation_head = head(config)
         self.make_trainable()
         self.post_init()
 
@@ -189,6 +115,11 @@ class FineCLForRelationExtraction(FineCLPreTrainedModel):
         entity_offsets: torch.Tensor,
         pairs: torch.Tensor,
         distances: torch.Tensor,
+        mention_offsets: torch.Tensor | None = None,
+        mention_entity: torch.Tensor | None = None,
+        entity_type: torch.Tensor | None = None,
+        window_index: torch.Tensor | None = None,
+        window_lengths: list[int] | None = None,
         label_pair: torch.Tensor | None = None,
         label_relation: torch.Tensor | None = None,
         fact_key: torch.Tensor | None = None,
@@ -198,14 +129,24 @@ class FineCLForRelationExtraction(FineCLPreTrainedModel):
     ) -> RelationExtractionOutput:
         """Arguments: see [`~finecl_hf.encoding.batches.RelationBatch`]. A whole batch may be passed: what comes after
         the labels is for hooks and callbacks, and without influence here."""
-        hidden, _ = encode(self.encoder, self.encoder.config, input_ids, attention_mask)  # (B, L, D)
-        entities = pool_entities(hidden, token_index, token_weight, entity_offsets)
-        logits = self.relation_head(entities, pairs, distances)
+        head, config = self.relation_head, self.encoder.config.get_text_config()
+        attention = None
+        if head_class(self.config.head).reads_attention:
+            attention = EntityAttention.of_entities(
+                token_index, token_weight, entity_offsets, entity_counts, input_ids.shape
+            )
+        windows = Windows(window_index, window_lengths) if window_index is not None else None
+        hidden, _ = encode(self.encoder, config, input_ids, attention_mask, windows, attention)  # (B, L, D)
+        inputs = HeadInputs(
+            hidden, token_index, token_weight, entity_offsets, mention_offsets, mention_entity, entity_type, pairs,
+            distances, pair_counts, entity_counts, attention.result() if attention is not None else None,
+        )  # fmt: skip
+        logits = head(inputs)
         loss = None
         if label_pair is not None:
             targets = relation_targets(label_pair, label_relation, *logits.shape)
             loss = RELATION_LOSSES[self.config.loss](logits, targets)
-        return RelationExtractionOutput(loss=loss, logits=logits, entities=entities)
+        return RelationExtractionOutput(loss=loss, logits=logits, entities=inputs.entities)
 
 
 AutoModel.register(FineCLConfig, FineCLForRelationExtraction)

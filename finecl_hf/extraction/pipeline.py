@@ -23,7 +23,9 @@ from finecl_hf.extraction.predictions import document_candidates
 logger = logging.getLogger(__name__)
 
 MODEL_ARGUMENTS = (
-    "input_ids", "attention_mask", "token_index", "token_weight", "entity_offsets", "pairs", "distances",
+    "input_ids", "attention_mask", "token_index", "token_weight", "entity_offsets", "mention_offsets",
+    "mention_entity", "entity_type", "pairs", "distances", "pair_counts", "entity_counts", "window_index",
+    "window_lengths",
 )  # fmt: skip
 
 
@@ -70,8 +72,9 @@ class RelationExtractionPipeline(Pipeline):
         self.collator = RelationCollator(tokenizer.pad_token_id)
         config = model.config
         self.encoder = DocumentEncoder(
-            tokenizer, config.label2id, config.max_seq_length, config.entity_markers, config.hide_names
-        )
+            tokenizer, config.label2id, config.max_seq_length, config.entity_markers, config.hide_names,
+            config.long_documents,
+        )  # fmt: skip
 
     def __call__(
         self, documents: Document | dict | Iterable[Document | dict], batch_size: int = 8, **kwargs: Any

@@ -21,7 +21,8 @@ from finecl_hf.training.arguments import ModelArguments
 
 logger = logging.getLogger(__name__)
 
-_HEAD = ("label2id", "task", "head", "entity_size", "distance_size")  # what must be equal for a head to go on
+# What must be equal for a head to go on
+_HEAD = ("label2id", "task", "head", "entity_size", "distance_size", "block_size", "head_size", "type_size")
 
 
 @dataclass
@@ -92,6 +93,7 @@ class StartingPoint:
                 )  # fmt: skip
         relation_model = load_relation_model(model.model_name_or_path, model.torch_dtype, **self._options)
         config.threshold, config.text_config = before.threshold, relation_model.encoder.config
+        config.entity_types = before.entity_types  # which the head has rows for
         config.base_encoder = describe_base(model.model_name_or_path, model.model_revision, relation_model.encoder)
         relation_model.config = config
         logger.info("%s goes on: its encoder, head and threshold.", model.model_name_or_path)

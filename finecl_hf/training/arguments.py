@@ -48,7 +48,7 @@ class ModelArguments:
     dtype: Literal["float32", "bfloat16", "float16"] = option(
         "float32", "Precision of the weights, whatever the checkpoint is stored in. For speed use --bf16 instead."
     )
-    max_seq_length: int | None = option(None, "Cut documents after so many tokens; the encoder's maximum by default.")
+    max_seq_length: int | None = option(None, "Tokens that the encoder reads at a time; its maximum by default.")
     base_model: str | None = option(
         None, "Encoder of the adapter that is named, where it is no longer where the adapter's configuration says."
     )

@@ -59,13 +59,19 @@ class SilverCorpus:
     truncation: Truncation
 
 
-def load_silver(model: ModelArguments, data: DataArguments, args: FineCLTrainingArguments) -> SilverCorpus:
-    """Reads and tokenises the documents with distantly supervised labels."""
+def load_silver(
+    model: ModelArguments, data: DataArguments, args: FineCLTrainingArguments, long_documents: str = "truncate"
+) -> SilverCorpus:
+    """Reads and tokenises the documents with distantly supervised labels.
+
+    Args:
+        long_documents: see [`DocumentEncoder`].
+    """
     names = read_relation_names(data.rel_info)
     corpus = load_training_corpus(data, args)
     counts = relation_counts(corpus)
     label2id = label_set(counts, names, fixed=False, source=data.train_source)
-    encoder = load_encoder(model, label2id)
+    encoder = load_encoder(model, label2id, long_documents)
     features, truncation = load_features(corpus, encoder, data, args)
     return SilverCorpus(corpus, counts, names, encoder, features, truncation)
 
@@ -90,8 +96,11 @@ def label_set(counts: dict[str, int], names: dict[str, str], fixed: bool, source
     return {relation: i for i, relation in enumerate([NA, *sorted(relations - {NA})])}
 
 
-def load_encoder(model: ModelArguments, label2id: dict[str, int]) -> DocumentEncoder:
+def load_encoder(model: ModelArguments, label2id: dict[str, int], long_documents: str = "truncate") -> DocumentEncoder:
     """What tokenises documents for the encoder that the arguments name.
+
+    Args:
+        long_documents: see [`DocumentEncoder`].
 
     Raises:
         FineCLError: it cannot be loaded, is no text encoder, or its tokenizer does not fit.
@@ -113,7 +122,9 @@ def load_encoder(model: ModelArguments, label2id: dict[str, int]) -> DocumentEnc
             "tokenizer that it was trained with in --tokenizer_name."
         )
     length = max_length_for(tokenizer, config, model.max_seq_length)
-    return DocumentEncoder(tokenizer, label2id, length, model.entity_markers or "none", model.hide_names or "none")
+    return DocumentEncoder(
+        tokenizer, label2id, length, model.entity_markers or "none", model.hide_names or "none", long_documents
+    )
 
 
 def load_features(

@@ -2,6 +2,7 @@
 
 import os
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -24,11 +25,12 @@ from finecl_hf.encoding.features import (
     fact_keys,
     lay_out,
     mention_token_spans,
+    token_windows,
     truncate,
     with_fact_column,
 )
 from finecl_hf.errors import FineCLError
-from finecl_hf.hashing import text_key
+from finecl_hf.hashing import text_key, type_key
 from tests.helpers.tiny_models import TEXT
 
 
@@ -126,6 +128,9 @@ def oracle(document, tokenizer, max_length, markers="none"):
         "mention_start": [start for start, _, _ in mentions],
         "mention_end": [end for _, end, _ in mentions],
         "mention_entity": [entity for _, _, entity in mentions],
+        "entity_type": [type_key(entity[0].type) for entity in document.entities],
+        "window_index": [],
+        "window_lengths": [],
         "all_pairs": document.pairs is None,
         "pair_head": [head for head, tail in document.pairs or () if {head, tail} <= visible],
         "pair_tail": [tail for head, tail in document.pairs or () if {head, tail} <= visible],
@@ -235,13 +240,47 @@ def test_the_report_counts_what_is_lost(bert_tokenizer, ada, curie, tmp_path):
     report = Truncation.of(short, 12)
     lost = {name: sum(row[name] for row in rows) for name in ("lost_mentions", "lost_entities", "lost_facts")}
     assert min(lost.values()) > 0
-    assert vars(report) == {"documents": 2, "mentions": 8, **lost, "max_length": 12}
+    assert vars(report) == {"documents": 2, "mentions": 8, **lost, "max_length": 12, "windows": 0}
     assert str(report) == (
         f"Past 12 tokens lie {lost['lost_mentions']} of 8 mentions ({lost['lost_mentions'] / 8:.1%}, in 2 documents); "
         f"with them {lost['lost_entities']} entities and {lost['lost_facts']} facts are out of reach."
     )
     whole = Truncation.of(DocumentEncoder(bert_tokenizer, LABELS, 128).encode_corpus(corpus), 128)
     assert str(whole) == "All 8 mentions lie within 128 tokens." and whole.documents == 0
+    parts = Truncation.of(
+        DocumentEncoder(bert_tokenizer, LABELS, 12, long_documents="windows").encode_corpus(corpus), 12
+    )
+    assert (parts.windows, parts.lost_mentions, parts.mentions) == (2, 0, 8) and "2 documents" in str(parts)
+
+
+@pytest.mark.parametrize("max_length", [8, 9, 13, 40])
+@pytest.mark.parametrize("length", [3, 8, 9, 12, 41, 200])
+def test_windows_cover_every_token_and_overlap(length, max_length):
+    word_ids = [None, *range(length - 2), None]
+    windows = token_windows(word_ids, max_length)
+    if length <= max_length:
+        assert windows == []
+        return
+    size = max_length - 2
+    assert all(len(window) == max_length and window[0] == 0 and window[-1] == length - 1 for window in windows)
+    texts = [window[1:-1] for window in windows]
+    assert all((np.diff(text) == 1).all() for text in texts)
+    assert set(np.concatenate(texts).tolist()) == set(range(1, length - 1))
+    overlaps = [first[-1] - second[0] + 1 for first, second in pairwise(texts)]
+    assert all(size > overlap >= size // 4 - 1 for overlap in overlaps)
+
+
+@settings(max_examples=60, deadline=None)
+@given(document=documents(), max_length=st.integers(8, 48))
+def test_nothing_is_lost_with_windows(tokenizer, document, max_length):
+    columns = DocumentEncoder(tokenizer, LABELS, max_length, long_documents="windows").encode([document])
+    row = {name: values[0] for name, values in columns.items()}
+    whole = encode(document, tokenizer, 10_000)
+    assert {name for name in whole if list(np.ravel(row[name])) != list(np.ravel(whole[name]))} <= {
+        "window_index", "window_lengths"
+    }  # fmt: skip
+    assert sum(row["window_lengths"]) == len(row["window_index"])
+    assert bool(row["window_lengths"]) == (len(row["input_ids"]) > max_length)
 
 
 def test_max_length_is_what_the_positions_allow(bert_tokenizer, roberta_tokenizer, bert_folder, roberta_folder):

@@ -2,18 +2,17 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
 
-from finecl_hf.data.distances import NUM_DISTANCES
 from finecl_hf.encoding.batches import RelationCollator
 from finecl_hf.encoding.features import DocumentEncoder
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.adapters import add_adapters
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.loading import load_relation_model
-from finecl_hf.extraction.modeling import BilinearHead, FineCLForRelationExtraction
+from finecl_hf.extraction.modeling import FineCLForRelationExtraction
+from finecl_hf.extraction.pipeline import MODEL_ARGUMENTS
 
 
 RELATIONS = ["NA", "born in", "located in", "capital of", "died in"]
-MODEL_INPUTS = ("input_ids", "attention_mask", "token_index", "token_weight", "entity_offsets", "pairs", "distances")
 
 
 def _config(**settings):
@@ -40,72 +39,13 @@ def batch(bert_tokenizer, ada, curie):
     columns = DocumentEncoder(bert_tokenizer, label2id, 128).encode([ada, curie])
     rows = [{name: values[i] for name, values in columns.items()} for i in range(2)]
     batch = RelationCollator(bert_tokenizer.pad_token_id)(rows)
-    return {name: batch[name] for name in (*MODEL_INPUTS, "label_pair", "label_relation")}
+    return {name: batch[name] for name in (*MODEL_ARGUMENTS, "label_pair", "label_relation")}
 
 
 def _logits(model, batch):
     model.eval()
     with torch.no_grad():
-        return model(**{name: batch[name] for name in MODEL_INPUTS}).logits
-
-
-def _head(seed=0):
-    torch.manual_seed(seed)
-    config = _config(text_config=AutoConfig.for_model("bert", hidden_size=10))
-    head = BilinearHead(config)
-    head.reset_parameters()
-    return head.double()
-
-
-def _plain_bilinear(head, entities, pairs, distances):
-    """The paper's head, pair by pair: `[e_h; d_ht]^T W [e_t; d_th] + b`."""
-    entities = entities @ head.project.weight.T + head.project.bias
-    rows = []
-    for (h, t), bucket in zip(pairs.tolist(), distances.tolist(), strict=True):
-        left = torch.cat([entities[h], head.distance.weight[bucket]])
-        right = torch.cat([entities[t], head.distance.weight[NUM_DISTANCES - bucket]])
-        rows.append(torch.nn.functional.bilinear(left, right, head.weight, head.bias))
-    return torch.stack(rows)
-
-
-def _pairs(seed):
-    """Pairs in random order, one of them twice; some entities in no pair."""
-    generator = torch.Generator().manual_seed(seed)
-    entities = torch.randn(9, 10, dtype=torch.double, generator=generator)
-    every = torch.tensor([(h, t) for h in range(7) for t in range(7) if h != t])
-    pairs = every[torch.randperm(len(every), generator=generator)[:35]]
-    pairs = torch.cat([pairs, pairs[:1]])
-    return entities, pairs, torch.randint(1, NUM_DISTANCES, (36,), generator=generator)
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_bilinear_head_equals_plain_bilinear(seed):
-    head, (entities, pairs, distances) = _head(seed), _pairs(seed)
-    logits = head(entities, pairs, distances)
-    torch.testing.assert_close(logits, _plain_bilinear(head, entities, pairs, distances), rtol=0, atol=1e-10)
-
-
-def test_gradients_of_the_bilinear_head():
-    head, (entities, pairs, distances) = _head(), _pairs(0)
-    entities.requires_grad_()
-    leaves = {"entities": entities, **dict(head.named_parameters())}
-    direction = torch.randn(36, 5, dtype=torch.double)
-    fast = torch.autograd.grad((head(entities, pairs, distances) * direction).sum(), leaves.values())
-    slow = torch.autograd.grad((_plain_bilinear(head, entities, pairs, distances) * direction).sum(), leaves.values())
-    for name, ours, theirs in zip(leaves, fast, slow, strict=True):
-        assert ours.any(), name
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10, msg=name)
-
-
-def test_bilinear_head_without_pairs_keeps_the_graph():
-    head, (entities, _, _) = _head(), _pairs(0)
-    none = torch.zeros(0, dtype=torch.long)
-    for some in (entities, entities[:0]):
-        logits = head(some, torch.zeros(0, 2, dtype=torch.long), none)
-        assert logits.shape == (0, 5)
-        head.zero_grad()
-        logits.sum().backward()
-        assert all(parameter.grad is not None and not parameter.grad.any() for parameter in head.parameters())
+        return model(**{name: batch[name] for name in MODEL_ARGUMENTS}).logits
 
 
 @pytest.mark.parametrize("loss", ["bce", "softmax", "adaptive_threshold"])

@@ -188,7 +188,7 @@ def test_a_model_that_was_trained_without_names_sees_none(bert_folder, corpus, t
 
 
 def test_what_lies_past_the_model_s_length_is_said(bert_folder, tmp_path, ada, caplog):
-    build(bert_folder, tmp_path, max_seq_length=12)
+    build(bert_folder, tmp_path, max_seq_length=12, long_documents="truncate")
     extract = RelationExtractionPipeline.from_pretrained(str(tmp_path))
     extract([ada, replace(ada, title="again")])
     (told,) = [record.getMessage() for record in caplog.records if "past the 12 tokens" in record.getMessage()]
@@ -197,3 +197,12 @@ def test_what_lies_past_the_model_s_length_is_said(bert_folder, tmp_path, ada, c
     build(bert_folder, tmp_path, max_seq_length=128)
     RelationExtractionPipeline.from_pretrained(str(tmp_path))(ada)
     assert "tokens that the model reads" not in caplog.text
+
+
+def test_windows_find_relations_between_entities_that_lie_far_apart(bert_folder, tmp_path, ada, caplog):
+    """Padding between the arguments pushes one of them past what the encoder reads at a time."""
+    build(bert_folder, tmp_path)
+    long = replace(ada, sentences=[[*ada.sentences[0], *["the"] * 300], *ada.sentences[1:]])
+    found = RelationExtractionPipeline.from_pretrained(str(tmp_path))(long, threshold=-1e9)
+    pairs = {(triple["h_idx"], triple["t_idx"]) for triple in found}
+    assert pairs == set(ada.judged_pairs) and not caplog.records

@@ -47,6 +47,9 @@ COLUMNS = Features(
 )
 
 
+NOTHING = np.zeros(0, dtype=np.int64)
+
+
 @dataclass
 class Truncation:
     """What lies past the maximum length, summed over a corpus."""
@@ -170,7 +173,7 @@ class DocumentEncoder:
             "mention_end": token_spans[reachable, 1],
             "mention_entity": entity[reachable],
             "entity_type": [type_key(mentions[0].type) for mentions in document.entities],
-            "window_index": np.concatenate(windows) if windows else [],
+            "window_index": np.concatenate(windows) if windows else NOTHING,
             "window_lengths": [len(window) for window in windows],
             "all_pairs": document.pairs is None,
             "pair_head": [head for head, _ in pairs],

@@ -1,0 +1,112 @@
+"""How good is a head? Trains, fits the threshold and judges on held-out documents, once for each seed.
+
+    python benchmarks/extraction.py --corpus redocred --documents redocred --model all-MiniLM-L6-v2 --head atlop --seeds 66 67 68
+    python benchmarks/extraction.py --corpus semeval --documents semeval2010 --model all-MiniLM-L6-v2 --seeds 0 1 2
+
+`--documents` is the corpus's folder as it is published; or name `--train_file`, `--validation_file` and `--test_file`.
+Each run is `run_finetune.py` in a process of its own; whatever else is given goes to it. `--choose` judges on part of the
+training documents instead of the test documents, to choose settings by. The last line is JSON: mean and standard
+deviation over the seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import mean, stdev
+
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from finecl_hf import read_documents, write_documents
+
+
+# Re-DocRED's training documents are not needed: dev has 500, 50 of which choose the threshold.
+REDOCRED = ("dev_revised.json", "test_revised*.json")
+SEMEVAL = ("TRAIN_FILE.TXT", "TEST_FILE_FULL.TXT")
+RECIPES = {
+    "redocred": {"num_train_epochs": 8, "per_device_train_batch_size": 4},
+    "semeval": {"task": "sentence"},
+}
+FIGURES = ("f1", "ign_f1", "intra_f1", "inter_f1", "semeval_macro_f1", "co_occurrence_fpr", "ece", "precision", "recall")
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", choices=sorted(RECIPES), required=True)
+    parser.add_argument("--documents", help="folder of the corpus")
+    parser.add_argument("--train_file")
+    parser.add_argument("--validation_file")
+    parser.add_argument("--test_file")
+    parser.add_argument("--model", required=True, help="encoder")
+    parser.add_argument("--head")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--choose", action="store_true", help="judge on training documents that are set aside")
+    parser.add_argument("--output_dir", help="keep the runs here; default: a temporary folder")
+    args, further = parser.parse_known_args(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(args.output_dir or folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        files = files_of(args, folder)
+        runs = [run(args, files, folder / f"seed-{seed}", seed, further) for seed in args.seeds]
+    result = {"corpus": args.corpus, "head": args.head, "seeds": args.seeds}
+    for name in FIGURES:
+        values = [figures[name] for figures in runs if name in figures]
+        if values:
+            result[name] = [round(mean(values), 4), round(stdev(values), 4) if len(values) > 1 else 0.0]
+    result["epoch_seconds"] = round(mean(figures["epoch_seconds"] for figures in runs), 1)
+    result["peak_rss_mb"] = max(figures["peak_rss_mb"] for figures in runs)
+    print(json.dumps(result))
+    return result
+
+
+def files_of(args, folder: Path) -> dict[str, str]:
+    """Training, validation and test file; parts of the published ones are written into the folder."""
+    named = {name: getattr(args, name) for name in ("train_file", "validation_file", "test_file")}
+    if named["train_file"]:
+        return {name: file for name, file in named.items() if file}
+    if not args.documents:
+        raise SystemExit("Name the corpus's folder with --documents, or the three files.")
+    train_name, test_name = REDOCRED if args.corpus == "redocred" else SEMEVAL
+    (test_file,) = sorted(Path(args.documents).glob(test_name))[:1]
+    documents = list(read_documents(str(Path(args.documents, train_name))))
+    aside = 50 if args.corpus == "redocred" else 0
+    tested = {"redocred": 100, "semeval": 1000}[args.corpus] if args.choose else 0
+    parts = {
+        "train_file": documents[: len(documents) - aside - tested],
+        "validation_file": documents[len(documents) - aside :] if aside else [],
+        "test_file": documents[len(documents) - aside - tested : len(documents) - aside] if tested else [],
+    }
+    files = {} if tested else {"test_file": str(test_file)}
+    for name, part in parts.items():
+        if part:
+            files[name] = str(folder / f"{name}.json")
+            write_documents(part, files[name])
+    return files
+
+
+def run(args, files: dict[str, str], output: Path, seed: int, further: list[str]) -> dict[str, float]:
+    """One training and its figures on the test file."""
+    flags = {**RECIPES[args.corpus], "model_name_or_path": args.model, "seed": seed, "output_dir": output, **files}
+    flags |= {"save_strategy": "no"} | ({"head": args.head} if args.head else {})
+    command = [sys.executable, str(ROOT / "run_finetune.py"), *(f"--{name}={value}" for name, value in flags.items())]
+    process = subprocess.Popen([*command, *further], stdout=sys.stderr)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"The run with seed {seed} failed; its message stands above.")
+    train, test = (json.loads((output / f"{name}_results.json").read_text()) for name in ("train", "test"))
+    figures = {name.removeprefix("test_"): value for name, value in test.items()}
+    figures["epoch_seconds"] = train["train_runtime"] / train["epoch"]
+    figures["peak_rss_mb"] = round(usage.ru_maxrss / 1024)
+    print(f"seed {seed}: {json.dumps(figures)}", flush=True)
+    return figures
+
+
+if __name__ == "__main__":
+    main()

@@ -34,7 +34,17 @@ RECIPES = {
     "redocred": {"num_train_epochs": 8, "per_device_train_batch_size": 4},
     "semeval": {"task": "sentence"},
 }
-FIGURES = ("f1", "ign_f1", "intra_f1", "inter_f1", "semeval_macro_f1", "co_occurrence_fpr", "ece", "precision", "recall")
+FIGURES = (
+    "f1",
+    "ign_f1",
+    "intra_f1",
+    "inter_f1",
+    "semeval_macro_f1",
+    "co_occurrence_fpr",
+    "ece",
+    "precision",
+    "recall",
+)
 
 
 def main(argv=None):

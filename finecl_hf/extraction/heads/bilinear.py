@@ -61,7 +61,7 @@ def entity_products(
         (P, R) values `e_h^T W_r e_t`.
     """
     if len(head) == 0:
-        return entities.new_zeros(0, len(weight))
+        return entities.new_zeros(0, len(weight)) + 0 * (entities.sum() + weight.sum())  # keeps the graph
     heads, row = head.unique(return_inverse=True)  # (H,), (P,)
     column = rank_within(row)
     tails = torch.zeros(len(heads), int(column.max()) + 1, dtype=torch.long, device=head.device)

@@ -1,11 +1,11 @@
 """How good is a head? Trains, fits the threshold and judges on held-out documents, once for each seed.
 
-    python benchmarks/extraction.py --corpus redocred --documents redocred --model all-MiniLM-L6-v2 --head atlop --seeds 66 67 68
+    python benchmarks/extraction.py --corpus redocred --documents redocred --model all-MiniLM-L6-v2 --seeds 66 67 68
     python benchmarks/extraction.py --corpus semeval --documents semeval2010 --model all-MiniLM-L6-v2 --seeds 0 1 2
 
 `--documents` is the corpus's folder as it is published; or name `--train_file`, `--validation_file` and `--test_file`.
-Each run is `run_finetune.py` in a process of its own; whatever else is given goes to it. `--choose` judges on part of the
-training documents instead of the test documents, to choose settings by. The last line is JSON: mean and standard
+Each run is `run_finetune.py` in a process of its own; whatever else is given goes to it. `--choose` judges on part of
+the training documents instead of the test documents, to choose settings by. The last line is JSON: mean and standard
 deviation over the seeds.
 """
 
@@ -21,10 +21,12 @@ from pathlib import Path
 from statistics import mean, stdev
 
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from finecl_hf import read_documents, write_documents
+
+
+SCRIPT = Path(__file__).parent.parent / "run_finetune.py"
 
 
 # Re-DocRED's training documents are not needed: dev has 500, 50 of which choose the threshold.
@@ -105,7 +107,7 @@ def run(args, files: dict[str, str], output: Path, seed: int, further: list[str]
     """One training and its figures on the test file."""
     flags = {**RECIPES[args.corpus], "model_name_or_path": args.model, "seed": seed, "output_dir": output, **files}
     flags |= {"save_strategy": "no"} | ({"head": args.head} if args.head else {})
-    command = [sys.executable, str(ROOT / "run_finetune.py"), *(f"--{name}={value}" for name, value in flags.items())]
+    command = [sys.executable, str(SCRIPT), *(f"--{name}={value}" for name, value in flags.items())]
     process = subprocess.Popen([*command, *further], stdout=sys.stderr)
     _, status, usage = os.wait4(process.pid, 0)
     if status:

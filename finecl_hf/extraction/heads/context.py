@@ -14,6 +14,7 @@ from finecl_hf.encoding.pooling import logsumexp_within
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.heads import HeadInputs, RelationHead
 from finecl_hf.extraction.heads.bilinear import entity_products
+from finecl_hf.extraction.heads.dropout import FastDropout
 from finecl_hf.extraction.heads.local_context import couples_of, local_contexts
 from finecl_hf.hashing import type_key
 
@@ -32,7 +33,7 @@ class ContextHead(RelationHead):
         self.of_context = nn.Linear(size, wide, bias=False)
         self.distance = nn.Embedding(NUM_DISTANCES, wide)
         self.entity_type = nn.Embedding(len(config.entity_types or ()) + 1, config.type_size)
-        self.dropout = nn.Dropout(config.head_dropout)
+        self.dropout = FastDropout(config.head_dropout)
         self.classify = nn.Linear(wide, config.num_labels)
 
     def reset_parameters(self) -> None:

@@ -9,7 +9,7 @@ def test_drops_the_share_keeps_the_mean_and_the_gradient():
     values = torch.ones(400, 50, requires_grad=True)
     dropped = FastDropout(0.25)(values)
     dropped.sum().backward()
-    assert set(dropped.unique().tolist()) == {0.0, pytest.approx(4 / 3)}
+    assert sorted(dropped.unique().tolist()) == pytest.approx([0, 4 / 3])
     assert dropped.mean() == pytest.approx(1, abs=0.03)
     torch.testing.assert_close(values.grad, dropped.detach())  # of ones
 

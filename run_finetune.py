@@ -52,7 +52,7 @@ def main(argv=None):
     from finecl_hf.training.scripts import end_run, finish_run, start_run
 
     start_run(args)
-    start = StartingPoint.of(model_args)
+    start = StartingPoint.of(model_args, args.task)
     args.complete(start.relation_model)
     check_task(args, data_args, eval_args, start)
 

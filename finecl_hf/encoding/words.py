@@ -57,6 +57,11 @@ def lay_out(
     return _mark(words, spans, *_markers_of(document, entity_markers))
 
 
+def tells_roles(entity_markers: str) -> bool:
+    """Whether these markers tell the head of a sentence from its tail."""
+    return bool(MARKERS.get(entity_markers))
+
+
 def type_word(entity_type: str) -> str:
     """A word that says what an entity is: `person` for PER, `state or province` for STATE_OR_PROVINCE."""
     return TYPE_WORDS.get(entity_type) or entity_type.lower().replace("_", " ")

@@ -5,7 +5,7 @@ Documents (DocRED, Re-DocRED, or your own in that format):
     python run_finetune.py --model_name_or_path outputs/encoder --train_file train.json --validation_file dev.json \\
         --test_file test.json --rel_info rel_info.json --output_dir outputs/extractor
 
-Sentences (SemEval-2010 Task 8, TACRED, FewRel, OpenNRE), adapters only, a tenth of the data:
+Sentences (SemEval-2010 Task 8, KBP37, TACRED, FewRel, OpenNRE), adapters only, a tenth of the data:
 
     python run_finetune.py --task sentence --model_name_or_path outputs/encoder --train_file TRAIN_FILE.TXT \\
         --test_file TEST_FILE_FULL.TXT --train_fraction 0.1 --use_lora --output_dir outputs/semeval
@@ -52,7 +52,7 @@ def main(argv=None):
     from finecl_hf.training.scripts import end_run, finish_run, start_run
 
     start_run(args)
-    start = StartingPoint.of(model_args)
+    start = StartingPoint.of(model_args, args.task)
     args.complete(start.relation_model)
     check_task(args, data_args, eval_args, start)
 

@@ -24,6 +24,7 @@ _PUNCTUATION = r"!-/:-@\[-`{-~¡«»¿‐-‧‰-⁞、-〃〈-】"
 WORD = re.compile(rf"[^\s{_PUNCTUATION}]+(?:['’\-_][^\s{_PUNCTUATION}]+)*|[{_PUNCTUATION}]")
 _SEMEVAL_START = re.compile(r"(\d+)\t(.*)", re.DOTALL)
 _SEMEVAL_TAG = re.compile(r"</?e[12]>")
+_BLANK = re.compile(r"<e([12])>\s+</e\1>")
 SEMEVAL_TITLE = "semeval-"
 
 
@@ -43,10 +44,10 @@ def tokenise(text: str, cuts: Iterable[int] = ()) -> list[tuple[int, int]]:
 
 
 def parse_semeval(lines: Iterable[str]) -> Iterator[dict[str, Any] | DocumentError]:
-    """Groups the lines of a SemEval-2010 Task 8 file into records for [`from_semeval`].
+    """Groups the lines of a SemEval-2010 Task 8 or KBP37 file into records for [`from_semeval`].
 
-    A record is `id<TAB>"sentence"`, then (not in unlabelled test files) the relation, then a comment. A line that
-    belongs nowhere becomes a `DocumentError`, and reading goes on.
+    A record is `id<TAB>"sentence"`, then (not in unlabelled test files) the relation, then, in SemEval's, a comment. A
+    line that belongs nowhere becomes a `DocumentError`, and reading goes on.
 
     Yields:
         `{"id", "sentence", "relation", "lines"}`: relation None where the file has none, the lines as they stand.
@@ -77,7 +78,10 @@ def parse_semeval(lines: Iterable[str]) -> Iterator[dict[str, Any] | DocumentErr
 
 
 def from_semeval(record: dict[str, Any]) -> dict[str, Any]:
-    """SemEval-2010 Task 8: head = e1, tail = e2, relation = the directed label as written (`Cause-Effect(e2,e1)`).
+    """SemEval-2010 Task 8 and KBP37: head = e1, tail = e2, relation = the directed label (`Cause-Effect(e2,e1)`).
+
+    An argument that is blank, as KBP37 has it where a name was lost (146 of 21,046 sentences), is the word `_`: those
+    sentences count in its figures.
 
     Raises:
         DocumentError: naming the field that is wrong.
@@ -85,6 +89,7 @@ def from_semeval(record: dict[str, Any]) -> dict[str, Any]:
     number, marked = _text(record, "id"), _text(record, "sentence").strip()
     if len(marked) > 1 and marked[0] == marked[-1] == '"':
         marked = marked[1:-1]
+    marked = _BLANK.sub(r"<e\1>_</e\1>", marked)
     text, at = _strip_tags(marked)
     spans = [(at["<e1>"], at["</e1>"]), (at["<e2>"], at["</e2>"])]
     words, (head, tail) = _words_and_spans(text, spans, ("sentence", "sentence"))

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import numpy as np
 
 from finecl_hf.data.documents import Document
 from finecl_hf.errors import FineCLError
 
 
+# What stands around the head and the tail of a sentence: a sign, and one around the type's word. Every other mention,
+# and those of documents, where any entity may be head or tail of a pair, have `*` and `^`.
+MARKERS: dict[str, dict[str, tuple[str, str]]] = {
+    "asterisk": {},  # `* Bill *`: ATLOP (Zhou et al., AAAI 2021)
+    "punct": {"head": ("@", "*"), "tail": ("#", "^")},  # `@ Bill @`, `# Seattle #`: Zhou and Chen (AACL 2022)
+    "typed": {"head": ("@", "*"), "tail": ("#", "^")},  # `@ * person * Bill @`, `# ^ city ^ Seattle #`: theirs, too
+}
 # What stands for a mention of a type that corpora abbreviate; other types stand for themselves.
 TYPE_WORDS = {
     "": "entity", "GPE": "place", "LOC": "place", "MISC": "thing", "NUM": "number", "ORG": "organization",
@@ -21,8 +30,8 @@ def lay_out(
     """The document as one list of words, and each mention's word span in it.
 
     Args:
-        entity_markers: with `asterisk`, each mention stands between two `*`, which belong to its span (ATLOP, Zhou et
-            al., AAAI 2021): words that every vocabulary has, so no embedding is added.
+        entity_markers: what each mention stands between, see [`MARKERS`]: words that every vocabulary has, so no
+            embedding is added. Markers belong to the mention's span.
         hide_names: with `type` or `mask`, a word for its type, or the mask token, stands in place of each mention, so
             that a model can know a label from the text alone, not from the names that the knowledge base matched.
         mask_token: the tokenizer's; for `mask`.
@@ -43,7 +52,14 @@ def lay_out(
             raise FineCLError("--hide_names mask: the tokenizer has no mask token; take --hide_names type.")
         substitutes = [mask_token if hide_names == "mask" else type_word(m.type) for m in mentions]
         words, spans = _substitute(words, spans, substitutes)
-    return (words, spans) if entity_markers == "none" else _mark(words, spans)
+    if entity_markers == "none":
+        return words, spans
+    return _mark(words, spans, *_markers_of(document, entity_markers))
+
+
+def tells_roles(entity_markers: str) -> bool:
+    """Whether these markers tell the head of a sentence from its tail."""
+    return bool(MARKERS.get(entity_markers))
 
 
 def type_word(entity_type: str) -> str:
@@ -70,18 +86,48 @@ def _substitute(words: list[str], spans: np.ndarray, substitutes: list[str]) -> 
     return shorter, np.stack([place[spans[:, 0]], place[spans[:, 1] - 1] + 1], axis=1)
 
 
-def _mark(words: list[str], spans: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Puts each mention between two asterisks; nested mentions share them where they meet."""
-    opening = np.bincount(spans[:, 0], minlength=len(words) + 1)
-    closing = np.bincount(spans[:, 1], minlength=len(words) + 1)
-    opening, closing = np.minimum(opening, 1), np.minimum(closing, 1)
-    marked = []
+def _markers_of(document: Document, kind: str) -> tuple[list[str], list[str]]:
+    """The marker before each mention and that behind it, entity by entity. A marker is one word, spaces or not."""
+    roles = dict(zip(document.pairs[0], ("head", "tail"), strict=True)) if document.is_sentence else {}
+    opening, closing = [], []
+    for number, entity in enumerate(document.entities):
+        outer, inner = MARKERS[kind].get(roles.get(number), ("*", "^"))
+        for mention in entity:
+            typed = kind == "typed" and mention.type
+            opening.append(f"{outer} {inner} {type_word(mention.type)} {inner}" if typed else outer)
+            closing.append(outer)
+    return opening, closing
+
+
+def _mark(words: list[str], spans: np.ndarray, opening: list[str], closing: list[str]) -> tuple[list[str], np.ndarray]:
+    """Puts each mention between its two markers, an inner mention's inside of an outer one's.
+
+    Mentions that begin, or end, at the same word with the same marker share it.
+
+    Args:
+        spans: (M, 2) words of each mention.
+        opening, closing: (M,) its markers.
+    """
+    starts, ends = spans.T.tolist()
+    outer_first = np.lexsort((-spans[:, 1], spans[:, 0])).tolist()
+    opens, closes = defaultdict(dict), defaultdict(dict)  # word: its markers, in order
+    for mention in outer_first:
+        opens[starts[mention]].setdefault(opening[mention])
+    for mention in reversed(outer_first):
+        closes[ends[mention]].pop(closing[mention], None)  # the outermost of those that share it decides
+        closes[ends[mention]][closing[mention]] = None
+    marked, start_of, end_of = [], {}, {}
     for position, word in enumerate([*words, None]):
-        marked += ["*"] * (closing[position] + opening[position])
+        for marker in closes.get(position, ()):
+            marked.append(marker)
+            end_of[position, marker] = len(marked)
+        for marker in opens.get(position, ()):
+            start_of[position, marker] = len(marked)
+            marked.append(marker)
         if word is not None:
             marked.append(word)
-    # Behind position p stand all markers of the positions up to p: first those that close, then those that open.
-    before = np.cumsum(opening + closing)
-    start = spans[:, 0] + before[spans[:, 0]] - 1
-    end = spans[:, 1] + before[spans[:, 1]] - opening[spans[:, 1]]
-    return marked, np.stack([start, end], axis=1)
+    where = [
+        (start_of[first, before], end_of[last, behind])
+        for first, last, before, behind in zip(starts, ends, opening, closing, strict=True)
+    ]
+    return marked, np.array(where, dtype=np.int64).reshape(-1, 2)

@@ -26,16 +26,28 @@ class EvaluationArguments:
         check_range(self, "max_eval_samples max_predict_samples", 1)
 
 
+# What is taken where nothing was said, by task: chosen on held-out training data, see docs/results.md
+DEFAULTS = {
+    "document": {"num_train_epochs": 30.0, "learning_rate": 5e-5, "head_learning_rate": None},
+    "sentence": {"num_train_epochs": 5.0, "learning_rate": 1e-4, "head_learning_rate": 1e-3},
+}
+
+
 @dataclass
 class FinetuneArguments(FineCLTrainingArguments):
-    """Stage 3. Defaults other than the above: num_train_epochs=30."""
+    """Stage 3. Defaults other than the above: num_train_epochs=None, learning_rate=None; they mean [`DEFAULTS`] of the
+    task."""
 
     only_trains: ClassVar[bool] = False
 
     task: Literal["document", "sentence"] | None = option(
         None, "`document`, the default: any relations a pair; `sentence`: one label. A relation model keeps its own."
     )
-    head: str | None = option(None, "Classifier on the entity vectors; `bilinear`, the default, is the paper's.")
+    head: str | None = option(
+        None,
+        "Classifier of entity pairs: for documents `bilinear`, the default and the paper's, `atlop` or `context`; for "
+        "sentences `sentence`, the default, or `linear`, the paper's.",
+    )
     loss: Literal["bce", "softmax", "adaptive_threshold"] | None = option(
         None,
         "Classification loss: adaptive_threshold for documents, softmax for sentences; `bce` is the paper's. A "
@@ -54,9 +66,11 @@ class FinetuneArguments(FineCLTrainingArguments):
     lora_r: int = option(16, "Rank of the adapters.")
     lora_alpha: int = option(32, "Scale of the adapters.")
     lora_dropout: float = option(0.05, "Dropout of the adapters.")
-    num_train_epochs: float = option(30.0, "Epochs.")
-    learning_rate: float = option(5e-5, "Peak learning rate.")
-    head_learning_rate: float | None = option(None, "Peak learning rate of the classifier; the same by default.")
+    num_train_epochs: float | None = option(None, "Epochs: 30 for documents, 5 for sentences.")
+    learning_rate: float | None = option(None, "Peak learning rate: 5e-5 for documents, 1e-4 for sentences.")
+    head_learning_rate: float | None = option(
+        None, "Peak learning rate of the classifier: the same for documents, 1e-3 for sentences."
+    )
 
     def __post_init__(self):
         check_range(self, "na_ratio head_learning_rate", 0, 1e6)
@@ -65,6 +79,8 @@ class FinetuneArguments(FineCLTrainingArguments):
         check_range(self, "lora_dropout", 0, 0.999)
         if self.load_best_model_at_end and self.metric_for_best_model is None:
             self.metric_for_best_model = "f1"
+        self._by_task = [name for name in DEFAULTS["document"] if getattr(self, name) is None]
+        self._take_defaults(self.task or "document")
         asked = {name: getattr(self, name) for name in ("do_train", "do_eval", "do_predict")}
         super().__post_init__()
         self.do_train, self.do_eval, self.do_predict = what_to_do(**asked)
@@ -72,11 +88,20 @@ class FinetuneArguments(FineCLTrainingArguments):
     def complete(self, relation_model: FineCLConfig | None) -> None:
         """Settles what was not given: as the relation model has it that goes on, or the defaults."""
         before = relation_model or FineCLConfig()
-        self.task, self.head = self.task or before.task, self.head or before.head
+        self.task = self.task or before.task
+        self._take_defaults(self.task)
+        if self.head is None and relation_model is not None and relation_model.task == self.task:
+            self.head = relation_model.head
+        self.head = self.head or ("sentence" if self.task == "sentence" else before.head)
         self.long_documents = self.long_documents or before.long_documents
         if self.loss is None and relation_model is not None and relation_model.task == self.task:
             self.loss = relation_model.loss
         self.loss = self.loss or ("softmax" if self.task == "sentence" else "adaptive_threshold")
+
+    def _take_defaults(self, task: str) -> None:
+        """Fills in what was not given."""
+        for name in self._by_task:
+            setattr(self, name, DEFAULTS[task][name])
 
 
 def what_to_do(

@@ -25,12 +25,12 @@ class FineCLConfig(PreTrainedConfig):
         entity_size: size that entity vectors are projected to (paper: 128).
         distance_size: size of the distance embedding (paper: 20).
         block_size: of the blocks of the grouped bilinear form (`atlop`).
-        head_size: of the hidden layer over pairs (`context`); entity_types: the types that it tells apart;
+        head_size: of the hidden layer over pairs (`context`, `sentence`); entity_types: the types that it tells apart;
             type_size: of their embedding; head_dropout: its dropout.
         threshold: a relation is predicted where its score exceeds this; fitted on validation data.
         max_seq_length: tokens that the encoder reads at a time.
         long_documents: what happens to longer documents: `windows` reads them in overlapping parts, `truncate` cuts.
-        entity_markers: `none` or `asterisk`.
+        entity_markers: `none`, `asterisk`, `punct` or `typed`, see [`~finecl_hf.encoding.words.MARKERS`].
         hide_names: `none`, or what stands in place of each mention: `type` or `mask`.
         base_encoder: the encoder that training started from, see [`~finecl_hf.extraction.base_encoder.describe_base`].
     """

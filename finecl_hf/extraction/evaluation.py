@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 METRICS = {  # figures that evaluation gives, by task
     "document": ("f1", "ign_f1", "precision", "recall", "intra_f1", "inter_f1", "loss"),
-    "sentence": ("f1", "precision", "recall", "macro_f1", "accuracy", "semeval_macro_f1", "loss"),
+    "sentence": ("f1", "precision", "recall", "macro_f1", "accuracy", "semeval_macro_f1", "tacred_f1", "loss"),
 }
 
 

@@ -15,6 +15,8 @@ from finecl_hf.data.documents import Document
 from finecl_hf.encoding.batches import RelationCollator
 from finecl_hf.encoding.encoders import hub_arguments, load_tokenizer
 from finecl_hf.encoding.features import DocumentEncoder
+from finecl_hf.encoding.words import tells_roles
+from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.loading import load_relation_model
 from finecl_hf.extraction.modeling import FineCLForRelationExtraction
 from finecl_hf.extraction.predictions import document_candidates
@@ -87,9 +89,13 @@ class RelationExtractionPipeline(Pipeline):
 
         Returns:
             list of triples for one document, list of such lists for several.
+
+        Raises:
+            FineCLError: the model tells head from tail by their markers, and a document has more than one judged pair.
         """
         single = isinstance(documents, (Document, dict))
         documents = [_as_document(document) for document in ([documents] if single else documents)]
+        self._check_roles(documents)
         by_length = sorted(range(len(documents)), key=lambda i: sum(map(len, documents[i].sentences)))
         groups = [by_length[start : start + batch_size] for start in range(0, len(documents), batch_size)]
         # Batches are made here: pairs of several documents lie flat in one tensor, which Pipeline's own batching
@@ -102,6 +108,18 @@ class RelationExtractionPipeline(Pipeline):
             for i, of_document in zip(group, triples, strict=True):
                 results[i] = of_document
         return results[0] if single else results
+
+    def _check_roles(self, documents: list[Document]) -> None:
+        config = self.model.config
+        if config.task != "sentence" or not tells_roles(config.entity_markers):
+            return
+        for document in documents:
+            if not document.is_sentence:
+                raise FineCLError(
+                    f'document "{document.title}": this model was trained on sentences whose head and tail are marked '
+                    f"(--entity_markers {config.entity_markers}); give each document one judged pair, such as "
+                    '"pairs": [[0, 1]].'
+                )
 
     def _sanitize_parameters(self, threshold: float | None = None) -> tuple[dict, dict, dict]:
         return {}, {}, {} if threshold is None else {"threshold": threshold}

@@ -11,7 +11,7 @@ import torch
 
 from finecl_hf.data.documents import NA, Document
 from finecl_hf.extraction.configuration import FineCLConfig
-from finecl_hf.metrics import docred_scores, fit_threshold, semeval_scores, sentence_scores
+from finecl_hf.metrics import docred_scores, fit_threshold, semeval_scores, sentence_scores, tacred_scores
 
 
 PADDING = -100.0  # of rows that are gathered; the Trainer pads with it, too
@@ -156,9 +156,13 @@ def score_documents(
 
 
 def score_sentences(documents: list[Document], labels: list[str]) -> dict[str, float]:
-    """Figures of single-label classification; for SemEval's directed labels also its official macro F1."""
+    """Figures of single-label classification; for directed labels (SemEval, KBP37) also the official macro F1, for
+    TACRED's its official micro F1."""
     gold = [document.label for document in documents]
     scores = sentence_scores(labels, gold)
-    if all(label.endswith(("(e1,e2)", "(e2,e1)")) for label in gold if label != NA):
+    relations = [label for label in gold if label != NA]
+    if all(label.endswith(("(e1,e2)", "(e2,e1)")) for label in relations):
         scores["semeval_macro_f1"] = semeval_scores(labels, gold, other=NA)["macro_f1"]
+    elif all(label.startswith(("per:", "org:")) for label in relations):
+        scores["tacred_f1"] = tacred_scores(labels, gold, no_relation=NA)["f1"]
     return scores

@@ -38,8 +38,11 @@ class StartingPoint:
     relation_model: FineCLConfig | None
 
     @classmethod
-    def of(cls, model: ModelArguments) -> StartingPoint:
+    def of(cls, model: ModelArguments, task: str | None = None) -> StartingPoint:
         """Looks at the configuration, and completes the arguments.
+
+        Args:
+            task: what a new head is for; sentences have markers by default.
 
         Raises:
             FineCLError: nothing can be loaded from there.
@@ -51,7 +54,7 @@ class StartingPoint:
                 config = FineCLConfig.of_relation_model(name, **options)
             else:
                 config = None
-        before = config or FineCLConfig()
+        before = config or FineCLConfig(entity_markers="typed" if task == "sentence" else "none")
         model.entity_markers = model.entity_markers or before.entity_markers
         model.hide_names = model.hide_names or before.hide_names
         if config is not None and model.max_seq_length is None:

@@ -52,8 +52,11 @@ class ModelArguments:
     base_model: str | None = option(
         None, "Encoder of the adapter that is named, where it is no longer where the adapter's configuration says."
     )
-    entity_markers: Literal["none", "asterisk"] | None = option(
-        None, "Put markers around mentions; by default as the relation model that goes on does, an encoder has none."
+    entity_markers: Literal["none", "asterisk", "punct", "typed"] | None = option(
+        None,
+        "Put markers around mentions: `asterisk`; `punct`, which tells the head of a sentence from its tail; `typed`, "
+        "with the argument's type, too. By default as the relation model that goes on does; else `typed` for --task "
+        "sentence, none for documents.",
     )
     hide_names: Literal["none", "type", "mask"] | None = option(
         None,

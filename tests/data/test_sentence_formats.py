@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finecl_hf.data.documents import NA, Document
+from finecl_hf.data.readers import read_documents
 from finecl_hf.data.sentence_formats import (
     WORD,
     from_fewrel,
@@ -114,6 +115,26 @@ def test_semeval_test_file_has_no_relations():
 def test_semeval_entity_borders_are_word_borders():
     document = read(from_semeval, {"id": "3", "sentence": "un<e1>break</e1>able <e2>glass-ware</e2>house"})
     assert document.sentences == [["un", "break", "able", "glass-ware", "house"]]
+
+
+KBP37 = """15973\t" He fathered <e1> John C. C. Mayo </e1> in eastern <e2> Kentucky </e2> .. "
+per:stateorprovinces_of_residence(e1,e2)
+
+
+15974\t" In <e1> 2005 </e1> <e2> </e2> was purchased . "
+no_relation
+
+
+"""
+
+
+def test_kbp37(tmp_path):
+    (tmp_path / "dev.txt").write_text(KBP37)
+    first, second = read_documents(tmp_path / "dev.txt")
+    assert [first.entity_names(0), first.entity_names(1)] == [["John C . C . Mayo"], ["Kentucky"]]
+    assert first.label == "per:stateorprovinces_of_residence(e1,e2)" and second.label == NA
+    assert second.sentences[0] == ["In", "2005", "_", "was", "purchased", "."]  # a blank argument
+    assert (second.entities[1][0].start, second.entities[1][0].end) == (2, 3)
 
 
 def test_semeval_stray_lines_are_reported_and_passed_over():

@@ -10,7 +10,7 @@ import transformers
 from finecl_hf import RelationExtractionPipeline
 from finecl_hf.data.documents import Document
 from finecl_hf.encoding.encoders import load_tokenizer
-from finecl_hf.errors import DocumentError
+from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.extraction.adapters import add_adapters
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.modeling import FineCLForRelationExtraction
@@ -174,6 +174,14 @@ def test_a_sentence_has_one_label_at_most(bert_folder, tmp_path, ada):
         every = loaded(sentence, threshold=-1e9)
         assert len(every) == 1 and (every[0]["h_idx"], every[0]["t_idx"]) == sentence.pairs[0]
         same(triples, every if every[0]["score"] > 0.5 else [])
+
+
+def test_a_model_that_tells_head_from_tail_takes_one_pair(bert_folder, tmp_path, ada):
+    build(bert_folder, tmp_path, task="sentence", loss="softmax", entity_markers="typed")
+    extract = RelationExtractionPipeline.from_pretrained(str(tmp_path), device="cpu")
+    assert extract(replace(ada, relations=[], pairs=[(0, 1)]), threshold=-1e9)
+    with pytest.raises(FineCLError, match="one judged pair"):
+        extract(ada)
 
 
 def test_a_model_that_was_trained_without_names_sees_none(bert_folder, corpus, tmp_path, ada):

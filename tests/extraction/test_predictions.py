@@ -247,3 +247,11 @@ def test_sentence_scores_and_semevals_own_figure():
     assert wrong["accuracy"] == pytest.approx(1 / 3) and wrong["semeval_macro_f1"] == 0.0
     undirected = [document("s", 2, [(0, 1, "per:title")])]
     assert "semeval_macro_f1" not in score_sentences(undirected, ["NA"])
+
+
+def test_relations_of_tacred_have_its_official_figure():
+    labels = ["per:title", "org:founded", "NA", "NA"]
+    gold = [document(f"s{i}", 2, [(0, 1, r)] if r != "NA" else []) for i, r in enumerate(labels)]
+    scores = score_sentences(gold, ["per:title", "per:title", "org:founded", "NA"])
+    assert scores["tacred_f1"] == pytest.approx(2 * (1 / 3) * (1 / 2) / (1 / 3 + 1 / 2))
+    assert "tacred_f1" not in score_sentences([document("s", 2, [(0, 1, "P19")])], ["P19"])

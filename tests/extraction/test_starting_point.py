@@ -135,6 +135,8 @@ def test_what_is_given_counts_more_than_what_the_model_has(trained, bert_folder)
     start = StartingPoint.of(ModelArguments(bert_folder))
     assert start.relation_model is None and start.label_set({"P1"}, None) is None
     assert (start.model.entity_markers, start.model.hide_names, start.model.max_seq_length) == ("none", "none", None)
+    assert StartingPoint.of(ModelArguments(bert_folder), "sentence").model.entity_markers == "typed"
+    assert StartingPoint.of(ModelArguments(first), "sentence").model.entity_markers == "asterisk"
 
 
 @pytest.fixture

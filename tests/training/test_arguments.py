@@ -12,7 +12,7 @@ from transformers import TrainingArguments
 
 from finecl_hf.denoising.arguments import DenoiseArguments
 from finecl_hf.errors import DocumentError, FineCLError
-from finecl_hf.extraction.arguments import EvaluationArguments, FinetuneArguments
+from finecl_hf.extraction.arguments import DEFAULTS, EvaluationArguments, FinetuneArguments
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.pretraining.arguments import PretrainArguments
 from finecl_hf.training.arguments import (
@@ -243,6 +243,26 @@ def test_stage_3_chooses_the_loss_by_the_task(tmp_path):
     assert loss(FineCLConfig(loss="bce")) == loss(FineCLConfig(loss="bce"), task="document") == "bce"
     assert loss(FineCLConfig(loss="bce"), task="sentence") == "softmax"
     assert loss(FineCLConfig(task="sentence", loss="softmax")) == "softmax"
+
+
+def test_stage_3_takes_the_recipe_of_its_task(tmp_path):
+    def args(before=None, **kwargs):
+        args = FinetuneArguments(output_dir=str(tmp_path), **kwargs)
+        args.complete(before)
+        return {"head": args.head, **{name: getattr(args, name) for name in DEFAULTS["document"]}}
+
+    sentence = FineCLConfig(task="sentence", head="linear")
+    assert args() == {"head": "bilinear", **DEFAULTS["document"]} == args(FineCLConfig())
+    assert (
+        args(task="sentence") == {"head": "sentence", **DEFAULTS["sentence"]} == args(FineCLConfig(), task="sentence")
+    )
+    assert args(sentence) == {"head": "linear", **DEFAULTS["sentence"]} == args(sentence, task="sentence")
+    assert args(sentence, head="bilinear", learning_rate=1e-9)["head"] == "bilinear"
+    assert args(sentence, learning_rate=1e-9) == {"head": "linear", **DEFAULTS["sentence"], "learning_rate": 1e-9}
+    assert (
+        FinetuneArguments(output_dir=str(tmp_path), task="sentence").num_train_epochs
+        == DEFAULTS["sentence"]["num_train_epochs"]
+    )
 
 
 @pytest.mark.parametrize(

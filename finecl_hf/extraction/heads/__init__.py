@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from finecl_hf.extraction.configuration import FineCLConfig
 
 
-HEADS = {"bilinear": "BilinearHead", "atlop": "AtlopHead", "context": "ContextHead"}  # in the module of that name
+HEADS = {
+    "bilinear": "BilinearHead",
+    "atlop": "AtlopHead",
+    "context": "ContextHead",
+    "linear": "LinearHead",
+    "sentence": "SentenceHead",
+}  # in the module of that name
 
 
 def head_class(name: str) -> type[RelationHead]:

@@ -149,6 +149,25 @@ def adaptive_threshold_loss(logits: torch.Tensor, targets: torch.Tensor) -> torc
     return ((above[pair] - logits[pair, relation]).sum() + (below - logits[:, 0]).sum()) / len(logits)
 
 
+def evidence_loss(evidence: torch.Tensor, pair: torch.Tensor, sentence: torch.Tensor) -> torch.Tensor:
+    """How far predicted evidence is from the gold sentences: `KL(gold || predicted)`, gold being uniform over a pair's
+    evidence sentences (DREEAM, Ma et al., EACL 2023, equation 8).
+
+    Args:
+        evidence: (P, S) share of each sentence, of sum 1 or less.
+        pair, sentence: (K,) gold evidence; repetitions count once.
+
+    Returns:
+        Mean over the pairs that have evidence; a zero that keeps the graph where none has.
+    """
+    evidence = at_least_float32(evidence)
+    gold = torch.zeros_like(evidence)
+    gold[pair, sentence] = 1
+    gold = gold / gold.sum(dim=1, keepdim=True).clamp(min=1)
+    divergence = torch.special.xlogy(gold, gold) - gold * (evidence + 1e-8).log()
+    return divergence.sum() / gold.any(dim=1).sum().clamp(min=1)
+
+
 RELATION_LOSSES = {
     "bce": binary_relation_loss,
     "softmax": softmax_relation_loss,

@@ -47,6 +47,8 @@ class RelationBatch:
         pairs: (P, 2) entity rows of head and tail, document by document.
         distances: (P,) bucket of the token distance from head to tail, see [`distance_bucket`].
         label_pair, label_relation: (N,) pair and relation id of each label; pairs without one are NA.
+        sentence: (B, L) the sentence of each token, -1 before the first.
+        evidence_pair, evidence_sentence: (K,) evidence sentences of labels: the pair, and the sentence.
         fact_key: (N,) key of each label's fact, by which the learning order knows it.
         pair_counts, entity_counts: pairs and entities of each document, to take the outputs apart again.
         keys: (B,) the key of each document, to name it by.
@@ -65,6 +67,9 @@ class RelationBatch:
     distances: torch.Tensor
     label_pair: torch.Tensor
     label_relation: torch.Tensor
+    sentence: torch.Tensor
+    evidence_pair: torch.Tensor
+    evidence_sentence: torch.Tensor
     fact_key: torch.Tensor
     pair_counts: list[int]
     entity_counts: list[int]
@@ -112,6 +117,7 @@ class RelationCollator:
         pair_counts = [len(pairs) for pairs, _ in judged]
         first_pair = np.cumsum([0, *pair_counts[:-1]])
         label_pair = [local + first for (_, local), first in zip(judged, first_pair, strict=True)]
+        evidence_pair = [pair[_integers(row["evidence_fact"])] for row, pair in zip(rows, label_pair, strict=True)]
         distance = entities.first_token[pairs[:, 1]] - entities.first_token[pairs[:, 0]]
         window_index, window_lengths = gather_windows(rows, row_length=input_ids.shape[1])
         batch = RelationBatch(
@@ -127,6 +133,9 @@ class RelationCollator:
             distances=torch.from_numpy(distance_bucket(distance)),
             label_pair=torch.from_numpy(np.concatenate(label_pair)),
             label_relation=torch.from_numpy(_concatenate(rows, "relation")),
+            sentence=torch.from_numpy(sentences_of_tokens(rows, input_ids.shape[1])),
+            evidence_pair=torch.from_numpy(np.concatenate(evidence_pair)),
+            evidence_sentence=torch.from_numpy(_concatenate(rows, "evidence_sentence")),
             fact_key=torch.from_numpy(_concatenate(rows, "fact_key")),
             pair_counts=pair_counts,
             entity_counts=[int(row["num_entities"]) for row in rows],
@@ -191,6 +200,12 @@ def gather_entities(rows: list[dict[str, Any]], row_length: int) -> Entities:
     lengths = (end - start)[order]
     mention_offsets = np.cumsum(lengths) - lengths
     return Entities(token_index, token_weight, offsets, mention_offsets, entity[order], first_token, base)
+
+
+def sentences_of_tokens(rows: list[dict[str, Any]], row_length: int) -> np.ndarray:
+    """(B, L) int64 number of the sentence that each token belongs to, -1 before the first; padding to the last."""
+    place = np.arange(row_length)
+    return np.stack([np.searchsorted(_integers(row["sentence_start"]), place, side="right") - 1 for row in rows])
 
 
 def gather_windows(rows: list[dict[str, Any]], row_length: int) -> tuple[np.ndarray | None, list[int] | None]:

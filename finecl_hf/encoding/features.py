@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerBase
 from finecl_hf.data.arrow import arrow_column
 from finecl_hf.data.documents import Document, gc_paused
 from finecl_hf.data.files import writing_cache
-from finecl_hf.encoding.words import lay_out
+from finecl_hf.encoding.words import LaidOut, lay_out
 from finecl_hf.hashing import type_key
 
 
@@ -40,6 +40,9 @@ COLUMNS = Features(
         "tail": List(Value("int32")),
         "relation": List(Value("int32")),
         "fact_key": List(Value("int64")),
+        "sentence_start": List(Value("int32")),  # first token of each sentence within reach
+        "evidence_fact": List(Value("int32")),  # each evidence sentence: of which of the facts, and which sentence
+        "evidence_sentence": List(Value("int32")),
         "lost_mentions": Value("int32"),
         "lost_entities": Value("int32"),
         "lost_facts": Value("int32"),
@@ -122,15 +125,15 @@ class DocumentEncoder:
         ]
         # A document may have no words at all; the tokenizer needs one to see that the input is pre-split.
         encoded = self.tokenizer(
-            [words or [""] for words, _ in laid_out],
+            [of_document.words or [""] for of_document in laid_out],
             is_split_into_words=True,
             return_attention_mask=False,
             return_token_type_ids=False,
             verbose=False,  # truncation follows below, once every mention is aligned
         )
         rows = [
-            self._row(document, spans, encoded["input_ids"][i], encoded.word_ids(i))
-            for i, (document, (_, spans)) in enumerate(zip(documents, laid_out, strict=True))
+            self._row(document, of_document, encoded["input_ids"][i], encoded.word_ids(i))
+            for i, (document, of_document) in enumerate(zip(documents, laid_out, strict=True))
         ]
         return {name: [row[name] for row in rows] for name in COLUMNS}
 
@@ -153,8 +156,8 @@ class DocumentEncoder:
         with gc_paused():
             return self.encode([Document.from_json(text) for text in texts])
 
-    def _row(self, document: Document, spans: np.ndarray, input_ids: list[int], word_ids: list[int | None]) -> dict:
-        token_spans = mention_token_spans(word_ids, spans)
+    def _row(self, document: Document, laid_out: LaidOut, input_ids: list[int], word_ids: list[int | None]) -> dict:
+        token_spans = mention_token_spans(word_ids, laid_out.spans)
         windows: list[np.ndarray] = []
         if self.long_documents == "windows":
             windows, text_end = token_windows(word_ids, self.max_length), len(input_ids)
@@ -164,6 +167,14 @@ class DocumentEncoder:
         reachable = (token_spans[:, 0] >= 0) & (token_spans[:, 1] <= text_end)
         visible = set(entity[reachable].tolist())
         facts = [fact for fact in document.relations if fact.head in visible and fact.tail in visible]
+        sentence_start = sentence_tokens(word_ids, laid_out.sentences)
+        sentence_start = sentence_start[sentence_start < text_end]
+        evidence = [
+            (number, sentence)
+            for number, fact in enumerate(facts)
+            for sentence in fact.evidence
+            if sentence < len(sentence_start)
+        ]
         pairs = [(head, tail) for head, tail in document.pairs or () if head in visible and tail in visible]
         return {
             "key": document.key,
@@ -182,6 +193,9 @@ class DocumentEncoder:
             "tail": [fact.tail for fact in facts],
             "relation": [self.label2id[fact.relation] for fact in facts],
             "fact_key": [document.fact_key(fact) for fact in facts],
+            "sentence_start": sentence_start,
+            "evidence_fact": [number for number, _ in evidence],
+            "evidence_sentence": [sentence for _, sentence in evidence],
             "lost_mentions": int((~reachable).sum()),
             "lost_entities": len(document.entities) - len(visible),
             "lost_facts": len(document.relations) - len(facts),
@@ -210,6 +224,18 @@ def mention_token_spans(word_ids: list[int | None], spans: np.ndarray) -> np.nda
     first = np.minimum(first, len(tokens) - 1)
     last = np.maximum(last, first + 1)
     return np.stack([tokens[first], tokens[last - 1] + 1], axis=1)
+
+
+def sentence_tokens(word_ids: list[int | None], sentences: np.ndarray) -> np.ndarray:
+    """(S,) the first token of each sentence, from its first word; where none follows, the end of the input.
+
+    Args:
+        word_ids: word of each token, None for special tokens.
+        sentences: (S,) first words.
+    """
+    words = np.array([-1 if word is None else word for word in word_ids], dtype=np.int64)
+    tokens = np.flatnonzero(words >= 0)
+    return np.append(tokens, len(words))[np.searchsorted(words[tokens], sentences)]
 
 
 def token_windows(word_ids: list[int | None], max_length: int) -> list[np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,10 +25,24 @@ TYPE_WORDS = {
 }  # fmt: skip
 
 
+class LaidOut(NamedTuple):
+    """A document as one list of words.
+
+    Attributes:
+        words: with markers and substitutes.
+        spans: (M, 2) words of each mention, entity by entity.
+        sentences: (S,) first word of each sentence.
+    """
+
+    words: list[str]
+    spans: np.ndarray
+    sentences: np.ndarray
+
+
 def lay_out(
     document: Document, entity_markers: str = "none", hide_names: str = "none", mask_token: str | None = None
-) -> tuple[list[str], np.ndarray]:
-    """The document as one list of words, and each mention's word span in it.
+) -> LaidOut:
+    """The document as one list of words, and where its mentions and sentences are in it.
 
     Args:
         entity_markers: what each mention stands between, see [`MARKERS`]: words that every vocabulary has, so no
@@ -36,9 +51,6 @@ def lay_out(
             that a model can know a label from the text alone, not from the names that the knowledge base matched.
         mask_token: the tokenizer's; for `mask`.
 
-    Returns:
-        words, and spans (M, 2) of the mentions, entity by entity.
-
     Raises:
         FineCLError: `mask` without a mask token.
     """
@@ -46,15 +58,18 @@ def lay_out(
     sentence_start = np.cumsum([0] + [len(sentence) for sentence in document.sentences])
     spans = np.array([(m.start, m.end) for m in mentions], dtype=np.int64).reshape(-1, 2)
     spans += sentence_start[[m.sent_id for m in mentions]].reshape(-1, 1)
+    sentences = sentence_start[:-1]
     words = [word for sentence in document.sentences for word in sentence]
     if hide_names != "none":
         if hide_names == "mask" and mask_token is None:
             raise FineCLError("--hide_names mask: the tokenizer has no mask token; take --hide_names type.")
         substitutes = [mask_token if hide_names == "mask" else type_word(m.type) for m in mentions]
-        words, spans = _substitute(words, spans, substitutes)
-    if entity_markers == "none":
-        return words, spans
-    return _mark(words, spans, *_markers_of(document, entity_markers))
+        words, spans, place = _substitute(words, spans, substitutes)
+        sentences = place[sentences]
+    if entity_markers != "none":
+        words, spans, place = _mark(words, spans, *_markers_of(document, entity_markers))
+        sentences = place[sentences]
+    return LaidOut(words, spans, sentences)
 
 
 def tells_roles(entity_markers: str) -> bool:
@@ -67,9 +82,15 @@ def type_word(entity_type: str) -> str:
     return TYPE_WORDS.get(entity_type) or entity_type.lower().replace("_", " ")
 
 
-def _substitute(words: list[str], spans: np.ndarray, substitutes: list[str]) -> tuple[list[str], np.ndarray]:
+def _substitute(
+    words: list[str], spans: np.ndarray, substitutes: list[str]
+) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Puts one word in place of each mention; of mentions that overlap, the one that begins first (the longer one,
-    where they begin together) decides for all."""
+    where they begin together) decides for all.
+
+    Returns:
+        words, spans, and where each word, and the end, went.
+    """
     words = list(words)
     kept = np.ones(len(words), dtype=bool)
     covered = 0  # words before this one belong to a mention already
@@ -83,7 +104,8 @@ def _substitute(words: list[str], spans: np.ndarray, substitutes: list[str]) -> 
         covered = max(covered, end)
     place = np.cumsum(kept) - 1  # where each word went; a dropped one to the word that stands for it
     shorter = [word for word, stays in zip(words, kept, strict=True) if stays]
-    return shorter, np.stack([place[spans[:, 0]], place[spans[:, 1] - 1] + 1], axis=1)
+    spans = np.stack([place[spans[:, 0]], place[spans[:, 1] - 1] + 1], axis=1)
+    return shorter, spans, np.append(place, len(shorter))
 
 
 def _markers_of(document: Document, kind: str) -> tuple[list[str], list[str]]:
@@ -99,7 +121,9 @@ def _markers_of(document: Document, kind: str) -> tuple[list[str], list[str]]:
     return opening, closing
 
 
-def _mark(words: list[str], spans: np.ndarray, opening: list[str], closing: list[str]) -> tuple[list[str], np.ndarray]:
+def _mark(
+    words: list[str], spans: np.ndarray, opening: list[str], closing: list[str]
+) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Puts each mention between its two markers, an inner mention's inside of an outer one's.
 
     Mentions that begin, or end, at the same word with the same marker share it.
@@ -107,6 +131,9 @@ def _mark(words: list[str], spans: np.ndarray, opening: list[str], closing: list
     Args:
         spans: (M, 2) words of each mention.
         opening, closing: (M,) its markers.
+
+    Returns:
+        words, spans, and where each word, and the end, begins: behind the markers that close before it.
     """
     starts, ends = spans.T.tolist()
     outer_first = np.lexsort((-spans[:, 1], spans[:, 0])).tolist()
@@ -116,11 +143,12 @@ def _mark(words: list[str], spans: np.ndarray, opening: list[str], closing: list
     for mention in reversed(outer_first):
         closes[ends[mention]].pop(closing[mention], None)  # the outermost of those that share it decides
         closes[ends[mention]][closing[mention]] = None
-    marked, start_of, end_of = [], {}, {}
+    marked, place, start_of, end_of = [], [], {}, {}
     for position, word in enumerate([*words, None]):
         for marker in closes.get(position, ()):
             marked.append(marker)
             end_of[position, marker] = len(marked)
+        place.append(len(marked))
         for marker in opens.get(position, ()):
             start_of[position, marker] = len(marked)
             marked.append(marker)
@@ -130,4 +158,4 @@ def _mark(words: list[str], spans: np.ndarray, opening: list[str], closing: list
         (start_of[first, before], end_of[last, behind])
         for first, last, before, behind in zip(starts, ends, opening, closing, strict=True)
     ]
-    return marked, np.array(where, dtype=np.int64).reshape(-1, 2)
+    return marked, np.array(where, dtype=np.int64).reshape(-1, 2), np.array(place)

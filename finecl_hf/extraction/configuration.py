@@ -27,6 +27,7 @@ class FineCLConfig(PreTrainedConfig):
         block_size: of the blocks of the grouped bilinear form (`atlop`).
         head_size: of the hidden layer over pairs (`context`, `sentence`); entity_types: the types that it tells apart;
             type_size: of their embedding; head_dropout: its dropout.
+        evidence_weight: of the loss of evidence sentences beside that of relations (`evidence`; DREEAM: 0.1).
         threshold: a relation is predicted where its score exceeds this; fitted on validation data.
         max_seq_length: tokens that the encoder reads at a time.
         long_documents: what happens to longer documents: `windows` reads them in overlapping parts, `truncate` cuts.
@@ -50,6 +51,7 @@ class FineCLConfig(PreTrainedConfig):
     head_dropout: float = 0.1
     type_size: int = 32
     entity_types: list | None = None
+    evidence_weight: float = 0.1
     threshold: float = 0.0
     max_seq_length: int = 512
     long_documents: str = "windows"

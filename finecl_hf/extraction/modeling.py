@@ -16,7 +16,7 @@ from finecl_hf.encoding.packing import Windows, enable_packing, encode
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.heads import HeadInputs, RelationHead, head_class
-from finecl_hf.losses import RELATION_LOSSES, relation_targets
+from finecl_hf.losses import RELATION_LOSSES, evidence_loss, relation_targets
 
 
 @dataclass
@@ -27,11 +27,13 @@ class RelationExtractionOutput(ModelOutput):
         loss: scalar, where labels were given.
         logits: (P, R) for the batch's pairs; column 0 is NA.
         entities: (E, D) entity vectors, see [`~finecl_hf.extraction.heads.HeadInputs`].
+        evidence: (P, S) share of each sentence in what shows a pair's relation, of heads that tell it.
     """
 
     loss: torch.FloatTensor | None = None
     logits: torch.FloatTensor | None = None
     entities: torch.FloatTensor | None = None
+    evidence: torch.FloatTensor | None = None
 
 
 class FineCLPreTrainedModel(PreTrainedModel):
@@ -120,6 +122,9 @@ class FineCLForRelationExtraction(FineCLPreTrainedModel):
         entity_type: torch.Tensor | None = None,
         window_index: torch.Tensor | None = None,
         window_lengths: list[int] | None = None,
+        sentence: torch.Tensor | None = None,
+        evidence_pair: torch.Tensor | None = None,
+        evidence_sentence: torch.Tensor | None = None,
         label_pair: torch.Tensor | None = None,
         label_relation: torch.Tensor | None = None,
         fact_key: torch.Tensor | None = None,
@@ -140,13 +145,17 @@ class FineCLForRelationExtraction(FineCLPreTrainedModel):
         inputs = HeadInputs(
             hidden, token_index, token_weight, entity_offsets, mention_offsets, mention_entity, entity_type, pairs,
             distances, pair_counts, entity_counts, attention.result() if attention is not None else None,
+            sentence,
         )  # fmt: skip
         logits = head(inputs)
         loss = None
         if label_pair is not None:
             targets = relation_targets(label_pair, label_relation, *logits.shape)
             loss = RELATION_LOSSES[self.config.loss](logits, targets)
-        return RelationExtractionOutput(loss=loss, logits=logits, entities=inputs.entities)
+            if inputs.evidence is not None and evidence_pair is not None:
+                told = evidence_loss(inputs.evidence, evidence_pair, evidence_sentence)
+                loss = loss + self.config.evidence_weight * told
+        return RelationExtractionOutput(loss=loss, logits=logits, entities=inputs.entities, evidence=inputs.evidence)
 
 
 AutoModel.register(FineCLConfig, FineCLForRelationExtraction)

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 MODEL_ARGUMENTS = (
     "input_ids", "attention_mask", "token_index", "token_weight", "entity_offsets", "mention_offsets",
     "mention_entity", "entity_type", "pairs", "distances", "pair_counts", "entity_counts", "window_index",
-    "window_lengths",
+    "window_lengths", "sentence",
 )  # fmt: skip
 
 

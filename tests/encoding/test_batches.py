@@ -201,3 +201,32 @@ def test_features_of_real_documents(bert_tokenizer, ada, curie):
         batch["token_index"][batch["entity_offsets"][1] : batch["entity_offsets"][2]]
     ]
     assert bert_tokenizer.decode(tokens) == "london"
+
+
+def test_sentences_and_evidence_follow_the_documents():
+    rows = random_rows(6)
+    batch = RelationCollator(0)(rows)
+    for row, sentence in zip(rows, batch["sentence"].tolist(), strict=True):
+        for token in range(len(row["input_ids"])):
+            assert sentence[token] == sum(start <= token for start in row["sentence_start"]) - 1
+    facts = [(number, i) for number, row in enumerate(rows) for i in range(len(row["head"]))]
+    told = [
+        (facts.index((number, fact)), sentence)
+        for number, row in enumerate(rows)
+        for fact, sentence in zip(row["evidence_fact"], row["evidence_sentence"], strict=True)
+    ]
+    assert told
+    expected = [(int(batch["label_pair"][fact]), sentence) for fact, sentence in told]
+    assert list(zip(batch["evidence_pair"].tolist(), batch["evidence_sentence"].tolist(), strict=True)) == expected
+
+
+def test_windows_are_laid_out_over_the_batch():
+    rows = random_rows(3)
+    assert RelationCollator(0)(rows)["window_index"] is None
+    rows[1].update(window_index=[0, 1, 2, 36, 0, 2, 3, 36], window_lengths=[4, 4])
+    batch = RelationCollator(0)(rows)
+    length = batch["input_ids"].shape[1]
+    assert batch["window_lengths"] == [len(rows[0]["input_ids"]), 4, 4, len(rows[2]["input_ids"])]
+    first, last = len(rows[0]["input_ids"]), len(rows[2]["input_ids"])
+    expected = [*range(first), *(length + i for i in rows[1]["window_index"]), *(2 * length + i for i in range(last))]
+    assert batch["window_index"].tolist() == expected

@@ -91,7 +91,10 @@ def documents(draw, words=None):
     pairs = [(h, t) for h in range(len(entities)) for t in range(len(entities)) if h != t]
     facts = draw(st.lists(st.sampled_from(pairs), unique=True, max_size=6)) if pairs else []
     judged = draw(st.sampled_from([None, pairs[: len(pairs) // 2]]))
-    facts = [Fact(head, tail, "born in") for head, tail in facts if judged is None or (head, tail) in judged]
+    evidence = st.sets(st.integers(0, len(sentences) - 1), max_size=2).map(sorted)
+    facts = [
+        Fact(head, tail, "born in", draw(evidence)) for head, tail in facts if judged is None or (head, tail) in judged
+    ]
     return Document("odd", sentences, entities, facts, pairs=judged)
 
 
@@ -102,7 +105,7 @@ def encode(document, tokenizer, max_length=128, markers="none"):
 
 def oracle(document, tokenizer, max_length, markers="none"):
     """The row by loops: token by token, mention by mention."""
-    words, spans = lay_out(document, markers)
+    words, spans, sentences = lay_out(document, markers)
     encoded = tokenizer(words or [""], is_split_into_words=True)
     ids, word_ids = encoded["input_ids"], encoded.word_ids()
     text = [i for i, word in enumerate(word_ids) if word is not None]
@@ -121,6 +124,8 @@ def oracle(document, tokenizer, max_length, markers="none"):
         else:
             lost += 1
     facts = [fact for fact in document.relations if {fact.head, fact.tail} <= visible]
+    starts = [min((i for i in text if word_ids[i] >= first), default=len(ids)) for first in sentences]
+    starts = [start for start in starts if start < limit]
     return {
         "key": text_key(document.title),
         "input_ids": ids if len(ids) <= max_length else ids[:limit] + ids[len(ids) - closing :],
@@ -138,6 +143,9 @@ def oracle(document, tokenizer, max_length, markers="none"):
         "tail": [fact.tail for fact in facts],
         "relation": [LABELS[fact.relation] for fact in facts],
         "fact_key": [text_key(document.instance_id(fact)) for fact in facts],
+        "sentence_start": [int(start) for start in starts],
+        "evidence_fact": [n for n, fact in enumerate(facts) for s in fact.evidence if s < len(starts)],
+        "evidence_sentence": [s for fact in facts for s in fact.evidence if s < len(starts)],
         "lost_mentions": lost,
         "lost_entities": len(document.entities) - len(visible),
         "lost_facts": len(document.relations) - len(facts),
@@ -192,8 +200,8 @@ def test_truncation_by_hand():
 @settings(max_examples=300, deadline=None)
 @given(document=documents(words=st.sampled_from("abcdef")))
 def test_markers_enclose_the_words_of_each_mention(document):
-    words, spans = lay_out(document)
-    marked, marked_spans = lay_out(document, "asterisk")
+    words, spans, _ = lay_out(document)
+    marked, marked_spans, _ = lay_out(document, "asterisk")
     assert [word for word in marked if word != "*"] == words
     assert len(marked) - len(words) == len(set(spans[:, 0])) + len(set(spans[:, 1]))
     mentions = [mention for entity in document.entities for mention in entity]
@@ -216,7 +224,7 @@ def test_markers_enclose_the_words_of_each_mention(document):
 )
 def test_markers_by_hand(spans, marked, expected):
     document = Document("t", [["a", "b", "c"]], [[Mention("x", 0, *span)] for span in spans])
-    words, found = lay_out(document, "asterisk")
+    words, found, _ = lay_out(document, "asterisk")
     assert " ".join(words) == marked and list(map(tuple, found.tolist())) == expected
 
 

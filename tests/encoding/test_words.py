@@ -15,13 +15,13 @@ def text_of(words, spans):
 
 
 def test_types_stand_in_place_of_names(ada):
-    words, spans = lay_out(ada, hide_names="type")
+    words, spans, _ = lay_out(ada, hide_names="type")
     assert " ".join(words) == ("person was born in place , the capital of place . person worked with person .")
     assert text_of(words, spans) == ["person", "person", "place", "place", "person"]
 
 
 def test_the_mask_token_and_markers(ada):
-    words, spans = lay_out(ada, "asterisk", "mask", "[MASK]")
+    words, spans, _ = lay_out(ada, "asterisk", "mask", "[MASK]")
     assert " ".join(words[:6]) == "* [MASK] * was born in"
     assert text_of(words, spans) == ["* [MASK] *"] * 5
 
@@ -50,7 +50,7 @@ def test_words_for_types():
 )
 def test_mentions_that_meet(spans, words, found):
     mentions = [[Mention("x", 0, *span, type)] for span, type in zip(spans, "AB", strict=True)]
-    laid_out, where = lay_out(Document("d", [list("abcdef")], mentions), hide_names="type")
+    laid_out, where, _ = lay_out(Document("d", [list("abcdef")], mentions), hide_names="type")
     expected = [word.lower() if word in "AB" else word for word in words.split()]
     assert laid_out == expected
     assert where.tolist() == [list(span) for span in found]
@@ -61,7 +61,7 @@ def test_mentions_that_meet(spans, words, found):
 def test_every_word_outside_of_mentions_stays(drawn):
     sentences = [[f"w{i}" for i in range(12)], [f"v{i}" for i in range(12)]]
     mentions = [[Mention("x", s, start, min(start + length, 12), "T")] for start, length, s in drawn]
-    words, spans = lay_out(Document("d", sentences, mentions), hide_names="type")
+    words, spans, _ = lay_out(Document("d", sentences, mentions), hide_names="type")
     covered = {(m.sent_id, i) for (m,) in mentions for i in range(m.start, m.end)}
     outside = [
         word for s, sentence in enumerate(sentences) for i, word in enumerate(sentence) if (s, i) not in covered
@@ -72,7 +72,7 @@ def test_every_word_outside_of_mentions_stays(drawn):
 
 
 def test_nothing_is_hidden_by_default(ada):
-    words, spans = lay_out(ada)
+    words, spans, _ = lay_out(ada)
     assert words == [word for sentence in ada.sentences for word in sentence]
     assert text_of(words, spans)[0] == "Ada Lovelace"
     assert lay_out(Document("empty", [[]], []), hide_names="type")[1].shape == (0, 2)
@@ -107,18 +107,18 @@ def sentence(head, tail, length=6, types=("", ""), pairs=((0, 1),), others=()):
     ],
 )
 def test_head_and_tail_have_markers_of_their_own(head, tail, marked, expected):
-    words, spans = lay_out(sentence(head, tail), "punct")
+    words, spans, _ = lay_out(sentence(head, tail), "punct")
     assert " ".join(words) == marked and list(map(tuple, spans.tolist())) == expected
 
 
 def test_typed_markers_say_the_type():
     document = sentence([(0, 1)], [(2, 4)], types=("PER", "STATE_OR_PROVINCE"))
-    words, spans = lay_out(document, "typed")
+    words, spans, _ = lay_out(document, "typed")
     assert " ".join(words) == "@ * person * a @ b # ^ state or province ^ c d # e f"
     assert text_of(words, spans) == ["@ * person * a @", "# ^ state or province ^ c d #"]
     untyped = sentence([(0, 1)], [(2, 4)])
     assert lay_out(untyped, "typed")[0] == lay_out(untyped, "punct")[0]
-    hidden, spans = lay_out(document, "typed", "type")
+    hidden, spans, _ = lay_out(document, "typed", "type")
     assert text_of(hidden, spans) == ["@ * person * person @", "# ^ state or province ^ state or province #"]
 
 
@@ -141,8 +141,8 @@ spans_of_argument = st.lists(
 @given(spans_of_argument, spans_of_argument, st.sampled_from(sorted(MARKERS)), st.sampled_from(["none", "type"]))
 def test_marked_mentions_hold_their_words_between_their_markers(head, tail, markers, hide_names):
     document = sentence(head, tail, 12, ("AA", "BB"))
-    plain, spans = lay_out(document, "none", hide_names)
-    marked, marked_spans = lay_out(document, markers, hide_names)
+    plain, spans, _ = lay_out(document, "none", hide_names)
+    marked, marked_spans, _ = lay_out(document, markers, hide_names)
     signs = {"@", "#", "*", "@ * aa *", "# ^ bb ^"}
     assert [word for word in marked if word not in signs] == plain
     roles = ["@"] * len(head) + ["#"] * len(tail)
@@ -156,3 +156,19 @@ def test_marked_mentions_hold_their_words_between_their_markers(head, tail, mark
             if spans[outer][0] <= spans[inner][0] and spans[inner][1] <= spans[outer][1] and any(spans[0] != spans[1]):
                 assert marked_spans[outer][0] <= marked_spans[inner][0]
                 assert marked_spans[inner][1] <= marked_spans[outer][1]
+
+
+@pytest.mark.parametrize("hide_names", ["none", "type"])
+@pytest.mark.parametrize("markers", ["none", "asterisk", "typed"])
+def test_sentences_begin_where_their_first_word_or_marker_stands(markers, hide_names):
+    sentences = [["A", "b"], [], ["C", "d", "e"], ["f"], []]
+    entities = [[Mention("A b", 0, 0, 2, "PER")], [Mention("C", 2, 0, 1, "LOC"), Mention("f", 3, 0, 1)]]
+    laid_out = lay_out(Document("d", sentences, entities), markers, hide_names)
+    by_sentence = np.split(np.array(laid_out.words), laid_out.sentences[1:])
+    alone = []
+    for number, sentence in enumerate(sentences):
+        own = [
+            [Mention(m.name, 0, m.start, m.end, m.type)] for entity in entities for m in entity if m.sent_id == number
+        ]
+        alone.append(lay_out(Document("d", [sentence], own), markers, hide_names).words)
+    assert [part.tolist() for part in by_sentence] == alone

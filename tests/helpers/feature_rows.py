@@ -40,6 +40,9 @@ def random_row(
         "head": [fact[0] for fact in facts],
         "tail": [fact[1] for fact in facts],
         "relation": [fact[2] for fact in facts],
+        "sentence_start": [1, length // 2],
+        "evidence_fact": [number for number in range(len(facts)) if number % 2],
+        "evidence_sentence": [number // 2 % 2 for number in range(len(facts)) if number % 2],
         "fact_key": [1000 * seed + number for number in range(len(facts))],
     }
 
@@ -47,5 +50,5 @@ def random_row(
 def random_rows(count, **settings):
     """Documents of different sizes; one has no entity and one no fact."""
     rows = [random_row(seed, num_entities=seed % 6, length=30 + 7 * (seed % 5), **settings) for seed in range(count)]
-    rows[-1].update(head=[], tail=[], relation=[], fact_key=[])
+    rows[-1].update(head=[], tail=[], relation=[], fact_key=[], evidence_fact=[], evidence_sentence=[])
     return rows

@@ -26,6 +26,7 @@ HEADS = {
     "bilinear": "BilinearHead",
     "atlop": "AtlopHead",
     "context": "ContextHead",
+    "evidence": "EvidenceHead",
     "linear": "LinearHead",
     "sentence": "SentenceHead",
 }  # in the module of that name
@@ -54,6 +55,8 @@ class HeadInputs:
             pair_counts, entity_counts: see [`~finecl_hf.encoding.batches.RelationBatch`].
         attention: (B, L, H, n) float32, what the entities of each document attend to, see
             [`~finecl_hf.encoding.attention.EntityAttention`]; for heads that ask for it.
+        sentence: (B, L) the sentence of each token, -1 before the first.
+        evidence: (P, S) how likely each sentence of its document shows a pair's relation; set by heads that tell.
     """
 
     hidden: torch.Tensor
@@ -68,6 +71,8 @@ class HeadInputs:
     pair_counts: list[int]
     entity_counts: list[int]
     attention: torch.Tensor | None = None
+    sentence: torch.Tensor | None = None
+    evidence: torch.Tensor | None = None
 
     @cached_property
     def entities(self) -> torch.Tensor:

@@ -15,7 +15,7 @@ from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.heads import HeadInputs, RelationHead
 from finecl_hf.extraction.heads.bilinear import entity_products
 from finecl_hf.extraction.heads.dropout import FastDropout
-from finecl_hf.extraction.heads.local_context import couples_of, local_contexts
+from finecl_hf.extraction.heads.local_context import Couples, couples_of, local_contexts
 from finecl_hf.hashing import type_key
 
 
@@ -47,12 +47,16 @@ class ContextHead(RelationHead):
         entities = torch.cat([entities, types.to(entities.dtype)], dim=1)
         head, tail = pairs.unbind(dim=1)
         couples = couples_of(inputs)
-        contexts = self.of_context(self.dropout(local_contexts(inputs, couples)))
+        contexts = self.of_context(self.dropout(self.contexts(inputs, couples)))
         hidden = self.of_head(entities)[head] + self.of_tail(entities)[tail] + contexts[couples.of_pair]
         hidden = nn.functional.gelu(hidden + self.distance(inputs.distances))
         logits = self.classify(self.dropout(hidden))
         projected = self.project(self.dropout(entities))
         return logits + entity_products(projected, self.weight, head, tail)
+
+    def contexts(self, inputs: HeadInputs, couples: Couples) -> torch.Tensor:
+        """(U, D) what both entities of each unordered pair attend to."""
+        return local_contexts(inputs, couples)
 
 
 def type_rows(keys: torch.Tensor, known: Sequence[str]) -> torch.Tensor:

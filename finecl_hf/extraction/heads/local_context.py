@@ -46,15 +46,18 @@ def couples_of(inputs: HeadInputs) -> Couples:
     return Couples(row, rest // slots, rest % slots, rank, most, of_pair)
 
 
-def local_contexts(inputs: HeadInputs, couples: Couples) -> torch.Tensor:
+def local_contexts(inputs: HeadInputs, couples: Couples, values: torch.Tensor | None = None) -> torch.Tensor:
     """`sum_l q_l h_l` with `q_l` proportional to `sum_heads A_first[l] A_second[l]`.
 
     Made a stretch of tokens at a time, so that no (couples x tokens) map of long documents exists.
 
+    Args:
+        values: (B, L, D) of the tokens; the hidden states by default.
+
     Returns:
-        (U, D) in the precision of `inputs.hidden`; zeros where the two attend to nothing in common.
+        (U, D) in the precision of the values; zeros where the two attend to nothing in common.
     """
-    hidden, attention = inputs.hidden, inputs.attention
+    hidden, attention = inputs.hidden if values is None else values, inputs.attention
     rows, length, _, slots = attention.shape
     used = couples.row, couples.rank
     column = torch.zeros(rows, couples.most, dtype=torch.long, device=hidden.device)

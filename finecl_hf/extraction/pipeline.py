@@ -40,8 +40,8 @@ class RelationExtractionPipeline(Pipeline):
 
     The result for a document is a list of triples, most certain first: `head`, `relation` (id), `name` (readable,
     where known), `tail`, `score` in (0, 1) (the sigmoid of `predictions.relation_scores`), and the entity numbers
-    `h_idx` and `t_idx`. Once this module is imported, `transformers.pipeline("relation-extraction", ...)` makes it,
-    too.
+    `h_idx` and `t_idx`; models whose head is `evidence` also give `evidence`, the sentences that show it. Once this
+    module is imported, `transformers.pipeline("relation-extraction", ...)` makes it, too.
     """
 
     _load_tokenizer = True
@@ -139,18 +139,21 @@ class RelationExtractionPipeline(Pipeline):
         return {**self.collator(rows), "documents": documents}
 
     def _forward(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        logits = self.model(**{name: inputs[name] for name in MODEL_ARGUMENTS}).logits
-        return {**inputs, "logits": logits}
+        outputs = self.model(**{name: inputs[name] for name in MODEL_ARGUMENTS})
+        return {**inputs, "logits": outputs.logits, "shares": outputs.evidence}
 
     def postprocess(self, outputs: dict[str, Any], threshold: float | None = None) -> list[list[dict[str, Any]]]:
         config = self.model.config
-        candidates = document_candidates(outputs["logits"], outputs, config)
+        candidates = document_candidates(outputs["logits"], outputs, config, outputs["shares"])
         threshold = config.threshold if threshold is None else threshold
         result = []
         for document, found in zip(outputs["documents"], candidates, strict=True):
             chosen = found.above(threshold)
             triples = zip(chosen.head, chosen.relation, chosen.tail, chosen.score, strict=True)
             result.append([self._triple(document, *triple) for triple in triples])
+            if found.evidence is not None:
+                for triple, sentences in zip(result[-1], chosen.evidence_sentences(), strict=True):
+                    triple["evidence"] = sentences
             if config.task == "sentence":  # one label a pair: the best
                 result[-1] = result[-1][:1]
         return result

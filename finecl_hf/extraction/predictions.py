@@ -15,6 +15,8 @@ from finecl_hf.metrics import docred_scores, fit_threshold, semeval_scores, sent
 
 
 PADDING = -100.0  # of rows that are gathered; the Trainer pads with it, too
+EVIDENCE_SHARE = 0.2  # a sentence with a larger one is evidence (DREEAM, Ma et al., EACL 2023); four can have that
+MOST_EVIDENCE = 4
 
 
 @dataclass
@@ -25,16 +27,25 @@ class Candidates:
         head, tail: (K,) entities.
         relation: (K,) relation ids, never NA.
         score: (K,) float32; predicted where it exceeds the model's threshold.
+        evidence: (K, 4) sentences that show the relation, filled up with -1; None where the model does not tell.
     """
 
     head: np.ndarray
     tail: np.ndarray
     relation: np.ndarray
     score: np.ndarray
+    evidence: np.ndarray | None = None
 
     def above(self, threshold: float) -> Candidates:
         kept = self.score > threshold
-        return Candidates(self.head[kept], self.tail[kept], self.relation[kept], self.score[kept])
+        evidence = self.evidence[kept] if self.evidence is not None else None
+        return Candidates(self.head[kept], self.tail[kept], self.relation[kept], self.score[kept], evidence)
+
+    def evidence_sentences(self) -> list[list[int]]:
+        """Of each candidate, in the order of the text."""
+        if self.evidence is None:
+            return [[] for _ in self.score]
+        return [sorted(sentence for sentence in row if sentence >= 0) for row in self.evidence.tolist()]
 
 
 def relation_scores(logits: torch.Tensor, config: FineCLConfig) -> torch.Tensor:
@@ -56,7 +67,9 @@ def relation_scores(logits: torch.Tensor, config: FineCLConfig) -> torch.Tensor:
     return scores
 
 
-def document_candidates(logits: torch.Tensor, batch: dict[str, Any], config: FineCLConfig) -> list[Candidates]:
+def document_candidates(
+    logits: torch.Tensor, batch: dict[str, Any], config: FineCLConfig, evidence: torch.Tensor | None = None
+) -> list[Candidates]:
     """The best-scored relations of each document of a batch.
 
     So many are kept that a threshold can be fitted on them (two for each pair on average), which bounds memory.
@@ -64,19 +77,38 @@ def document_candidates(logits: torch.Tensor, batch: dict[str, Any], config: Fin
     Args:
         logits: (P, R).
         batch: the fields of a `RelationBatch`.
+        evidence: (P, S) share of each sentence, of models that tell it.
     """
+    sentences = evidence_of_pairs(evidence) if evidence is not None else None
+    first_pair = np.cumsum([0, *batch["pair_counts"][:-1]])
     scores = relation_scores(logits, config)
     first_entity = np.cumsum([0, *batch["entity_counts"][:-1]])
     result = []
-    for part, pairs, first in zip(
-        scores.split(batch["pair_counts"]), batch["pairs"].cpu().split(batch["pair_counts"]), first_entity, strict=True
+    for part, pairs, first, first_of_document in zip(
+        scores.split(batch["pair_counts"]),
+        batch["pairs"].cpu().split(batch["pair_counts"]),
+        first_entity,
+        first_pair,
+        strict=True,
     ):
         flat = part.flatten()
         best, place = flat.topk(min(len(flat) - len(part), max(2 * len(part), 64)))
         pair, relation = np.divmod(place.cpu().numpy(), logits.shape[1])
         head, tail = pairs.numpy()[pair].T - first
-        result.append(Candidates(head, tail, relation, best.cpu().numpy()))
+        told = sentences[first_of_document + pair] if sentences is not None else None
+        result.append(Candidates(head, tail, relation, best.cpu().numpy(), told))
     return result
+
+
+def evidence_of_pairs(evidence: torch.Tensor) -> np.ndarray:
+    """(P, 4) sentences of which each has more than `EVIDENCE_SHARE`, most likely ones first, filled up with -1.
+
+    Args:
+        evidence: (P, S) share of each sentence.
+    """
+    share, sentence = evidence.topk(min(MOST_EVIDENCE, evidence.shape[1]), dim=1)
+    chosen = torch.where(share > EVIDENCE_SHARE, sentence, -1)
+    return torch.nn.functional.pad(chosen, (0, MOST_EVIDENCE - chosen.shape[1]), value=-1).cpu().numpy()
 
 
 def sentence_labels(logits: torch.Tensor, batch: dict[str, Any]) -> list[int]:
@@ -85,20 +117,24 @@ def sentence_labels(logits: torch.Tensor, batch: dict[str, Any]) -> list[int]:
     return [next(labels) if count else 0 for count in batch["pair_counts"]]
 
 
-def candidate_rows(logits: torch.Tensor, batch: dict[str, Any], config: FineCLConfig) -> torch.Tensor:
+def candidate_rows(
+    logits: torch.Tensor, batch: dict[str, Any], config: FineCLConfig, evidence: torch.Tensor | None = None
+) -> torch.Tensor:
     """What is predicted for each of B documents as tensors that processes can gather.
 
     Returns:
-        (B, K, 4) float32 head, tail, relation and score of candidates, best first, padded with `PADDING`; for
-        sentences (B, 1) relation ids.
+        (B, K, 4) float32 head, tail, relation and score of candidates, best first, padded with `PADDING`; (B, K, 8)
+        with their evidence; for sentences (B, 1) relation ids.
     """
     if config.task == "sentence":
         return torch.tensor(sentence_labels(logits, batch), device=logits.device)[:, None]
-    rows = [
-        torch.from_numpy(np.stack([part.head, part.tail, part.relation, part.score], axis=1).astype(np.float32))
-        for part in document_candidates(logits, batch, config)
-    ]
-    rows.append(torch.full((1, 4), PADDING))  # a row at least, where no document has a pair
+    rows = []
+    for part in document_candidates(logits, batch, config, evidence):
+        columns = [part.head, part.tail, part.relation, part.score]
+        columns += [*part.evidence.T] if part.evidence is not None else []
+        rows.append(torch.from_numpy(np.stack(columns, axis=1).astype(np.float32)))
+    width = 4 if evidence is None else 4 + MOST_EVIDENCE
+    rows.append(torch.full((1, width), PADDING))  # a row at least, where no document has a pair
     padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PADDING)
     return padded[:-1].to(logits.device)
 
@@ -109,8 +145,9 @@ def decode_rows(rows: list[np.ndarray], config: FineCLConfig) -> list[Candidates
         return [config.id2label[int(row[0])] for row in rows]
     decoded = []
     for row in rows:
-        head, tail, relation, score = row[row[:, 0] != PADDING].T
-        decoded.append(Candidates(head.astype(int), tail.astype(int), relation.astype(int), score))
+        head, tail, relation, score, *evidence = row[row[:, 0] != PADDING].T
+        told = np.stack(evidence, axis=1).astype(int) if evidence else None
+        decoded.append(Candidates(head.astype(int), tail.astype(int), relation.astype(int), score, told))
     return decoded
 
 
@@ -121,8 +158,9 @@ def official_predictions(
     rows = []
     for document, all_of_document in zip(documents, candidates, strict=True):
         chosen = all_of_document.above(config.threshold)
-        for head, tail, relation in zip(chosen.head, chosen.tail, chosen.relation, strict=True):
-            fact = {"h_idx": int(head), "t_idx": int(tail), "r": config.id2label[int(relation)], "evidence": []}
+        evidence = chosen.evidence_sentences()
+        for head, tail, relation, shown in zip(chosen.head, chosen.tail, chosen.relation, evidence, strict=True):
+            fact = {"h_idx": int(head), "t_idx": int(tail), "r": config.id2label[int(relation)], "evidence": shown}
             rows.append({"title": document.title, **fact})
     return rows
 
@@ -150,9 +188,10 @@ def score_documents(
     config: FineCLConfig,
     train_documents: list[Document] | None = None,
 ) -> dict[str, float]:
-    """DocRED's figures at the model's threshold, without that of evidence, which is not predicted."""
+    """DocRED's figures at the model's threshold; that of evidence only where the model tells evidence."""
     scores = docred_scores(official_predictions(documents, candidates, config), documents, train_documents)
-    return {name: score for name, score in scores.items() if name != "evidence_f1"}
+    told = any(part.evidence is not None for part in candidates)
+    return {name: score for name, score in scores.items() if told or name != "evidence_f1"}
 
 
 def score_sentences(documents: list[Document], labels: list[str]) -> dict[str, float]:

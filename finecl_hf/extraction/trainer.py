@@ -136,7 +136,7 @@ class FinetuneTrainer(RelationTrainer):
             return loss, None, None
         counts = torch.tensor(inputs["pair_counts"], device=loss.device)
         told = (inputs["keys"], counts, loss.detach().float().expand(len(counts)).contiguous())
-        return None, candidate_rows(outputs.logits, inputs, self.relation_model.config), told
+        return None, candidate_rows(outputs.logits, inputs, self.relation_model.config, outputs.evidence), told
 
     def evaluation_loop(
         self, dataloader, description, prediction_loss_only=None, ignore_keys=None, metric_key_prefix="eval"

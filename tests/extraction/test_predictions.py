@@ -14,6 +14,7 @@ from finecl_hf.extraction.predictions import (
     candidate_rows,
     decode_rows,
     document_candidates,
+    evidence_of_pairs,
     official_predictions,
     relation_scores,
     score_documents,
@@ -255,3 +256,31 @@ def test_relations_of_tacred_have_its_official_figure():
     scores = score_sentences(gold, ["per:title", "per:title", "org:founded", "NA"])
     assert scores["tacred_f1"] == pytest.approx(2 * (1 / 3) * (1 / 2) / (1 / 3 + 1 / 2))
     assert "tacred_f1" not in score_sentences([document("s", 2, [(0, 1, "P19")])], ["P19"])
+
+
+def test_evidence_is_every_sentence_with_more_than_its_share():
+    shares = torch.tensor([[0.5, 0.1, 0.3], [0.2, 0.2, 0.2], [0.0, 0.0, 0.9]])
+    assert evidence_of_pairs(shares).tolist() == [[0, 2, -1, -1], [-1] * 4, [2, -1, -1, -1]]
+    assert evidence_of_pairs(torch.full((1, 6), 0.21)).shape == (1, 4)
+    assert evidence_of_pairs(torch.zeros(2, 0)).tolist() == [[-1] * 4] * 2
+
+
+def test_evidence_goes_with_its_pair_through_gathering_into_official_rows():
+    batch = batch_of(3, 0, 2)
+    logits = random_logits(batch)
+    shares = torch.zeros(len(batch["pairs"]), 9)
+    shares[torch.arange(len(shares)), torch.arange(len(shares))] = 0.6  # sentence = number of the pair
+    rows = candidate_rows(logits, batch, config(), shares)
+    assert rows.shape[2] == 8
+    decoded = decode_rows(list(rows.numpy()), config())
+    numbers = {tuple(pair): number for number, pair in enumerate(batch["pairs"].tolist())}
+    first_entity = [0, 3, 3]
+    for part, first in zip(decoded, first_entity, strict=True):
+        found = zip(part.head, part.tail, part.evidence_sentences(), strict=True)
+        assert all(told == [numbers[head + first, tail + first]] for head, tail, told in found)
+    documents = [document("a", 3), document("b", 0), document("c", 2)]
+    official = official_predictions(documents, decoded, config(threshold=-1e9))
+    assert official and all(len(row["evidence"]) == 1 for row in official)
+    assert "evidence_f1" in score_documents(documents, decoded, config())
+    silent = decode_rows(list(candidate_rows(logits, batch, config()).numpy()), config())
+    assert "evidence_f1" not in score_documents(documents, silent, config())

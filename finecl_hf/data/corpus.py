@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from datasets import Dataset, Features, List, Value
 
 from finecl_hf import __version__
-from finecl_hf.data.arrow import column_batches
+from finecl_hf.data.arrow import arrow_column, column_batches
 from finecl_hf.data.documents import Document
 from finecl_hf.data.files import writing_cache
 from finecl_hf.data.held_out import HeldOutPairs
@@ -151,11 +151,46 @@ def check_corpus(corpus: Dataset, label2id: dict[str, int], task: str) -> None:
 
 
 def sample_fraction(corpus: Dataset, fraction: float, seed: int) -> Dataset:
-    """A random share of the documents, at least one; with the same seed, a smaller one is part of a larger one."""
+    """A share of the documents, at least one, that holds as many relations as it can.
+
+    Documents stand in a fixed order, of which the first so many are taken, so that a smaller share is part of a larger
+    one: first those that cover all relations, see [`_covering`], then the others as drawn at random by their keys. With
+    the same seed, the order of the file changes nothing.
+
+    Raises:
+        FineCLError: the share is not above 0 and up to 1.
+    """
     if not 0 < fraction <= 1:
         raise FineCLError(f"--train_fraction {fraction} is out of range; give a share above 0 and up to 1.")
     count = max(1, round(fraction * len(corpus)))
-    return corpus.select(np.sort(np.argsort(mix(SAMPLE, seed, keys_of(corpus)))[:count]))
+    if count >= len(corpus):
+        return corpus
+    draws = mix(SAMPLE, seed, keys_of(corpus))
+    covering = _covering(corpus, draws, count)
+    others = np.argsort(draws)
+    others = others[~np.isin(others, covering)]
+    return corpus.select(np.sort(np.concatenate([covering, others])[:count]))
+
+
+def _covering(corpus: Dataset, draws: np.ndarray, most: int) -> np.ndarray:
+    """Documents that hold all relations, at most so many: always the one that adds most relations to those before it.
+
+    Args:
+        draws: (N,) of each document; the lowest decides among those that add equally many.
+    """
+    column = arrow_column(corpus, "relations").combine_chunks()
+    document = np.asarray(pc.list_parent_indices(column), dtype=np.int64)
+    relation = np.asarray(pc.dictionary_encode(column.flatten()).indices, dtype=np.int64)
+    chosen: list[int] = []
+    # A document counts once for a relation, however many facts of it there are.
+    document, relation = np.unique(np.stack([document, relation]), axis=1)
+    while len(relation) and len(chosen) < most:
+        gain = np.bincount(document, minlength=len(draws))
+        best = np.flatnonzero(gain == gain.max())
+        chosen.append(int(best[draws[best].argmin()]))
+        missing = ~np.isin(relation, relation[document == chosen[-1]])
+        document, relation = document[missing], relation[missing]
+    return np.array(chosen, dtype=np.int64)
 
 
 class _HeldOut:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -129,6 +129,7 @@ class FineCLTrainingArguments(TrainingArguments):
     dataloader_pin_memory only where there is a GPU, save_total_limit=2; do_train=None, do_eval=None, do_predict=None
     (what the files that are named allow). Batches count documents."""
 
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}  # of --preset: other defaults, by argument
     refused: ClassVar[dict[str, str]] = REFUSED
     only_trains: ClassVar[bool] = True  # there is nothing that a run without training could do
 
@@ -160,6 +161,29 @@ class FineCLTrainingArguments(TrainingArguments):
         if self.torch_compile:  # once for all lengths; `accelerate launch` sets this to false: a graph for each length
             os.environ["ACCELERATE_DYNAMO_USE_DYNAMIC"] = "true"
 
+    @classmethod
+    def preset_values(cls, preset: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Defaults that a preset brings.
+
+        Args:
+            given: what the user says, by argument; a recipe may depend on it.
+        """
+        return cls.presets.get(preset, {})
+
+    @classmethod
+    def from_preset(cls, preset: str, **given: Any) -> FineCLTrainingArguments:
+        """Arguments in Python as `--preset` makes them; those that are given count more.
+
+        Raises:
+            FineCLError: there is no such preset.
+        """
+        if preset not in cls.presets:
+            known = ", ".join(cls.presets) or "none"
+            raise FineCLError(f"{cls.__name__}: there is no preset {preset!r}; there are: {known}.")
+        own = {field.name for field in fields(cls)}
+        values = {name: value for name, value in cls.preset_values(preset, given).items() if name in own}
+        return cls(**{**values, "preset": preset, **given})
+
     def __getstate__(self) -> dict[str, Any]:
         """Without the access token: the Trainer pickles its arguments into training_args.bin, and pushes that."""
         return {**self.__dict__, "hub_token": None}
@@ -185,7 +209,9 @@ def parse_arguments(types: Sequence[type], argv: list[str] | None = None) -> tup
     if argv and argv[0].endswith((".json", ".yaml", ".yml")):
         argv = [*_as_flags(_read_config(argv[0])), *argv[1:]]
     for type in types:
-        argv = [*_as_flags(getattr(type, "presets", {}).get(_value_of("--preset", argv), {})), *argv]
+        if issubclass(type, FineCLTrainingArguments):
+            given = {field.name: _value_of(f"--{field.name}", argv) for field in fields(type)}
+            argv = [*_as_flags(type.preset_values(given.get("preset"), given)), *argv]
     parser = ScriptParser(types, allow_abbrev=False)
     try:
         *parsed, unknown = parser.parse_args_into_dataclasses(

@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import accumulate, chain
 from pathlib import Path
@@ -150,12 +150,36 @@ def check_corpus(corpus: Dataset, label2id: dict[str, int], task: str) -> None:
             check_document(Document.from_json(row["document"]), label2id, task, row["source"], row["index"])
 
 
+def checked_documents(documents: Iterable[Document | dict], label2id: dict[str, int]) -> list[Document]:
+    """Documents in memory, checked as those of a file are.
+
+    Raises:
+        DocumentError: one is invalid, bears the title of another, or has an unknown relation; or there is none.
+    """
+    checked: list[Document] = []
+    titles: set[str] = set()
+    for i, document in enumerate(documents):
+        try:
+            document = Document.from_dict(document) if isinstance(document, dict) else document
+        except DocumentError as error:
+            raise DocumentError(error.message, error.field, "documents", i, error.title) from error
+        check_document(document, label2id, "document", "documents", i)
+        if document.title in titles:
+            message = "another document has the same title, by which documents are told apart; give it another one."
+            raise DocumentError(message, "title", "documents", i, document.title)
+        titles.add(document.title)
+        checked.append(document)
+    if not checked:
+        raise DocumentError("there is no document; give a list with one at least.", source="documents")
+    return checked
+
+
 def sample_fraction(corpus: Dataset, fraction: float, seed: int) -> Dataset:
     """A share of the documents, at least one, that holds as many relations as it can.
 
-    Documents stand in a fixed order, of which the first so many are taken, so that a smaller share is part of a larger
-    one: first those that cover all relations, see [`_covering`], then the others as drawn at random by their keys. With
-    the same seed, the order of the file changes nothing.
+    Documents stand in a fixed order, of which the first so many are taken; a smaller share is part of a larger one.
+    First come those that cover all relations, see [`_covering`], then the others as drawn at random by their keys.
+    With the same seed, the order of the file changes nothing.
 
     Raises:
         FineCLError: the share is not above 0 and up to 1.

@@ -182,12 +182,12 @@ SENTENCE_RECIPE = {  # of the released code, for SemEval-2010 Task 8
 
 
 def seed_list(seeds: str | None) -> list[int]:
-    """The seeds of `--seeds`; none where it is not given.
+    """The seeds of `--seeds`; none where it is not given or empty.
 
     Raises:
         FineCLError: they are no numbers, or one is there twice.
     """
-    words = [word.strip() for word in str(seeds).split(",")] if seeds is not None else []
+    words = [word.strip() for word in str(seeds).split(",")] if seeds else []
     if not all(word.isdecimal() and int(word) < 2**32 for word in words) or len(set(map(int, words))) < len(words):
         raise FineCLError(f"--seeds {seeds}: give different whole numbers from 0, with commas between: 1,2,3.")
     return [int(word) for word in words]

@@ -94,7 +94,12 @@ class FineCLConfig(PreTrainedConfig):
 
 
 # What documents are encoded by, as it is called here and in `DocumentEncoder`
-ENCODER_SETTINGS = {"max_seq_length": "max_length", "entity_markers": "entity_markers", "hide_names": "hide_names"}
+ENCODER_SETTINGS = {
+    "max_seq_length": "max_length",
+    "long_documents": "long_documents",
+    "entity_markers": "entity_markers",
+    "hide_names": "hide_names",
+}
 MOST = 100_000_000  # of anything; the configuration may come from anybody
 _LARGEST = {"num_hidden_layers": 1000} | dict.fromkeys(
     ("hidden_size", "entity_size", "distance_size", "block_size", "head_size", "type_size"), 100_000

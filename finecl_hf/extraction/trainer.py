@@ -37,6 +37,14 @@ class RelationTrainer(FineCLTrainer):
         super().__init__(*args, **kwargs)
         for dataset in (kwargs.get("train_dataset"), kwargs.get("eval_dataset")):
             self.check_encoder(dataset)
+        config = self.relation_model.config
+        for name in ("task", "head", "loss"):
+            wanted = getattr(self.args, name, None)
+            if wanted not in (None, getattr(config, name)):
+                raise FineCLError(
+                    f"the arguments say {name}={wanted!r}, the model's config {getattr(config, name)!r}; make it with "
+                    f"FineCLConfig.for_encoder(encoder, {name}={wanted!r})."
+                )
 
     def default_collator(self, args, tokenizer, encoder) -> RelationCollator:
         return RelationCollator(tokenizer.pad_token_id, args.na_ratio, args.seed)

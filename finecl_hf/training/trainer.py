@@ -122,7 +122,8 @@ class FineCLTrainer(PrivateHooks):
         """
         self._refuse_dropping_everything()
         checkpoint = self.resumed_from = self._checkpoint(resume_from_checkpoint)
-        self._run = describe_run(self) if self.is_world_process_zero() else {}
+        is_trial = kwargs.get("trial") is not None  # of a search: never resumed, and its model is not made yet
+        self._run = describe_run(self) if self.is_world_process_zero() and not is_trial else {}
         if checkpoint and self._run:
             refuse_another_run(checkpoint, self._run)
             refuse_longer_run(checkpoint, self.args)

@@ -19,7 +19,7 @@ nothing but figures and predictions. A relation model that is trained on goes on
 """
 
 from finecl_hf.extraction.arguments import EvaluationArguments, FinetuneArguments
-from finecl_hf.training.arguments import DataArguments, ModelArguments, parse_arguments, run_script
+from finecl_hf.training.arguments import DataArguments, ModelArguments, parse_arguments, run_script, sampling_seed
 
 
 def main(argv=None):
@@ -44,7 +44,6 @@ def main(argv=None):
         load_evaluation_set,
         record_scores,
         relation_card,
-        sampling_seed,
         write_breakdown,
         write_predictions,
         write_train_documents,

@@ -29,7 +29,7 @@ from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.predictions import official_predictions
 from finecl_hf.extraction.starting_point import StartingPoint
 from finecl_hf.extraction.trainer import FinetuneTrainer
-from finecl_hf.training.arguments import DataArguments, FineCLTrainingArguments, ModelArguments
+from finecl_hf.training.arguments import DataArguments, FineCLTrainingArguments, ModelArguments, sampling_seed
 from finecl_hf.training.loading import load_features
 from finecl_hf.training.scripts import run_card
 
@@ -233,11 +233,6 @@ def write_train_documents(corpus: Dataset, everything: Dataset, args: FinetuneAr
     path = os.path.join(args.output_dir, "train_documents.json")
     with open(path, "w", encoding="utf-8") as file:
         json.dump(drawn, file, ensure_ascii=False, indent=1)
-
-
-def sampling_seed(args: FinetuneArguments) -> int:
-    """The seed that `--train_fraction` draws with: `--data_seed` keeps the documents the same in several `--seeds`."""
-    return args.data_seed if args.data_seed is not None else args.seed
 
 
 def _write_table(path: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -15,9 +15,10 @@ from finecl_hf.errors import FineCLError
 from finecl_hf.pretraining.arguments import PretrainArguments
 from finecl_hf.pretraining.collator import PretrainCollator, collator_for
 from finecl_hf.pretraining.fact_weights import usable_facts, weigh_corpus
-from finecl_hf.pretraining.sampling import PartnerBatchSampler, documents_per_step, sampling_seed
+from finecl_hf.pretraining.sampling import PartnerBatchSampler, documents_per_step
 from finecl_hf.pretraining.step import Contrast, Sums, encode_chunks
 from finecl_hf.pretraining.streaming import Stream, StreamBatches
+from finecl_hf.training.arguments import sampling_seed
 from finecl_hf.training.trainer import FineCLTrainer
 
 

@@ -189,6 +189,11 @@ class FineCLTrainingArguments(TrainingArguments):
         return {**self.__dict__, "hub_token": None}
 
 
+def sampling_seed(args: TrainingArguments) -> int:
+    """The seed that documents and batches are drawn with."""
+    return args.data_seed if args.data_seed is not None else args.seed
+
+
 class ScriptParser(HfArgumentParser):
     """Reports mistakes as [`FineCLError`] instead of printing the usage of a hundred flags."""
 

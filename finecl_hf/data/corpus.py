@@ -58,6 +58,7 @@ FACT_COLUMNS = tuple(list(COLUMNS)[5:])  # what [`fact_columns`] gives
 ROW = Features({**COLUMNS, "problem": Value("string"), "held_out": Value("int32")})
 WHOLE_FILE = -1  # index of a row that says what is wrong with a file as a whole
 SAMPLE = 40  # keeps this draw apart from others made of the same keys
+NEARLY_BEST = 0.75  # so near to the best may a document come that a sample takes: else all seeds took the largest
 _BATCH = 1000  # rows that are read at a time
 
 
@@ -175,7 +176,7 @@ def checked_documents(documents: Iterable[Document | dict], label2id: dict[str, 
 
 
 def sample_fraction(corpus: Dataset, fraction: float, seed: int) -> Dataset:
-    """A share of the documents, at least one, that holds as many relations as it can.
+    """A share of the documents, at least one, in which no relation is lost where it can be helped.
 
     Documents stand in a fixed order, of which the first so many are taken; a smaller share is part of a larger one.
     First come those that cover all relations, see [`_covering`], then the others as drawn at random by their keys.
@@ -190,27 +191,36 @@ def sample_fraction(corpus: Dataset, fraction: float, seed: int) -> Dataset:
     if count >= len(corpus):
         return corpus
     draws = mix(SAMPLE, seed, keys_of(corpus))
-    covering = _covering(corpus, draws, count)
+    facts = _document_relations(corpus)
+    covering = _covering(*facts, draws, NEARLY_BEST)
+    if len(covering) > count and len(fewer := _covering(*facts, draws)) <= count:
+        covering = fewer  # which only fits this way; the smaller share may then not be part of a larger one
     others = np.argsort(draws)
     others = others[~np.isin(others, covering)]
     return corpus.select(np.sort(np.concatenate([covering, others])[:count]))
 
 
-def _covering(corpus: Dataset, draws: np.ndarray, most: int) -> np.ndarray:
-    """Documents that hold all relations, at most so many: always the one that adds most relations to those before it.
-
-    Args:
-        draws: (N,) of each document; the lowest decides among those that add equally many.
-    """
+def _document_relations(corpus: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Document and relation number, (N,) each, of each relation that a document holds; once, however many facts."""
     column = arrow_column(corpus, "relations").combine_chunks()
     document = np.asarray(pc.list_parent_indices(column), dtype=np.int64)
     relation = np.asarray(pc.dictionary_encode(column.flatten()).indices, dtype=np.int64)
+    return tuple(np.unique(np.stack([document, relation]), axis=1))
+
+
+def _covering(document: np.ndarray, relation: np.ndarray, draws: np.ndarray, nearly: float = 1.0) -> np.ndarray:
+    """Documents that hold all relations between them, one after the other: each adds most to those before it.
+
+    Args:
+        document, relation: (N,) see [`_document_relations`].
+        draws: (D,) of each document; the lowest decides among those that add equally many.
+        nearly: it also decides among those that add at least this share of the most; below 1, other draws give other
+            documents.
+    """
     chosen: list[int] = []
-    # A document counts once for a relation, however many facts of it there are.
-    document, relation = np.unique(np.stack([document, relation]), axis=1)
-    while len(relation) and len(chosen) < most:
+    while len(relation):
         gain = np.bincount(document, minlength=len(draws))
-        best = np.flatnonzero(gain == gain.max())
+        best = np.flatnonzero(gain >= nearly * gain.max())
         chosen.append(int(best[draws[best].argmin()]))
         missing = ~np.isin(relation, relation[document == chosen[-1]])
         document, relation = document[missing], relation[missing]

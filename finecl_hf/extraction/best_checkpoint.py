@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Sequence
 
+from accelerate.utils import parse_flag_from_env
 from transformers import TrainerCallback
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
@@ -24,7 +25,7 @@ def choose_best_checkpoint(args: FinetuneArguments, validation: Sequence[Documen
 
     With validation documents, it is evaluated and saved after each epoch (in runs of more than `EVALUATIONS` epochs,
     every so many), and the best checkpoint is kept. Who gives --eval_strategy, or --load_best_model_at_end false, gets
-    that; --save_strategy no leaves no checkpoint to choose.
+    that; --save_strategy no leaves no checkpoint to choose, and sharded weights are not gathered unasked.
 
     Args:
         validation: None where there are none.
@@ -44,8 +45,14 @@ def choose_best_checkpoint(args: FinetuneArguments, validation: Sequence[Documen
         )
     if not args.do_train or args.do_eval is False or validation is None or evaluate is not None or best is not None:
         return []
-    if args.save_strategy == SaveStrategy.NO or not has_facts:
-        why = "no checkpoint is written (--save_strategy no)" if has_facts else "no validation document has a fact"
+    why = None
+    if not has_facts:
+        why = "no validation document has a fact"
+    elif args.save_strategy == SaveStrategy.NO:
+        why = "no checkpoint is written (--save_strategy no)"
+    elif args.fsdp or parse_flag_from_env("ACCELERATE_USE_FSDP"):
+        why = "with FSDP it has to be asked for (--load_best_model_at_end true)"
+    if why is not None:
         logger.warning("The last epoch's model is kept, not the best one on the validation documents: %s.", why)
         return []
     args.load_best_model_at_end = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,9 @@ from finecl_hf.data.json_stream import read_json
 from finecl_hf.errors import LIBRARIES, FineCLError, escape_what_consoles_cannot_show, raised_in
 from finecl_hf.training.sigterm import EXIT_STATUS, INTERRUPTED, on_sigterm
 from finecl_hf.training.trainer_flags import REFUSED, refuse_flags
+
+
+logger = logging.getLogger(__name__)
 
 
 def option(default: Any, help: str) -> Any:
@@ -181,7 +185,12 @@ class FineCLTrainingArguments(TrainingArguments):
             known = ", ".join(cls.presets) or "none"
             raise FineCLError(f"{cls.__name__}: there is no preset {preset!r}; there are: {known}.")
         own = {field.name for field in fields(cls)}
-        values = {name: value for name, value in cls.preset_values(preset, given).items() if name in own}
+        values = dict(cls.preset_values(preset, given))
+        for name in sorted(values.keys() - own):
+            logger.warning(
+                "Preset %s: %s=%r is no argument of a trainer; give it to the model or the DocumentEncoder.",
+                preset, name, values.pop(name),
+            )  # fmt: skip
         return cls(**{**values, "preset": preset, **given})
 
     def __getstate__(self) -> dict[str, Any]:

@@ -66,6 +66,13 @@ def test_no_checkpoints_are_said(arguments, ada, caplog):
     assert "--save_strategy no" in caplog.text
 
 
+def test_sharded_weights_have_to_be_asked_for(arguments, ada, caplog, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    args = arguments()
+    choose_best_checkpoint(args, [ada])
+    assert strategies(args) == ("no", "steps", False) and "with FSDP" in caplog.text
+
+
 def test_a_loss_is_better_where_it_is_lower(arguments, ada):
     args = arguments(metric_for_best_model="loss")
     choose_best_checkpoint(args, [ada])

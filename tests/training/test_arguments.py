@@ -122,6 +122,12 @@ def test_the_published_recipe(kind, parse, tmp_path):
         kind.from_preset("best", output_dir="o")
 
 
+def test_what_a_preset_says_of_the_model_is_not_lost_in_silence(caplog):
+    args = DenoiseArguments.from_preset("projected", output_dir="o")
+    assert args.head_learning_rate == 1e-3
+    assert "hide_names='type'" in caplog.text and "attention_dropout=0.0" in caplog.text
+
+
 @pytest.mark.parametrize(
     "flags, epochs, loss",
     [

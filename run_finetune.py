@@ -19,7 +19,7 @@ nothing but figures and predictions. A relation model that is trained on goes on
 """
 
 from finecl_hf.extraction.arguments import EvaluationArguments, FinetuneArguments
-from finecl_hf.training.arguments import DataArguments, ModelArguments, parse_arguments, run_script
+from finecl_hf.training.arguments import DataArguments, ModelArguments, parse_arguments, run_script, sampling_seed
 
 
 def main(argv=None):
@@ -27,18 +27,26 @@ def main(argv=None):
         (ModelArguments, DataArguments, EvaluationArguments, FinetuneArguments), argv
     )
 
+    if args.seeds:
+        from finecl_hf.extraction.seeds import run_seeds
+
+        return run_seeds(main, argv, args)
+
     from finecl_hf import FineCLConfig, FinetuneTrainer
     from finecl_hf.data.corpus import check_corpus, documents_of, relation_counts, sample_fraction
     from finecl_hf.data.documents import entity_types
     from finecl_hf.data.relation_names import read_relation_names
     from finecl_hf.encoding.batches import RelationCollator
     from finecl_hf.extraction.adapters import add_adapters
+    from finecl_hf.extraction.best_checkpoint import choose_best_checkpoint
     from finecl_hf.extraction.evaluation import (
         check_task,
         load_evaluation_set,
         record_scores,
         relation_card,
+        write_breakdown,
         write_predictions,
+        write_train_documents,
     )
     from finecl_hf.extraction.starting_point import StartingPoint
     from finecl_hf.training.checkpoints import checkpoint_to_resume
@@ -66,7 +74,9 @@ def main(argv=None):
         if label2id is None:
             label2id = label_set(counts, names, fixed=True, source=data_args.train_source)
         check_corpus(everything, label2id, args.task)
-        corpus = sample_fraction(everything, args.train_fraction, args.seed)
+        corpus = sample_fraction(everything, args.train_fraction, sampling_seed(args))
+        if len(corpus) < len(everything):
+            write_train_documents(corpus, everything, args)
     else:
         label2id = start.relation_model.label2id
 
@@ -80,6 +90,7 @@ def main(argv=None):
             (args.do_predict, eval_args.test_file, eval_args.max_predict_samples, "test"),
         )
     )
+    callbacks = choose_best_checkpoint(args, validation.documents if validation is not None else None)
 
     # Model
     config = FineCLConfig.for_labels(
@@ -116,6 +127,7 @@ def main(argv=None):
         eval_dataset=validation,
         data_collator=RelationCollator(encoder.tokenizer.pad_token_id, args.na_ratio, args.seed),
         processing_class=encoder.tokenizer,
+        callbacks=callbacks,
         corpus=corpus,
         train_documents=documents_of(corpus) if corpus is not None else None,
         fit_threshold=args.do_train,
@@ -125,12 +137,16 @@ def main(argv=None):
         result = trainer.train(resume_from_checkpoint=checkpoint_to_resume(args))
 
     # Evaluation: the threshold is fitted on validation, then used on test
+    predictions = {}
     if validation is not None:
         record_scores(trainer, "validation", eval_args.validation_file, trainer.evaluate())
+        predictions["validation"] = validation.documents, trainer.last_predictions
     if test is not None:
         output = trainer.predict(test)
         record_scores(trainer, "test", eval_args.test_file, output.metrics)
         write_predictions(trainer, test.documents, output.predictions)
+        predictions["test"] = test.documents, output.predictions
+    write_breakdown(trainer, predictions)
     if args.do_train:
         finish_run(trainer, result.metrics, "run_finetune.py", argv)
     else:

@@ -22,7 +22,7 @@ def main(argv=None):
     from finecl_hf import PretrainTrainer
     from finecl_hf.extraction.starting_point import StartingPoint
     from finecl_hf.pretraining.card import encoder_card
-    from finecl_hf.pretraining.collator import PretrainCollator
+    from finecl_hf.pretraining.collator import collator_for
     from finecl_hf.pretraining.fact_weights import usable_facts, weigh_corpus
     from finecl_hf.pretraining.masked_lm import load_masked_lm, masked_lm_of
     from finecl_hf.pretraining.streaming import open_stream
@@ -63,19 +63,8 @@ def main(argv=None):
         model=model,
         args=args,
         **training,
-        data_collator=PretrainCollator.for_tokenizer(
-            silver.encoder.tokenizer,
-            relation_names=[silver.names.get(relation, relation) for relation in silver.encoder.label2id],
-            max_length=silver.encoder.max_length,
-            na_pairs=args.na_pairs,
-            na_weight=args.na_weight,
-            mask_share=args.mlm_probability,
-            chunk_documents=args.per_device_train_batch_size,
-            seed=args.seed,
-        ),
+        data_collator=collator_for(args, silver.encoder, silver.names),
         processing_class=silver.encoder.tokenizer,
-        temperature=args.temperature,
-        max_negatives=args.max_negatives,
         card_data=card,
     )
     result = trainer.train(resume_from_checkpoint=checkpoint_to_resume(args))

@@ -15,6 +15,7 @@ EXTRAS = {
         "hypothesis>=6.100",
         "sentencepiece>=0.2",
         "cleanlab>=2.8",  # for an example; the first that allows numpy 2
+        "optuna>=4.0",  # for the search in the README
     ],
     "quality": ["ruff>=0.9"],
 }

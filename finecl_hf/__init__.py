@@ -10,11 +10,15 @@ __version__ = "0.1.0"
 
 _MODULE_OF = {
     "Document": "data.documents",
+    "DocumentEncoder": "encoding.features",
     "FineCLConfig": "extraction.configuration",
     "FineCLForRelationExtraction": "extraction.modeling",
     "DenoiseTrainer": "denoising.trainer",
     "PretrainTrainer": "pretraining.trainer",
     "FinetuneTrainer": "extraction.trainer",
+    "DenoiseArguments": "denoising.arguments",
+    "PretrainArguments": "pretraining.arguments",
+    "FinetuneArguments": "extraction.arguments",
     "LearningOrder": "learning_order",
     "LearningOrderCallback": "denoising.recorder",
     "RelationExtractionPipeline": "extraction.pipeline",

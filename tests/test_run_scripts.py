@@ -1,10 +1,12 @@
 """The three scripts from end to end, and what they say to bad input."""
 
+import csv
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +17,7 @@ from transformers import AutoModel, AutoModelForMaskedLM
 
 import run_denoise
 from finecl_hf import FineCLConfig, LearningOrder, RelationExtractionPipeline, read_documents
+from finecl_hf.errors import FineCLError
 from finecl_hf.metrics import docred_scores
 from finecl_hf.training.arguments import run_script
 from tests.helpers.script_runs import MAIN, ROOT, arguments, run
@@ -100,6 +103,13 @@ def test_predictions_score_as_the_results_say(bert_folder, corpus, tmp_path):
     )
     for name in ("f1", "precision", "recall", "intra_f1", "inter_f1"):
         assert results[f"test_{name}"] == pytest.approx(scores[name]), name
+    with open(tmp_path / "out" / "per_relation.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    facts = Counter(row["r"] for row in saved(tmp_path / "out", "predictions.json"))
+    assert {row["relation"]: int(row["predicted"]) for row in table if int(row["predicted"])} == facts
+    assert sum(int(row["gold"]) for row in table) == sum(len(document.relations) for document in gold)
+    chart = (tmp_path / "out" / "precision_recall.svg").read_text()
+    assert "validation" in chart and "test" in chart
     assert "test_evidence_f1" not in results  # no evidence is predicted
 
 
@@ -118,6 +128,7 @@ def test_paper_preset(bert_folder, corpus, tmp_path, trainers):
     args = trainers[0].args
     assert (args.learning_rate, args.per_device_train_batch_size, args.loss) == (4e-5, 32, "bce")
     assert (args.num_train_epochs, args.na_ratio, args.order_mode) == (1, 3.0, "batch")
+    assert args.max_grad_norm == 0.1
     assert FineCLConfig.from_pretrained(tmp_path).loss == "bce"
 
 
@@ -131,7 +142,7 @@ def test_bf16(bert_folder, corpus, tmp_path):
     assert AutoModel.from_pretrained(tmp_path / "2").dtype == torch.float32
 
 
-@pytest.mark.parametrize("flags", [[], ["--use_lora"]])
+@pytest.mark.parametrize("flags", [["--save_strategy", "no"], ["--use_lora", "--save_strategy", "no"]])
 def test_sentences(flags, bert_folder, corpus, tmp_path):
     train, out = semeval_file(tmp_path / "train.txt"), tmp_path / "out"
     test = semeval_file(tmp_path / "test.txt", first=100)
@@ -140,6 +151,10 @@ def test_sentences(flags, bert_folder, corpus, tmp_path):
         train_file=train, validation_file=train, test_file=test, rel_info=None, num_train_epochs=25,
     )  # fmt: skip
     assert {"test_micro_f1", "test_macro_f1", "test_accuracy"} & results.keys()
+    with open(out / "confusion.csv", newline="") as file:
+        matrix = list(csv.reader(file))
+    assert len(matrix) == 1 + 5 and matrix[0][-1] == "NA" and (out / "confusion.svg").exists()
+    assert sum(int(count) for row in matrix[1:] for count in row[1:]) == 10
     answers = dict(line.split("\t") for line in (out / "predictions.txt").read_text().splitlines())
     assert list(answers) == [str(number) for number in range(100, 110)]
     assert set(answers.values()) <= {relation for _, relation in SENTENCES}
@@ -150,6 +165,9 @@ def test_sentences(flags, bert_folder, corpus, tmp_path):
 def test_train_fraction(bert_folder, corpus, tmp_path, trainers):
     run("finetune", bert_folder, corpus, tmp_path, train_fraction=0.25, num_train_epochs=1)
     assert len(trainers[0].train_dataset) == 3
+    drawn = saved(tmp_path, "train_documents.json")
+    titles = {document.key: document.title for document in read_documents(corpus / "gold_train.json")}
+    assert sorted(drawn["documents"]) == sorted(titles[int(row["key"])] for row in trainers[0].train_dataset)
     assert trainers[0].relation_model.config.num_labels > 10  # the label set is that of all documents
 
 
@@ -169,6 +187,62 @@ def test_unlabelled_documents_are_predicted_never_scored(task, bert_folder, corp
     assert (out / ("predictions.txt" if task == "sentence" else "predictions.json")).exists()
     assert "has no labels: it is predicted, not scored" in caplog.text
     assert "model-index" not in (out / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", ["validation", "test"])
+def test_files_without_documents(kind, bert_folder, corpus, tmp_path):
+    (tmp_path / "empty.json").write_text("[]")
+    with pytest.raises(FineCLError, match="empty.json.*no document"):
+        run("finetune", bert_folder, corpus, tmp_path / "out", **{f"{kind}_file": tmp_path / "empty.json"})
+
+
+def test_a_validation_set_without_facts(bert_folder, corpus, tmp_path, caplog):
+    """Nothing can be chosen on it; its figures are zeros."""
+    path = tmp_path / "validation.json"
+    path.write_text(json.dumps([{**record, "labels": []} for record in saved(corpus, "gold_validation.json")]))
+    results = run("finetune", bert_folder, corpus, tmp_path / "out", validation_file=path, num_train_epochs=1)
+    assert results["eval_f1"] == 0 and np.isfinite(results["eval_loss"])
+    assert "no validation document has a fact" in caplog.text and "no threshold can be fitted" in caplog.text
+    assert (tmp_path / "out" / "precision_recall.svg").exists()
+
+
+def test_a_model_that_predicts_nothing(bert_folder, corpus, tmp_path):
+    run("finetune", bert_folder, corpus, tmp_path / "model", num_train_epochs=1)
+    config = FineCLConfig.from_pretrained(tmp_path / "model")
+    config.threshold = 1e6
+    config.save_pretrained(tmp_path / "model")
+    options = {f"{name}_file": corpus / f"gold_{name}.json" for name in ("validation", "test")}
+    options |= {"train_file": None, "rel_info": None}
+    results = run("finetune", tmp_path / "model", corpus, tmp_path / "out", "--do_eval", "--do_predict", **options)
+    assert results["eval_f1"] == results["test_f1"] == results["test_precision"] == 0
+    assert saved(tmp_path / "out", "predictions.json") == []
+    rows = (tmp_path / "out" / "per_relation.csv").read_text().splitlines()
+    assert len(rows) > 5 and all(row.endswith(",0,0.0000,0.0000,0.0000") for row in rows[1:])
+
+
+def test_a_relation_model_of_another_label_set(bert_folder, corpus, tmp_path):
+    """It cannot judge documents with other relations; and a head that does not fit its configuration is no model."""
+    gold = saved(corpus, "gold_train.json")
+    relation = gold[0]["labels"][0]["r"]
+    few = [{**record, "labels": [fact for fact in record["labels"] if fact["r"] == relation]} for record in gold]
+    (tmp_path / "few.json").write_text(json.dumps(few))
+    (tmp_path / "names.json").write_text(json.dumps({relation: "one"}))
+    model, nothing = tmp_path / "one", {"train_file": None, "rel_info": None}
+    run("finetune", bert_folder, corpus, model, train_file=tmp_path / "few.json", rel_info=tmp_path / "names.json",
+        num_train_epochs=1)  # fmt: skip
+    with pytest.raises(FineCLError, match="is not among the 1 relations the model knows"):
+        run("finetune", model, corpus, tmp_path / "a", "--do_eval",
+            validation_file=corpus / "gold_validation.json", **nothing)  # fmt: skip
+    config = saved(model, "config.json")
+    config |= {"id2label": {**config["id2label"], "2": "more"}, "label2id": {**config["label2id"], "more": 2}}
+    (model / "config.json").write_text(json.dumps(config))
+    with pytest.raises(FineCLError, match=str(model)):
+        run("finetune", model, corpus, tmp_path / "b", "--do_predict", test_file=tmp_path / "few.json", **nothing)
+
+
+def test_a_head_that_is_unknown(bert_folder, corpus, tmp_path):
+    with pytest.raises((FineCLError, SystemExit), match="what"):
+        run("finetune", bert_folder, corpus, tmp_path / "other", head="what")
 
 
 def test_held_out_pairs_leave_the_training_data(bert_folder, corpus, tmp_path, caplog):

@@ -57,6 +57,7 @@ BOOKKEEPING = {
     "save_strategy",
     "save_steps",
     "save_total_limit",
+    "seeds",
 }
 SECRETS = {"token", "hub_token", "push_to_hub_token"}
 

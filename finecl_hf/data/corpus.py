@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import accumulate, chain
 from pathlib import Path
@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from datasets import Dataset, Features, List, Value
 
 from finecl_hf import __version__
-from finecl_hf.data.arrow import column_batches
+from finecl_hf.data.arrow import arrow_column, column_batches
 from finecl_hf.data.documents import Document
 from finecl_hf.data.files import writing_cache
 from finecl_hf.data.held_out import HeldOutPairs
@@ -58,6 +58,7 @@ FACT_COLUMNS = tuple(list(COLUMNS)[5:])  # what [`fact_columns`] gives
 ROW = Features({**COLUMNS, "problem": Value("string"), "held_out": Value("int32")})
 WHOLE_FILE = -1  # index of a row that says what is wrong with a file as a whole
 SAMPLE = 40  # keeps this draw apart from others made of the same keys
+NEARLY_BEST = 0.75  # so near to the best may a document come that a sample takes: else all seeds took the largest
 _BATCH = 1000  # rows that are read at a time
 
 
@@ -150,12 +151,80 @@ def check_corpus(corpus: Dataset, label2id: dict[str, int], task: str) -> None:
             check_document(Document.from_json(row["document"]), label2id, task, row["source"], row["index"])
 
 
+def checked_documents(documents: Iterable[Document | dict], label2id: dict[str, int]) -> list[Document]:
+    """Documents in memory, checked as those of a file are.
+
+    Raises:
+        DocumentError: one is invalid, bears the title of another, or has an unknown relation; or there is none.
+    """
+    checked: list[Document] = []
+    titles: set[str] = set()
+    for i, document in enumerate(documents):
+        try:
+            document = Document.from_dict(document) if isinstance(document, dict) else document
+        except DocumentError as error:
+            raise DocumentError(error.message, error.field, "documents", i, error.title) from error
+        check_document(document, label2id, "document", "documents", i)
+        if document.title in titles:
+            message = "another document has the same title, by which documents are told apart; give it another one."
+            raise DocumentError(message, "title", "documents", i, document.title)
+        titles.add(document.title)
+        checked.append(document)
+    if not checked:
+        raise DocumentError("there is no document; give a list with one at least.", source="documents")
+    return checked
+
+
 def sample_fraction(corpus: Dataset, fraction: float, seed: int) -> Dataset:
-    """A random share of the documents, at least one; with the same seed, a smaller one is part of a larger one."""
+    """A share of the documents, at least one, in which no relation is lost where it can be helped.
+
+    Documents stand in a fixed order, of which the first so many are taken; a smaller share is part of a larger one.
+    First come those that cover all relations, see [`_covering`], then the others as drawn at random by their keys.
+    With the same seed, the order of the file changes nothing.
+
+    Raises:
+        FineCLError: the share is not above 0 and up to 1.
+    """
     if not 0 < fraction <= 1:
         raise FineCLError(f"--train_fraction {fraction} is out of range; give a share above 0 and up to 1.")
     count = max(1, round(fraction * len(corpus)))
-    return corpus.select(np.sort(np.argsort(mix(SAMPLE, seed, keys_of(corpus)))[:count]))
+    if count >= len(corpus):
+        return corpus
+    draws = mix(SAMPLE, seed, keys_of(corpus))
+    facts = _document_relations(corpus)
+    covering = _covering(*facts, draws, NEARLY_BEST)
+    if len(covering) > count and len(fewer := _covering(*facts, draws)) <= count:
+        covering = fewer  # which only fits this way; the smaller share may then not be part of a larger one
+    others = np.argsort(draws)
+    others = others[~np.isin(others, covering)]
+    return corpus.select(np.sort(np.concatenate([covering, others])[:count]))
+
+
+def _document_relations(corpus: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Document and relation number, (N,) each, of each relation that a document holds; once, however many facts."""
+    column = arrow_column(corpus, "relations").combine_chunks()
+    document = np.asarray(pc.list_parent_indices(column), dtype=np.int64)
+    relation = np.asarray(pc.dictionary_encode(column.flatten()).indices, dtype=np.int64)
+    return tuple(np.unique(np.stack([document, relation]), axis=1))
+
+
+def _covering(document: np.ndarray, relation: np.ndarray, draws: np.ndarray, nearly: float = 1.0) -> np.ndarray:
+    """Documents that hold all relations between them, one after the other: each adds most to those before it.
+
+    Args:
+        document, relation: (N,) see [`_document_relations`].
+        draws: (D,) of each document; the lowest decides among those that add equally many.
+        nearly: it also decides among those that add at least this share of the most; below 1, other draws give other
+            documents.
+    """
+    chosen: list[int] = []
+    while len(relation):
+        gain = np.bincount(document, minlength=len(draws))
+        best = np.flatnonzero(gain >= nearly * gain.max())
+        chosen.append(int(best[draws[best].argmin()]))
+        missing = ~np.isin(relation, relation[document == chosen[-1]])
+        document, relation = document[missing], relation[missing]
+    return np.array(chosen, dtype=np.int64)
 
 
 class _HeldOut:

@@ -26,6 +26,7 @@ class DenoiseArguments(FineCLTrainingArguments):
             "learning_rate": 4e-5,
             "per_device_train_batch_size": 32,
             "warmup_steps": 0.1,
+            "max_grad_norm": 0.1,  # in the released code, whatever its configuration says
             "order_mode": "batch",
         },
         # Documents labelled by projection, a few thousand labels or more: see docs/denoising.md

@@ -15,36 +15,11 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from finecl_hf.cards.chart_style import COLOURS, NO_METADATA, SHARES, STYLE
 from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.learning_order.trust import mean_over_epochs, variability
 
 
-# The page has a variable of each of these names, with another colour where it is dark.
-COLOURS = {
-    "good": "#2a9d8f",
-    "bad": "#e0683f",
-    "between1": "#eb9b6a",
-    "between2": "#cdb98a",
-    "between3": "#7fbfb0",
-    "soft": "#5c6878",
-    "line": "#dfe4ea",
-}
-SHARES = ("bad", "between1", "between2", "between3", "good")  # from 0 to 1
-STYLE = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "finecl_hf",  # equal charts are equal files
-    "font.size": 9,
-    "axes.edgecolor": COLOURS["soft"],
-    "axes.labelcolor": COLOURS["soft"],
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "grid.color": COLOURS["line"],
-    "text.color": COLOURS["soft"],
-    "xtick.color": COLOURS["soft"],
-    "ytick.color": COLOURS["soft"],
-}
-_NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 CELLS = (40, 26)  # of the data map, across and up
 
 
@@ -184,7 +159,7 @@ def _svg(label: str, draw: Callable[..., None], *values: Any) -> Markup:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.2, 2.7), layout="constrained")
         draw(figure.subplots(), *values)
-        figure.savefig(file, format="svg", transparent=True, metadata=_NO_METADATA)
+        figure.savefig(file, format="svg", transparent=True, metadata=NO_METADATA)
     page = file.getvalue()
     body = page[page.index("<svg") + len("<svg") :].strip()
     body = re.sub(r'<g id="[^"]*">', "<g>", body)  # every chart has the same names

@@ -73,6 +73,9 @@ class LearningOrderCallback(TrainerCallback):
     def on_train_begin(self, args, state, control, model=None, **kwargs):
         if state.is_world_process_zero:
             remove_unfinished(Path(args.output_dir) / TABLE)
+        if not state.global_step and self.order.num_epochs:  # another training with the same trainer
+            self.order, self._written = self.order.without_epochs(), None
+            self._pending.clear()
         if state.global_step and self._folder is None:
             self.load(Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}")
         self._hook = model.register_forward_hook(self.after_forward, with_kwargs=True)

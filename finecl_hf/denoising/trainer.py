@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from finecl_hf.denoising.recorder import LearningOrderCallback
+from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.trainer import RelationTrainer
+from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.training.checkpoints import is_checkpoint
 
 
@@ -11,11 +13,23 @@ class DenoiseTrainer(RelationTrainer):
     """Stage 1: trains a relation classifier on silver labels and records the order in which it learns them.
 
     Args:
-        learning_order: the callback that keeps the table; every label in the training set has a row in it.
+        learning_order: the callback that keeps the table; every label in the training set has a row in it. By default
+            one of the documents of a `train_dataset` of `LabelledFeatures`.
+
+    Raises:
+        FineCLError: there is no learning order, and there are no documents to make one of.
     """
 
-    def __init__(self, *args, learning_order: LearningOrderCallback, **kwargs):
+    def __init__(self, *args, learning_order: LearningOrderCallback | None = None, **kwargs):
         super().__init__(*args, **kwargs)
+        if learning_order is None and self.train_documents is None:
+            raise FineCLError(
+                "learning_order is missing; give LearningOrderCallback(LearningOrder.for_documents(documents)), or a "
+                "train_dataset that DocumentEncoder.dataset(documents) made."
+            )
+        if learning_order is None:
+            table = LearningOrder.for_documents(self.train_documents)
+            learning_order = LearningOrderCallback(table, self.args.order_mode)
         self.learning_order = learning_order
         self.add_callback(learning_order)
 

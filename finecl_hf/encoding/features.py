@@ -6,6 +6,7 @@ which all of its random draws are made. What truncation cost is counted in the r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -201,6 +202,19 @@ class DocumentEncoder:
             "lost_facts": len(document.relations) - len(facts),
         }
 
+    def dataset(self, documents: Sequence[Document | dict]) -> LabelledFeatures:
+        """What the three trainers train and evaluate on, from documents in memory: `Document` or in DocRED's layout.
+
+        Raises:
+            DocumentError: a document is invalid, bears the title of another, or has a relation that is not in
+                `label2id`.
+        """
+        from finecl_hf.data.corpus import checked_documents  # the pipeline, which encodes too, needs no corpus
+
+        documents = checked_documents(documents, self.label2id)
+        features = Dataset.from_dict(self.encode(documents), features=COLUMNS)
+        return LabelledFeatures(features.with_format("numpy"), documents, self)
+
 
 def mention_token_spans(word_ids: list[int | None], spans: np.ndarray) -> np.ndarray:
     """Maps word spans to token spans.
@@ -275,10 +289,14 @@ def truncate(input_ids: list[int], word_ids: list[int | None], max_length: int) 
 
 
 class LabelledFeatures(TorchDataset):
-    """Features of an evaluation set together with its documents, which hold the gold labels and names."""
+    """Features of an evaluation set together with its documents, which hold the gold labels and names.
 
-    def __init__(self, features: Dataset, documents: list[Document]):
-        self.features, self.documents = features, documents
+    Args:
+        encoder: what made the features, where it is known: trainers take tokenizer and label set from it.
+    """
+
+    def __init__(self, features: Dataset, documents: list[Document], encoder: DocumentEncoder | None = None):
+        self.features, self.documents, self.encoder = features, documents, encoder
 
     def __len__(self) -> int:
         return len(self.documents)

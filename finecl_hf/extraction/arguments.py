@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
+from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.training.arguments import FineCLTrainingArguments, check_range, option
 
@@ -15,8 +17,8 @@ class EvaluationArguments:
 
     validation_file: str | None = option(
         None,
-        "Gold documents to fit the threshold on; with --eval_strategy epoch --load_best_model_at_end "
-        "also to choose the checkpoint with the best F1.",
+        "Gold documents to fit the threshold on, and to choose the checkpoint with the best F1 on, see "
+        "--eval_strategy.",
     )
     test_file: str | None = option(None, "Documents to predict; scored where they have labels.")
     max_eval_samples: int | None = option(None, "Use the first so many validation documents.")
@@ -36,9 +38,28 @@ DEFAULTS = {
 @dataclass
 class FinetuneArguments(FineCLTrainingArguments):
     """Stage 3. Defaults other than the above: num_train_epochs=None, learning_rate=None; they mean [`DEFAULTS`] of the
-    task."""
+    task. eval_strategy=None, save_strategy=None and load_best_model_at_end=None: run_finetune.py keeps the checkpoint
+    that is best on the validation file, see `choose_best_checkpoint`."""
 
     only_trains: ClassVar[bool] = False
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "paper": {  # documents; the classifier, its loss and its optimiser are stage 1's
+            "loss": "bce",
+            "na_ratio": 3.0,
+            "num_train_epochs": 200,
+            "learning_rate": 4e-5,
+            "head_learning_rate": 4e-5,
+            "per_device_train_batch_size": 32,
+            "warmup_steps": 0.1,
+            "max_grad_norm": 0.1,
+        },
+    }
+
+    preset: Literal["default", "paper"] = option(
+        "default",
+        "`paper`: the published recipe; with binary cross-entropy, 3 NA pairs a labelled pair, and for 200 epochs, or "
+        "400 with a --train_fraction below 1. With --task sentence that of the released code for sentences.",
+    )
 
     task: Literal["document", "sentence"] | None = option(
         None, "`document`, the default: any relations a pair; `sentence`: one label. A relation model keeps its own."
@@ -61,7 +82,14 @@ class FinetuneArguments(FineCLTrainingArguments):
     na_ratio: float | None = option(
         None, "NA pairs drawn for each labelled pair in training (paper: 3); all by default."
     )
-    train_fraction: float = option(1.0, "Share of the training documents to use.")
+    train_fraction: float = option(
+        1.0, "Share of the training documents to use; drawn so that no relation is lost where it can be helped."
+    )
+    seeds: str | None = option(
+        None,
+        "Train once with each of these seeds (1,2,3,4,5), in seed-1, seed-2, ... of --output_dir, and report the "
+        "mean and the standard deviation.",
+    )
     use_lora: bool = option(False, "Train low-rank adapters and the head only.")
     lora_r: int = option(16, "Rank of the adapters.")
     lora_alpha: int = option(32, "Scale of the adapters.")
@@ -71,8 +99,46 @@ class FinetuneArguments(FineCLTrainingArguments):
     head_learning_rate: float | None = option(
         None, "Peak learning rate of the classifier: the same for documents, 1e-3 for sentences."
     )
+    # None is "not given", until __post_init__
+    eval_strategy: str | None = option(
+        None, "When to evaluate on --validation_file; by default as often as checkpoints are written."
+    )
+    save_strategy: str | None = option(
+        None,
+        "When to write checkpoints; by default each epoch where there is a --validation_file, else each --save_steps.",
+    )
+    load_best_model_at_end: bool = option(
+        None, "End with the checkpoint that is best on --validation_file; the default where there is one."
+    )
+
+    @classmethod
+    def preset_values(cls, preset: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The published recipe takes longer over a part of the training data, and is another one for sentences."""
+        values = super().preset_values(preset, given)
+        if preset != "paper":
+            return values
+        try:
+            fraction = float(given.get("train_fraction") or 1.0)
+        except ValueError:  # the parser says so
+            fraction = 1.0
+        if given.get("task") == "sentence":
+            epochs = 8 if fraction == 1 else 20 if fraction >= 0.1 else 50
+            return {**SENTENCE_RECIPE, "num_train_epochs": epochs}
+        return {**values, "num_train_epochs": values["num_train_epochs"] if fraction == 1 else 400}
 
     def __post_init__(self):
+        # What was asked for, before the Trainer's own defaults; None in what `choose_best_checkpoint` settles
+        self.asked_strategies = self.eval_strategy, self.save_strategy, self.load_best_model_at_end
+        evaluate, save, best = self.asked_strategies
+        if best:  # evaluation and checkpoints have to go together
+            evaluate = evaluate or ("epoch" if save in (None, "best") else save)
+            save = save or evaluate
+        self.eval_strategy, self.save_strategy, self.load_best_model_at_end = (
+            evaluate or "no",
+            save or "steps",
+            bool(best),
+        )
+        seed_list(self.seeds)
         check_range(self, "na_ratio head_learning_rate", 0, 1e6)
         check_range(self, "lora_r", 1)
         check_range(self, "lora_alpha", 0)
@@ -102,6 +168,29 @@ class FinetuneArguments(FineCLTrainingArguments):
         """Fills in what was not given."""
         for name in self._by_task:
             setattr(self, name, DEFAULTS[task][name])
+
+
+SENTENCE_RECIPE = {  # of the released code, for SemEval-2010 Task 8
+    "loss": "softmax",
+    "learning_rate": 1e-5,
+    "head_learning_rate": 1e-5,
+    "weight_decay": 1e-5,
+    "warmup_steps": 500,
+    "per_device_train_batch_size": 2,
+    "max_grad_norm": 1.0,
+}
+
+
+def seed_list(seeds: str | None) -> list[int]:
+    """The seeds of `--seeds`; none where it is not given or empty.
+
+    Raises:
+        FineCLError: they are no numbers, or one is there twice.
+    """
+    words = [word.strip() for word in str(seeds).split(",")] if seeds else []
+    if not all(word.isdecimal() and int(word) < 2**32 for word in words) or len(set(map(int, words))) < len(words):
+        raise FineCLError(f"--seeds {seeds}: give different whole numbers from 0, with commas between: 1,2,3.")
+    return [int(word) for word in words]
 
 
 def what_to_do(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
 from finecl_hf.encoding.encoders import hub_arguments
 from finecl_hf.errors import FineCLError
+
+
+if TYPE_CHECKING:
+    from finecl_hf.encoding.features import DocumentEncoder
 
 
 class FineCLConfig(PreTrainedConfig):
@@ -65,6 +69,12 @@ class FineCLConfig(PreTrainedConfig):
         return cls(label2id=label2id, id2label={i: label for label, i in label2id.items()}, **settings)
 
     @classmethod
+    def for_encoder(cls, encoder: DocumentEncoder, **settings) -> FineCLConfig:
+        """A configuration for the label set of a [`DocumentEncoder`], which says how its documents were laid out."""
+        layout = {name: getattr(encoder, own) for name, own in ENCODER_SETTINGS.items()}
+        return cls.for_labels(encoder.label2id, **{**layout, **settings})
+
+    @classmethod
     def of_relation_model(cls, name_or_path: str, **kwargs: Any) -> FineCLConfig:
         """The configuration of a relation model or an adapter; arguments that a configuration does not take are left.
 
@@ -85,6 +95,13 @@ class FineCLConfig(PreTrainedConfig):
         return cls.from_dict(raw)
 
 
+# What documents are encoded by, as it is called here and in `DocumentEncoder`
+ENCODER_SETTINGS = {
+    "max_seq_length": "max_length",
+    "long_documents": "long_documents",
+    "entity_markers": "entity_markers",
+    "hide_names": "hide_names",
+}
 MOST = 100_000_000  # of anything; the configuration may come from anybody
 _LARGEST = {"num_hidden_layers": 1000} | dict.fromkeys(
     ("hidden_size", "entity_size", "distance_size", "block_size", "head_size", "type_size"), 100_000

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from datasets import Dataset
+
 from finecl_hf.cards.model_card import FineCLCardData, TrainingData, evaluation_results
-from finecl_hf.data.corpus import check_corpus, documents_of, load_corpus
+from finecl_hf.data.corpus import check_corpus, documents_of, load_corpus, relation_counts
 from finecl_hf.data.documents import NA, Document
 from finecl_hf.data.sentence_formats import SEMEVAL_TITLE
 from finecl_hf.encoding.features import DocumentEncoder, LabelledFeatures, Truncation
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.arguments import EvaluationArguments, FinetuneArguments
+from finecl_hf.extraction.breakdown import (
+    JudgedCandidates,
+    confusion_matrix,
+    counts_of_facts,
+    counts_of_sentences,
+)
+from finecl_hf.extraction.charts import draw_confusion, draw_precision_recall
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.predictions import official_predictions
 from finecl_hf.extraction.starting_point import StartingPoint
 from finecl_hf.extraction.trainer import FinetuneTrainer
-from finecl_hf.training.arguments import DataArguments, FineCLTrainingArguments, ModelArguments
+from finecl_hf.training.arguments import DataArguments, FineCLTrainingArguments, ModelArguments, sampling_seed
 from finecl_hf.training.loading import load_features
 from finecl_hf.training.scripts import run_card
 
@@ -168,3 +178,63 @@ def write_predictions(trainer: FinetuneTrainer, documents: list[Document], predi
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
     logger.info("Wrote %s.", path)
+
+
+def write_breakdown(trainer: FinetuneTrainer, predictions: dict[str, tuple[list[Document], list[Any]]]) -> None:
+    """Writes what people look at behind the figures.
+
+    `per_relation.csv`, of the test set where it has labels, else of the validation set; of documents
+    `precision_recall.svg`, with a curve of each set and the threshold; of sentences `confusion.csv` and
+    `confusion.svg`, of the same set as the table.
+
+    Args:
+        predictions: documents and what was predicted of each, by split.
+    """
+    scored = {split: predictions[split] for split in trainer.scores if len(predictions[split][1])}
+    if not scored or not trainer.is_world_process_zero():
+        return
+    config, folder = trainer.relation_model.config, trainer.args.output_dir
+    split = list(scored)[-1]
+    if config.task == "sentence":
+        counts = counts_of_sentences(*scored[split], config)
+        labels, matrix = confusion_matrix(*scored[split])
+        _write_table(os.path.join(folder, "confusion.csv"), ["gold", *labels],
+                     [[label, *row] for label, row in zip(labels, matrix.tolist(), strict=True)])  # fmt: skip
+        draw_confusion(labels, matrix, os.path.join(folder, "confusion.svg"))
+    else:
+        judged = {name: JudgedCandidates.of(*part, config) for name, part in scored.items()}
+        counts = counts_of_facts(judged[split], config)
+        draw_precision_recall(judged, config.threshold, os.path.join(folder, "precision_recall.svg"))
+    header = ["relation", "name", "gold", "predicted", "precision", "recall", "f1"]
+    figures = [(*(getattr(row, name) for name in header[:4]), *(f"{getattr(row, name):.4f}" for name in header[4:]))
+               for row in counts]  # fmt: skip
+    _write_table(os.path.join(folder, "per_relation.csv"), header, figures)
+    logger.info("Wrote per_relation.csv and charts of the %s set.", split)
+
+
+def write_train_documents(corpus: Dataset, everything: Dataset, args: FinetuneArguments) -> None:
+    """Writes `train_documents.json`: the titles that `--train_fraction` drew, and the relations that it lost."""
+    kept, all_of_them = relation_counts(corpus), relation_counts(everything)
+    lost = sorted(all_of_them.keys() - kept.keys())
+    if lost:
+        logger.warning(
+            "--train_fraction %s: no document of the %s drawn holds %s of the %s relations, such as %s.",
+            args.train_fraction, f"{len(corpus):,}", len(lost), len(all_of_them), lost[0],
+        )  # fmt: skip
+    if not args.should_save:
+        return
+    drawn = {
+        "train_fraction": args.train_fraction,
+        "seed": sampling_seed(args),
+        "relations": len(kept),
+        "lost_relations": lost,
+        "documents": list(corpus["title"]),
+    }
+    path = os.path.join(args.output_dir, "train_documents.json")
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(drawn, file, ensure_ascii=False, indent=1)
+
+
+def _write_table(path: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, *rows])

@@ -15,7 +15,7 @@ from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
 from finecl_hf.data.documents import Document
 from finecl_hf.encoding.batches import RelationCollator
 from finecl_hf.errors import FineCLError
-from finecl_hf.extraction.configuration import FineCLConfig
+from finecl_hf.extraction.configuration import ENCODER_SETTINGS, FineCLConfig
 from finecl_hf.extraction.predictions import (
     best_threshold,
     candidate_rows,
@@ -32,6 +32,46 @@ logger = logging.getLogger(__name__)
 
 class RelationTrainer(FineCLTrainer):
     """What stages 1 and 3 share: a relation model, whose head may learn faster than its encoder (as ATLOP's does)."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        for dataset in (kwargs.get("train_dataset"), kwargs.get("eval_dataset")):
+            self.check_encoder(dataset)
+        config = self.relation_model.config
+        for name in ("task", "head", "loss"):
+            wanted = getattr(self.args, name, None)
+            if wanted not in (None, getattr(config, name)):
+                raise FineCLError(
+                    f"the arguments say {name}={wanted!r}, the model's config {getattr(config, name)!r}; make it with "
+                    f"FineCLConfig.for_encoder(encoder, {name}={wanted!r})."
+                )
+
+    def default_collator(self, args, tokenizer, encoder) -> RelationCollator:
+        return RelationCollator(tokenizer.pad_token_id, args.na_ratio, args.seed)
+
+    def check_encoder(self, dataset: Any) -> None:
+        """Raises FineCLError where documents were encoded for another model than this one."""
+        encoder, config = getattr(dataset, "encoder", None), self.relation_model.config
+        if encoder is None:
+            return
+        if encoder.label2id != config.label2id:
+            raise FineCLError(
+                f"the documents were encoded with {len(encoder.label2id) - 1} relations or in another order, and the "
+                f"model knows {len(config.label2id) - 1}; encode them with its own: "
+                "DocumentEncoder(tokenizer, model.config.label2id, ...)."
+            )
+        for name, own in ENCODER_SETTINGS.items():
+            if getattr(encoder, own) != getattr(config, name):
+                raise FineCLError(
+                    f"the documents were encoded with {own}={getattr(encoder, own)!r}, but the model's config says "
+                    f"{name}={getattr(config, name)!r}; make it with FineCLConfig.for_encoder(encoder)."
+                )
+
+    @property
+    def relation_model(self):
+        """The relation model inside wrappers and adapters."""
+        model = self.accelerator.unwrap_model(self.model)
+        return model.get_base_model() if hasattr(model, "get_base_model") else model
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         outputs = model(**inputs)
@@ -72,7 +112,8 @@ class FinetuneTrainer(RelationTrainer):
     are judged by the threshold as it stands, and not scored where they have no labels.
 
     Args:
-        train_documents: for Ign F1; None leaves it equal to F1.
+        train_documents: for Ign F1; by default those of a `train_dataset` of `LabelledFeatures`, without which it is
+            equal to F1.
         fit_threshold: False leaves the threshold as it is.
         compute_metrics: figures beside ours, from an `EvalPrediction` whose `predictions` are the `Candidates` or the
             label of each document, and whose `label_ids` are the documents.
@@ -89,7 +130,7 @@ class FinetuneTrainer(RelationTrainer):
         **kwargs,
     ):
         super().__init__(*args, compute_metrics=self._score_rows, **kwargs)
-        self.train_documents, self.more_metrics = train_documents, compute_metrics
+        self.train_documents, self.more_metrics = train_documents or self.train_documents, compute_metrics
         self.fit_threshold = fit_threshold
         self.scores: dict[str, dict[str, float]] = {}  # final figures of each split, for the caller and the card
         # Evaluation judges every pair, training only a sample of the NA pairs.
@@ -97,12 +138,12 @@ class FinetuneTrainer(RelationTrainer):
         self._evaluated: list[Document] = []  # the documents of the running evaluation
         self._fits = False  # whether it fits the threshold
         self._rows: list[tuple] = []  # what its batches have given
+        self._predictions: list = []
 
     @property
-    def relation_model(self):
-        """The relation model inside wrappers and adapters."""
-        model = self.accelerator.unwrap_model(self.model)
-        return model.get_base_model() if hasattr(model, "get_base_model") else model
+    def last_predictions(self) -> list:
+        """The `Candidates` or the label of each document of the last evaluation."""
+        return self._predictions
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         super().save_model(output_dir, _internal_call=_internal_call)
@@ -126,6 +167,18 @@ class FinetuneTrainer(RelationTrainer):
         finally:
             self.fit_threshold = fits
 
+    def hyperparameter_search(
+        self,
+        hp_space: Callable | None = None,
+        compute_objective: Callable[[dict[str, float]], float] | None = None,
+        n_trials: int = 20,
+        direction: str | list[str] = "maximize",
+        **kwargs,
+    ) -> Any:
+        """As the Trainer's; by default it looks for the best F1, not for the greatest sum of all figures."""
+        objective = compute_objective or (lambda metrics: metrics["eval_f1"])
+        return super().hyperparameter_search(hp_space, objective, n_trials, direction, **kwargs)
+
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
         """One row a document, which the Trainer gathers and pads: see [`candidate_rows`]; and as its label, its key,
         its number of pairs and their mean loss, from which the loss of all pairs is made."""
@@ -146,13 +199,16 @@ class FinetuneTrainer(RelationTrainer):
         if documents is None:
             raise FineCLError(
                 f"this {type(dataloader.dataset).__name__} holds no documents to compare with; evaluate on "
-                "LabelledFeatures."
+                "LabelledFeatures, such as DocumentEncoder.dataset(documents) gives."
             )
+        if not documents:
+            raise FineCLError("there is no document to evaluate on or to predict; give a set with one at least.")
+        self.check_encoder(dataloader.dataset)
         own = self.eval_dataset
         first = next(iter(own.values()), None) if isinstance(own, dict) else own
         is_first = documents is getattr(first, "documents", None)
         self._evaluated, self._fits, self._rows = documents, self.fit_threshold and is_first, []
-        self._predictions: list = []
+        self._predictions = []
         with torch.random.fork_rng(devices=[]):  # a data loader draws a seed; evaluation must not change training
             output = super().evaluation_loop(
                 dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -105,6 +105,10 @@ class LearningOrder:
     def from_chunks(cls, chunks: Iterable[dict[str, Any]]) -> LearningOrder:
         """[`for_documents`] of documents that `learning_order.facts` has read before."""
         return cls(**order_columns(chunks))
+
+    def without_epochs(self) -> LearningOrder:
+        """The same rows, of which nothing has been seen yet."""
+        return replace(self, first_epoch=None, **dict.fromkeys(_DYNAMICS))
 
     def __len__(self) -> int:
         return len(self.key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 from finecl_hf.errors import FineCLError
 from finecl_hf.training.arguments import FineCLTrainingArguments, check_range, option
@@ -16,6 +16,28 @@ class PretrainArguments(FineCLTrainingArguments):
     gradient_accumulation_steps=16, per_device_train_batch_size=16 (each document makes a relation row and an entity
     row), max_steps=6000."""
 
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "paper": {  # what the defaults are now, whatever they may become
+            "learning_rate": 3e-5,
+            "weight_decay": 1e-5,
+            "warmup_steps": 500,
+            "per_device_train_batch_size": 16,  # documents: each makes a relation row and an entity row
+            "gradient_accumulation_steps": 16,
+            "max_steps": 6000,
+            "max_grad_norm": 1.0,
+            "temperature": 0.05,
+            "na_pairs": 32,
+            "max_negatives": 64,
+            "mlm_probability": 0.15,
+            "weight_scheme": "linear",
+            "weight_by": "first_epoch",
+            "weight_cutoff": 5,
+        },
+    }
+
+    preset: Literal["default", "paper"] = option(
+        "default", "`paper`: the published recipe, for about 1M documents. The defaults are the same as yet."
+    )
     learning_order: str | None = option(None, "Stage 1's learning_order.parquet, or the original's JSON.")
     allow_partial_order: bool = option(False, "Go on where the order knows fewer than half of the labels.")
     weight_scheme: str = option(

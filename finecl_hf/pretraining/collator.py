@@ -10,7 +10,9 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from finecl_hf.encoding.batches import SharedEpoch, gather_entities, judged_pairs, pad
+from finecl_hf.encoding.features import DocumentEncoder
 from finecl_hf.hashing import mix, uniform
+from finecl_hf.pretraining.arguments import PretrainArguments
 
 
 # What a draw is for: keeps draws apart that are made of the same keys.
@@ -231,6 +233,26 @@ class PretrainCollator:
     def _at(self, keys: np.ndarray, kinds: np.ndarray, rows: np.ndarray, places: np.ndarray) -> tuple:
         """What the draws for tokens are made from, (T,) each."""
         return self.seed, self.epoch.get(), keys[rows], kinds[rows], places
+
+
+def collator_for(
+    args: PretrainArguments, encoder: DocumentEncoder, relation_names: dict[str, str]
+) -> PretrainCollator:
+    """The collator that the arguments of stage 2 ask for.
+
+    Args:
+        relation_names: readable names of relation ids; one without a name is spelt as its id.
+    """
+    return PretrainCollator.for_tokenizer(
+        encoder.tokenizer,
+        relation_names=[relation_names.get(relation, relation) for relation in encoder.label2id],
+        max_length=encoder.max_length,
+        na_pairs=args.na_pairs,
+        na_weight=args.na_weight,
+        mask_share=args.mlm_probability,
+        chunk_documents=args.per_device_train_batch_size,
+        seed=args.seed,
+    )
 
 
 @dataclass

@@ -19,19 +19,14 @@ def documents_per_step(args: TrainingArguments) -> int:
     return args.contrastive_batch_size or args.train_batch_size * args.world_size
 
 
-def sampling_seed(args: TrainingArguments) -> int:
-    """The seed that batches are drawn with."""
-    return args.data_seed if args.data_seed is not None else args.seed
-
-
 class PartnerBatchSampler:
     """Batches of which half are anchor documents and half partners that hold one of the anchor's relations.
 
-    In-batch positives of rare relations would be rare otherwise (ERICA samples document pairs by relation, too). An
-    epoch draws as many documents as there are, rounded up to full batches. Anchors go through the corpus in a random
-    order, so that every document is an anchor once in two epochs. No document occurs twice in a batch: where a partner
-    would, or where there is none, the next document in order takes its place. Without any facts, an epoch is every
-    document once.
+    In-batch positives of rare relations would be rare otherwise: FineCL's and ERICA's code draws documents at random.
+    An epoch draws as many documents as there are, rounded up to full batches. Anchors go through the corpus in a
+    random order, so that every document is an anchor once in two epochs. No document occurs twice in a batch: where a
+    partner would, or where there is none, the next document in order takes its place. Without any facts, an epoch is
+    every document once.
 
     Args:
         document_of: (N,) document of each usable fact.

@@ -38,8 +38,8 @@ from finecl_hf.hashing import mix, text_key
 from finecl_hf.learning_order.weights import Coverage, FactWeights
 from finecl_hf.pretraining.arguments import PretrainArguments
 from finecl_hf.pretraining.fact_weights import check_coverage, read_weights, usable_facts
-from finecl_hf.pretraining.sampling import PartnerBatchSampler, documents_per_step, sampling_seed
-from finecl_hf.training.arguments import DataArguments, ModelArguments
+from finecl_hf.pretraining.sampling import PartnerBatchSampler, documents_per_step
+from finecl_hf.training.arguments import DataArguments, ModelArguments, sampling_seed
 from finecl_hf.training.loading import label_set, load_encoder
 
 

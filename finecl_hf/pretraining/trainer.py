@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from accelerate.data_loader import prepare_data_loader
+from datasets import Dataset
 from torch.utils.data import DataLoader
 
+from finecl_hf.encoding.features import LabelledFeatures
 from finecl_hf.errors import FineCLError
-from finecl_hf.pretraining.sampling import PartnerBatchSampler, documents_per_step, sampling_seed
+from finecl_hf.pretraining.arguments import PretrainArguments
+from finecl_hf.pretraining.collator import PretrainCollator, collator_for
+from finecl_hf.pretraining.fact_weights import usable_facts, weigh_corpus
+from finecl_hf.pretraining.sampling import PartnerBatchSampler, documents_per_step
 from finecl_hf.pretraining.step import Contrast, Sums, encode_chunks
 from finecl_hf.pretraining.streaming import Stream, StreamBatches
+from finecl_hf.training.arguments import sampling_seed
 from finecl_hf.training.trainer import FineCLTrainer
 
 
@@ -21,22 +29,48 @@ class PretrainTrainer(FineCLTrainer):
     them, so that two processes give what one gives with twice the batch.
 
     Args:
-        temperature: of both contrastive terms (paper: 0.05).
-        max_negatives: at most so many negatives an anchor (paper: 64); None for all.
+        temperature: of both contrastive terms; by default that of the arguments (paper: 0.05).
+        max_negatives: at most so many negatives an anchor; by default as the arguments say (paper: 64); None for all.
         usable: document (N,) and relation (N,) of each fact that may be an anchor, to batch documents that share a
-            relation; None draws documents independently.
+            relation; None draws documents independently. By default those of a `train_dataset` of `LabelledFeatures`,
+            whose facts are weighed by the `learning_order` of the arguments.
+        relation_names: readable names of relation ids, for the queries of the default collator.
     """
 
     def __init__(
         self,
         *args,
-        temperature: float = 0.05,
-        max_negatives: int | None = 64,
+        temperature: float | None = None,
+        max_negatives: int | None | Literal["arguments"] = "arguments",
         usable: tuple | None = None,
+        relation_names: dict[str, str] | None = None,
         **kwargs,
     ):
+        self.usable, self.relation_names = usable, relation_names or {}
         super().__init__(*args, **kwargs)
-        self.temperature, self.max_negatives, self.usable = temperature, max_negatives, usable
+        self.temperature = self.args.temperature if temperature is None else temperature
+        self.max_negatives = self.args.max_negatives if max_negatives == "arguments" else max_negatives
+
+    def prepare_dataset(self, dataset: LabelledFeatures, args: PretrainArguments, train: bool) -> Dataset:
+        titles = Dataset.from_dict({"title": [document.title for document in dataset.documents]})
+        features, _ = weigh_corpus(dataset.features, titles, args)
+        if train and self.usable is None and args.pair_documents:
+            self.usable = usable_facts(features)
+        return features.with_format("numpy")
+
+    def default_collator(self, args, tokenizer, encoder) -> PretrainCollator:
+        if encoder is None:
+            raise FineCLError(
+                "there is no label set to make batches with; train on what DocumentEncoder.dataset(documents) gives, "
+                "or pass data_collator=PretrainCollator.for_tokenizer(...)."
+            )
+        return collator_for(args, encoder, self.relation_names)
+
+    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+        """The loss: stage 2 predicts nothing."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            return self.compute_loss(model, inputs).detach(), None, None
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         chunks = inputs.get("chunks", [inputs])
@@ -46,7 +80,8 @@ class PretrainTrainer(FineCLTrainer):
         losses = self._means(
             loss_rd=contrast.loss(self.temperature), loss_ed=encoded.entity_loss, loss_mlm=encoded.mlm_loss
         )
-        self._note_batch(contrast, losses)
+        if model.training:
+            self._note_batch(contrast, losses)
         loss = sum(losses.values())
         return (loss, {"pairs": encoded.pairs}) if return_outputs else loss
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -18,6 +19,9 @@ from finecl_hf.data.json_stream import read_json
 from finecl_hf.errors import LIBRARIES, FineCLError, escape_what_consoles_cannot_show, raised_in
 from finecl_hf.training.sigterm import EXIT_STATUS, INTERRUPTED, on_sigterm
 from finecl_hf.training.trainer_flags import REFUSED, refuse_flags
+
+
+logger = logging.getLogger(__name__)
 
 
 def option(default: Any, help: str) -> Any:
@@ -129,6 +133,7 @@ class FineCLTrainingArguments(TrainingArguments):
     dataloader_pin_memory only where there is a GPU, save_total_limit=2; do_train=None, do_eval=None, do_predict=None
     (what the files that are named allow). Batches count documents."""
 
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}  # of --preset: other defaults, by argument
     refused: ClassVar[dict[str, str]] = REFUSED
     only_trains: ClassVar[bool] = True  # there is nothing that a run without training could do
 
@@ -160,9 +165,42 @@ class FineCLTrainingArguments(TrainingArguments):
         if self.torch_compile:  # once for all lengths; `accelerate launch` sets this to false: a graph for each length
             os.environ["ACCELERATE_DYNAMO_USE_DYNAMIC"] = "true"
 
+    @classmethod
+    def preset_values(cls, preset: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Defaults that a preset brings.
+
+        Args:
+            given: what the user says, by argument; a recipe may depend on it.
+        """
+        return cls.presets.get(preset, {})
+
+    @classmethod
+    def from_preset(cls, preset: str, **given: Any) -> FineCLTrainingArguments:
+        """Arguments in Python as `--preset` makes them; those that are given count more.
+
+        Raises:
+            FineCLError: there is no such preset.
+        """
+        if preset not in cls.presets:
+            known = ", ".join(cls.presets) or "none"
+            raise FineCLError(f"{cls.__name__}: there is no preset {preset!r}; there are: {known}.")
+        own = {field.name for field in fields(cls)}
+        values = dict(cls.preset_values(preset, given))
+        for name in sorted(values.keys() - own):
+            logger.warning(
+                "Preset %s: %s=%r is no argument of a trainer; give it to the model or the DocumentEncoder.",
+                preset, name, values.pop(name),
+            )  # fmt: skip
+        return cls(**{**values, "preset": preset, **given})
+
     def __getstate__(self) -> dict[str, Any]:
         """Without the access token: the Trainer pickles its arguments into training_args.bin, and pushes that."""
         return {**self.__dict__, "hub_token": None}
+
+
+def sampling_seed(args: TrainingArguments) -> int:
+    """The seed that documents and batches are drawn with."""
+    return args.data_seed if args.data_seed is not None else args.seed
 
 
 class ScriptParser(HfArgumentParser):
@@ -185,7 +223,9 @@ def parse_arguments(types: Sequence[type], argv: list[str] | None = None) -> tup
     if argv and argv[0].endswith((".json", ".yaml", ".yml")):
         argv = [*_as_flags(_read_config(argv[0])), *argv[1:]]
     for type in types:
-        argv = [*_as_flags(getattr(type, "presets", {}).get(_value_of("--preset", argv), {})), *argv]
+        if issubclass(type, FineCLTrainingArguments):
+            given = {field.name: _value_of(f"--{field.name}", argv) for field in fields(type)}
+            argv = [*_as_flags(type.preset_values(given.get("preset"), given)), *argv]
     parser = ScriptParser(types, allow_abbrev=False)
     try:
         *parsed, unknown = parser.parse_args_into_dataclasses(

@@ -23,6 +23,7 @@ ARGUMENTS = "training_args.json"  # in place of the Trainer's training_args.bin,
 WRITTEN = (
     *CONFIGURATIONS, "README.md", "trainer_state.json", "all_results.json", "train_results.json",
     "eval_results.json", "test_results.json", "learning_order.parquet", "predictions.json", "predictions.txt",
+    "per_relation.csv", "precision_recall.svg", "confusion.csv", "confusion.svg", "train_documents.json",
 )  # fmt: skip
 QUOTING = ("report.html", "report.md")
 
@@ -98,7 +99,7 @@ def _parts(weights: Path) -> list[str]:
 
 
 def _copy(path: Path, target: Path) -> None:
-    if path.suffix == ".json" and path.name not in ("predictions.json", "tokenizer.json"):
+    if path.suffix == ".json" and path.name not in ("predictions.json", "train_documents.json", "tokenizer.json"):
         _write_json(json.loads(path.read_bytes()), target)
     elif path != target:
         shutil.copyfile(path, target)

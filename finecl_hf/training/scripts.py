@@ -58,7 +58,9 @@ def refuse_links(folder: Path) -> None:
             )
 
 
-RESOLVED = ("loss", "task", "head", "na_weight", "metric_for_best_model")
+RESOLVED = (
+    "loss", "task", "head", "na_weight", "eval_strategy", "load_best_model_at_end", "metric_for_best_model",
+)  # fmt: skip
 
 
 def finish_run(trainer: FineCLTrainer, metrics: dict[str, float], script: str, argv: list[str] | None) -> None:

@@ -14,12 +14,14 @@ import torch
 from datasets import Dataset
 from torch import nn
 from torch.distributed.tensor import DTensor
-from transformers import Trainer, TrainerCallback
+from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
 from transformers.trainer_utils import HubStrategy, TrainOutput
 
 from finecl_hf.cards.model_card import FineCLCardData, render_model_card
 from finecl_hf.data.files import writing
+from finecl_hf.encoding.features import DocumentEncoder, LabelledFeatures
 from finecl_hf.errors import FineCLError
+from finecl_hf.training.arguments import FineCLTrainingArguments
 from finecl_hf.training.checkpoints import (
     describe_run,
     is_checkpoint,
@@ -43,6 +45,9 @@ class FineCLTrainer(PrivateHooks):
 
     Ends a run in order after SIGTERM, on a full disk, and where a loss or gradient is not finite.
 
+    From [`LabelledFeatures`] that a `DocumentEncoder` made it takes the tokenizer and the collator, where they are not
+    given.
+
     Args:
         corpus: the documents, see `corpus.load_corpus`, to name those whose loss is not finite; without it, the
             message names their keys.
@@ -53,8 +58,15 @@ class FineCLTrainer(PrivateHooks):
     loss_is_scaled_for_ga = False  # compute_loss returns the mean of its micro-batch
 
     def __init__(self, *args, corpus: Dataset | None = None, card_data: FineCLCardData | None = None, **kwargs):
-        refuse_arguments(signature(Trainer).bind_partial(*args, **kwargs).arguments, self.refused_arguments)
-        super().__init__(*args, **kwargs)
+        given = dict(signature(Trainer).bind_partial(*args, **kwargs).arguments)
+        refuse_arguments(given, self.refused_arguments)
+        if not isinstance(given.get("args"), FineCLTrainingArguments):
+            raise FineCLError(
+                f"args: {type(given.get('args')).__name__} lacks settings of {type(self).__name__}; give it "
+                "DenoiseArguments, PretrainArguments or FinetuneArguments."
+            )
+        self.train_documents = getattr(given.get("train_dataset"), "documents", None)
+        super().__init__(**self._complete(given))
         if self.args.n_gpu > 1:
             raise FineCLError("Several GPUs are visible to one process; start one per GPU with `accelerate launch`.")
         check_sharding(self.accelerator)
@@ -70,6 +82,33 @@ class FineCLTrainer(PrivateHooks):
         self.resumed_from: str | None = None  # the checkpoint that the last training went on from
         self._pushing = HubPush()
 
+    def _complete(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Arguments of the Trainer, with what [`LabelledFeatures`] tell: the tokenizer, and with it the collator."""
+        sets = [given.get("train_dataset"), given.get("eval_dataset")]
+        encoder = next((dataset.encoder for dataset in sets if getattr(dataset, "encoder", None)), None)
+        for name in ("train_dataset", "eval_dataset"):
+            if isinstance(given.get(name), LabelledFeatures):
+                given[name] = self.prepare_dataset(given[name], given["args"], name == "train_dataset")
+        if encoder is not None and given.get("processing_class") is None:
+            given["processing_class"] = encoder.tokenizer
+        if given.get("data_collator") is None:
+            if given.get("processing_class") is None:
+                raise FineCLError(
+                    "there is no tokenizer to pad batches with; pass processing_class=tokenizer, or a data_collator."
+                )
+            given["data_collator"] = self.default_collator(given["args"], given["processing_class"], encoder)
+        return given
+
+    def prepare_dataset(self, dataset: LabelledFeatures, args: FineCLTrainingArguments, train: bool) -> Any:
+        """What is trained or evaluated on, of [`LabelledFeatures`]."""
+        return dataset.features.with_format("numpy") if train else dataset
+
+    def default_collator(
+        self, args: FineCLTrainingArguments, tokenizer: PreTrainedTokenizerBase, encoder: DocumentEncoder | None
+    ) -> Any:
+        """The collator where none was given."""
+        raise NotImplementedError
+
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs) -> TrainOutput:
         """As the Trainer's.
 
@@ -83,7 +122,8 @@ class FineCLTrainer(PrivateHooks):
         """
         self._refuse_dropping_everything()
         checkpoint = self.resumed_from = self._checkpoint(resume_from_checkpoint)
-        self._run = describe_run(self) if self.is_world_process_zero() else {}
+        is_trial = kwargs.get("trial") is not None  # of a search: never resumed, and its model is not made yet
+        self._run = describe_run(self) if self.is_world_process_zero() and not is_trial else {}
         if checkpoint and self._run:
             refuse_another_run(checkpoint, self._run)
             refuse_longer_run(checkpoint, self.args)

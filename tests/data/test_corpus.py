@@ -6,6 +6,7 @@ import logging
 import os
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from finecl_hf.data import corpus as corpus_module
@@ -14,6 +15,7 @@ from finecl_hf.data.corpus import (
     check_corpus,
     documents_of,
     iter_corpus,
+    keys_of,
     load_corpus,
     relation_counts,
     sample_fraction,
@@ -21,7 +23,7 @@ from finecl_hf.data.corpus import (
 from finecl_hf.data.documents import Document, Fact, Mention, gc_paused
 from finecl_hf.data.readers import read_documents, write_documents
 from finecl_hf.errors import DocumentError, FineCLError
-from finecl_hf.hashing import text_key
+from finecl_hf.hashing import mix, text_key
 from finecl_hf.learning_order.facts import chunks_in, collect_facts
 from finecl_hf.learning_order.table import LearningOrder
 from tests.helpers.held_out import exclude
@@ -320,6 +322,57 @@ def test_another_seed_draws_another_sample(tmp_path, load):
     samples = [frozenset(sample_fraction(corpus, 0.5, seed)["key"]) for seed in range(4)]
     assert len(set(samples)) == 4
     assert all(30 < len(one & other) < 70 for one in samples for other in samples if one != other)
+
+
+def loop_cover(documents, draws, nearly):
+    """Document by document: one that adds nearly as many relations as any, of several the one with the lowest draw."""
+    chosen, missing = [], {fact.relation for document in documents for fact in document.relations}
+    while missing:
+        gains = [len({fact.relation for fact in document.relations} & missing) for document in documents]
+        near = [i for i, gain in enumerate(gains) if gain >= nearly * max(gains)]
+        chosen.append(min(near, key=lambda i: draws[i]))
+        missing -= {fact.relation for fact in documents[chosen[-1]].relations}
+    return chosen
+
+
+@pytest.fixture
+def uneven(tmp_path):
+    """300 sentences, of whose 20 relations most are rare, in a random order; and the same backwards."""
+    relations = np.random.default_rng(0).zipf(1.3, 300) % 20
+    documents = [sentence(f"d{i}", f"r{relation}") for i, relation in enumerate(relations)]
+    return write(tmp_path / "one.jsonl", documents), write(tmp_path / "two.jsonl", documents[::-1])
+
+
+def test_no_relation_vanishes_where_it_can_be_helped(uneven, load):
+    corpus, backwards = map(load, uneven)
+    everything = set(relation_counts(corpus))
+    for seed in range(3):
+        assert set(relation_counts(sample_fraction(corpus, len(everything) / 300, seed))) == everything
+        few = sample_fraction(corpus, 5 / 300, seed)
+        assert len(few) == len(relation_counts(few)) == 5
+        assert sorted(few["key"]) == sorted(sample_fraction(backwards, 5 / 300, seed)["key"])
+
+
+@pytest.mark.parametrize("nearly", [1.0, 0.75, 0.4])
+def test_documents_with_many_relations_cover_the_others(nearly, tmp_path, load):
+    draw = np.random.default_rng(1)
+    documents = [
+        Document(f"d{i}", [["a", "b"]], [[Mention("a", 0, 0, 1)], [Mention("b", 0, 1, 2)]],
+                 [Fact(0, 1, f"r{r}") for r in np.unique(draw.zipf(1.4, draw.integers(1, 9)) % 30)])
+        for i in range(60)
+    ]  # fmt: skip
+    corpus = load(write(tmp_path / "c.json", documents))
+    for seed in range(3):
+        draws = mix(corpus_module.SAMPLE, seed, keys_of(corpus))
+        found = corpus_module._covering(*corpus_module._document_relations(corpus), draws, nearly)
+        assert found.tolist() == loop_cover(documents, draws, nearly)
+
+
+def test_a_tight_sample_covers_as_well_as_it_can(tmp_path, load, ada, curie):
+    """Two documents hold all relations, and no others do."""
+    corpus = load(write(tmp_path / "c.json", [*(sentence(f"s{i}", "born in") for i in range(9)), curie, ada]))
+    for seed in range(9):
+        assert sample_fraction(corpus, 2 / 11, seed)["title"][:] == ["Curie", "Ada"]
 
 
 @pytest.mark.parametrize("fraction", [0, -0.1, 1.01, float("nan")])

@@ -92,6 +92,62 @@ def test_flags_override_the_file(parse):
     assert (args.na_ratio, data.skip_invalid, data.train_file, args.logging_steps) == (5.0, False, "other.json", 7)
 
 
+PUBLISHED = {  # docs/method.md names the sources
+    DenoiseArguments: {
+        "loss": "bce", "na_ratio": 3.0, "num_train_epochs": 15, "learning_rate": 4e-5, "warmup_steps": 0.1,
+        "per_device_train_batch_size": 32, "max_grad_norm": 0.1, "order_mode": "batch",
+    },
+    PretrainArguments: {
+        "learning_rate": 3e-5, "weight_decay": 1e-5, "warmup_steps": 500, "per_device_train_batch_size": 16,
+        "gradient_accumulation_steps": 16, "na_pairs": 32, "max_negatives": 64, "max_steps": 6000, "temperature": 0.05,
+        "max_grad_norm": 1.0, "weight_cutoff": 5, "na_weight": 0.5, "mlm_probability": 0.15,
+    },
+    FinetuneArguments: {
+        "loss": "bce", "na_ratio": 3.0, "num_train_epochs": 200, "learning_rate": 4e-5, "warmup_steps": 0.1,
+        "per_device_train_batch_size": 32, "max_grad_norm": 0.1, "weight_decay": 0.0,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", PUBLISHED)
+def test_the_published_recipe(kind, parse, tmp_path):
+    given = {"learning_order": "order.parquet"} if kind is PretrainArguments else {}
+    *_, args = parse("--preset", "paper", *(word for k, v in given.items() for word in (f"--{k}", v)), kind=kind)
+    in_python = kind.from_preset("paper", output_dir=str(tmp_path), **given)
+    for name, value in PUBLISHED[kind].items():
+        assert getattr(args, name) == getattr(in_python, name) == value, name
+    assert in_python.preset == "paper"
+    assert kind.from_preset("paper", output_dir="o", learning_rate=1.0, **given).learning_rate == 1.0
+    with pytest.raises(FineCLError, match="no preset 'best'.*paper"):
+        kind.from_preset("best", output_dir="o")
+
+
+def test_what_a_preset_says_of_the_model_is_not_lost_in_silence(caplog):
+    args = DenoiseArguments.from_preset("projected", output_dir="o")
+    assert args.head_learning_rate == 1e-3
+    assert "hide_names='type'" in caplog.text and "attention_dropout=0.0" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "flags, epochs, loss",
+    [
+        ([], 200, "bce"),
+        (["--train_fraction", "1"], 200, "bce"),
+        (["--train_fraction", "0.1"], 400, "bce"),
+        (["--train_fraction=0.01"], 400, "bce"),
+        (["--train_fraction", "0.1", "--num_train_epochs", "3"], 3, "bce"),
+        (["--task", "sentence"], 8, "softmax"),
+        (["--task", "sentence", "--train_fraction", "0.1"], 20, "softmax"),
+        (["--task=sentence", "--train_fraction", "0.01"], 50, "softmax"),
+    ],
+)
+def test_the_published_recipe_takes_longer_over_fewer_documents(flags, epochs, loss, parse):
+    *_, args = parse("--preset", "paper", *flags, kind=FinetuneArguments)
+    assert (args.num_train_epochs, args.loss) == (epochs, loss)
+    with pytest.raises(FineCLError, match="train_fraction"):
+        parse("--preset", "paper", "--train_fraction", "a", kind=FinetuneArguments)
+
+
 def test_a_flag_counts_more_than_the_file_more_than_the_preset_more_than_the_default(parse):
     def chosen(*flags, **kwargs):
         _, _, args = parse(*flags, **kwargs)

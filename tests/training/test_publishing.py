@@ -142,9 +142,10 @@ MODEL = "model.safetensors"
     [
         ("denoised", {MODEL, "learning_order.parquet"}),
         ("encoder", {MODEL}),
-        ("extractor", {MODEL, "predictions.json", "eval_results.json", "test_results.json"}),
+        ("extractor", {MODEL, "predictions.json", "eval_results.json", "test_results.json", "per_relation.csv",
+                       "precision_recall.svg"}),
         ("adapter", {"adapter_model.safetensors", "adapter_config.json", "predictions.json", "eval_results.json",
-                     "test_results.json"}),
+                     "test_results.json", "per_relation.csv", "precision_recall.svg"}),
     ],
 )  # fmt: skip
 def test_what_is_pushed(name, expected, pushed):

@@ -1,0 +1,136 @@
+"""What lies behind one figure of an evaluation: each relation's share, the precision-recall curve, the confusions.
+
+N candidates, R relations.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from finecl_hf.data.documents import NA, Document
+from finecl_hf.extraction.configuration import FineCLConfig
+from finecl_hf.extraction.predictions import Candidates
+
+
+@dataclass
+class RelationCounts:
+    """How often a relation is gold, predicted, and both; a ratio without a denominator is 0, as in the scores."""
+
+    relation: str
+    name: str
+    gold: int
+    predicted: int
+    correct: int
+
+    @property
+    def precision(self) -> float:
+        return self.correct / self.predicted if self.predicted else 0.0
+
+    @property
+    def recall(self) -> float:
+        return self.correct / self.gold if self.gold else 0.0
+
+    @property
+    def f1(self) -> float:
+        return 2 * self.correct / (self.gold + self.predicted) if self.gold + self.predicted else 0.0
+
+
+@dataclass
+class JudgedCandidates:
+    """The candidate facts of all documents: relation ids, scores and whether they are gold, (N,) each.
+
+    Attributes:
+        num_gold: gold facts by relation id, (R,), those that are no candidate included.
+    """
+
+    relation: np.ndarray
+    score: np.ndarray
+    correct: np.ndarray
+    num_gold: np.ndarray
+
+    @classmethod
+    def of(
+        cls, documents: Sequence[Document], candidates: Sequence[Candidates], config: FineCLConfig
+    ) -> JudgedCandidates:
+        gold = [
+            (place, fact.head, fact.tail, config.label2id[fact.relation])
+            for place, document in enumerate(documents)
+            for fact in document.relations
+        ]
+        gold = np.unique(np.array(gold, dtype=np.int64).reshape(-1, 4), axis=0)
+        place = np.repeat(np.arange(len(candidates)), [len(part.score) for part in candidates])
+        head, tail, relation, score = (
+            np.concatenate([np.zeros(0), *(getattr(part, name) for part in candidates)])
+            for name in ("head", "tail", "relation", "score")
+        )
+        found = np.stack([place, head, tail, relation], axis=1).astype(np.int64)
+        rows, number = np.unique(np.concatenate([gold, found]), axis=0, return_inverse=True)
+        is_gold = np.zeros(len(rows), bool)
+        is_gold[number[: len(gold)]] = True
+        num_gold = np.bincount(gold[:, 3], minlength=config.num_labels)
+        return cls(found[:, 3], score, is_gold[number[len(gold) :]], num_gold)
+
+
+def counts_of_facts(judged: JudgedCandidates, config: FineCLConfig) -> list[RelationCounts]:
+    """Those of the facts above the model's threshold, see [`_sorted`]."""
+    above = judged.score > config.threshold
+    predicted = np.bincount(judged.relation[above], minlength=config.num_labels)
+    correct = np.bincount(judged.relation[above & judged.correct], minlength=config.num_labels)
+    gold = judged.num_gold
+    return _sorted([(i, int(gold[i]), int(predicted[i]), int(correct[i])) for i in range(config.num_labels)], config)
+
+
+def counts_of_sentences(
+    documents: Sequence[Document], labels: Sequence[str], config: FineCLConfig
+) -> list[RelationCounts]:
+    """Those of single labels, see [`_sorted`]."""
+    answers = [document.label for document in documents]
+    gold, predicted = Counter(answers), Counter(labels)
+    correct = Counter(label for label, answer in zip(labels, answers, strict=True) if label == answer)
+    return _sorted(
+        [(i, gold[label], predicted[label], correct[label]) for i, label in config.id2label.items()], config
+    )
+
+
+def _sorted(counts: list[tuple[int, int, int, int]], config: FineCLConfig) -> list[RelationCounts]:
+    """Relations that are gold or predicted anywhere, without NA: the most frequent ones first."""
+    names = config.relation_names or {}
+    rows = [
+        RelationCounts(config.id2label[i], names.get(config.id2label[i], ""), gold, predicted, correct)
+        for i, gold, predicted, correct in counts
+        if (gold or predicted) and config.id2label[i] != NA
+    ]
+    return sorted(rows, key=lambda row: (-row.gold, row.relation))
+
+
+def precision_recall(judged: JudgedCandidates) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The curve: scores, best first (each once), and precision and recall of all facts that score as much.
+
+    Returns:
+        (K,) each, K <= N. All empty without gold facts: there is no recall then.
+    """
+    num_gold = judged.num_gold.sum()
+    order = np.argsort(-judged.score, kind="stable")
+    score, hits = judged.score[order], judged.correct[order].cumsum()
+    last = np.append(score[:-1] > score[1:], True)[: len(score)]  # equal scores are predicted together
+    cuts = np.flatnonzero(last) if num_gold else np.zeros(0, int)
+    return score[cuts], hits[cuts] / (cuts + 1), hits[cuts] / max(num_gold, 1)
+
+
+def confusion_matrix(documents: Sequence[Document], labels: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """How often a sentence of one relation is given another.
+
+    Returns:
+        the labels that are gold or predicted, the most frequent first and NA last; counts (R, R), gold by predicted.
+    """
+    gold = [document.label for document in documents]
+    frequency = Counter(gold)
+    names = sorted({*gold, *labels}, key=lambda label: (label == NA, -frequency[label], label))
+    number = {name: i for i, name in enumerate(names)}
+    matrix = np.zeros((len(names), len(names)), np.int64)
+    np.add.at(matrix, ([number[label] for label in gold], [number[label] for label in labels]), 1)
+    return names, matrix

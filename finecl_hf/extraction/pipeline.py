@@ -72,11 +72,18 @@ class RelationExtractionPipeline(Pipeline):
         super().__init__(model=model, tokenizer=tokenizer, **kwargs)
         self._lost: Counter[str] = Counter()  # what of the running call's documents lies past the model's length
         self.collator = RelationCollator(tokenizer.pad_token_id)
-        config = model.config
-        self.encoder = DocumentEncoder(
-            tokenizer, config.label2id, config.max_seq_length, config.entity_markers, config.hide_names,
-            config.long_documents,
-        )  # fmt: skip
+        self._encoders: dict[int, DocumentEncoder] = {}
+
+    @property
+    def encoder(self) -> DocumentEncoder:
+        """What the model reads; each of several adapters has its own way."""
+        config = self.model.config
+        if id(config) not in self._encoders:
+            self._encoders[id(config)] = DocumentEncoder(
+                self.tokenizer, config.label2id, config.max_seq_length, config.entity_markers, config.hide_names,
+                config.long_documents,
+            )  # fmt: skip
+        return self._encoders[id(config)]
 
     def __call__(
         self, documents: Document | dict | Iterable[Document | dict], batch_size: int = 8, **kwargs: Any

@@ -41,6 +41,7 @@ def add_adapters(
     base = model.config.base_encoder or {}
     try:
         config = LoraConfig(**{"r": r, "lora_alpha": alpha, "lora_dropout": dropout} | options)
+        _check_patterns(config, "the configuration of the adapters")
         adapted = get_peft_model(model, for_encoder(config, model.encoder))
     except (TypeError, ValueError) as error:
         raise FineCLError(f"peft refuses the options of the adapters ({' '.join(str(error).split())}).") from error
@@ -80,13 +81,17 @@ def read_adapter_config(name_or_path: str, **kwargs: Any) -> LoraConfig:
         raise FineCLError(f"{name_or_path}: the adapter's configuration cannot be read ({reason}).") from error
     if config.peft_type != PeftType.LORA or not isinstance(config, LoraConfig):
         raise FineCLError(f"{name_or_path}: holds an adapter of the type {config.peft_type}; only LoRA is supported.")
+    _check_patterns(config, f"{name_or_path}: adapter_config.json")
+    return config
+
+
+def _check_patterns(config: LoraConfig, source: str) -> None:
     for pattern in _patterns(config):
         if not isinstance(pattern, str) or not _PLAIN.fullmatch(pattern) or pattern.count(".*") > _REACHES:
             raise FineCLError(
-                f"{name_or_path}: adapter_config.json holds the pattern `{str(pattern)[:60]}`, which is not one that "
-                "run_finetune.py writes; name modules there, with at most three `.*`."
+                f"{source} holds the pattern `{str(pattern)[:60]}`, which may take long to match; name modules, with "
+                "at most three `.*`."
             )
-    return config
 
 
 def _patterns(config: LoraConfig) -> Iterable[Any]:

@@ -107,7 +107,7 @@ def main(argv=None):
     )
     model = start.load(config)
     if args.use_lora and args.do_train:
-        model = add_adapters(model, args.lora_r, args.lora_alpha, args.lora_dropout)
+        model = add_adapters(model, **args.lora_options())
 
     card = None
     if args.do_train:

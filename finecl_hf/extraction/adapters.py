@@ -4,39 +4,63 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from peft import LoraConfig, PeftConfig, PeftModel, PeftType, get_peft_model
 from transformers.utils import find_adapter_config_file
 
 from finecl_hf.encoding.encoders import hub_arguments
 from finecl_hf.errors import FineCLError
-from finecl_hf.extraction.modeling import FineCLForRelationExtraction
 
 
-NO_POOLER = r".*\.pooler\..*"  # entity pooling makes no use of it
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from finecl_hf.extraction.modeling import FineCLForRelationExtraction
+
+
+NO_POOLER = r".*\.pooler.*"  # entity pooling makes no use of it
+HEAD = "relation_head"
 _REACHES = 3  # `.*` in a pattern: each multiplies the time that a regular expression may take
 _PLAIN = re.compile(r"(?:\w|-|\\\.|\.\*|\.|\^|\$)*")
 
 
-def add_adapters(model: FineCLForRelationExtraction, r: int = 16, alpha: int = 32, dropout: float = 0.05) -> PeftModel:
+def add_adapters(
+    model: FineCLForRelationExtraction, r: int = 16, alpha: int = 32, dropout: float = 0.05, **options: Any
+) -> PeftModel:
     """Freezes the encoder and puts adapters on its linear layers; the head stays trainable and is saved with them.
 
     The adapter's configuration names the encoder that the model was made from, for whoever loads it.
+
+    Args:
+        options: of peft's `LoraConfig`, such as `use_dora`, `use_rslora`, `target_modules`; they win.
+
+    Raises:
+        FineCLError: an option that `LoraConfig` does not have, or does not take.
     """
     base = model.config.base_encoder or {}
-    config = LoraConfig(
-        r=r,
-        lora_alpha=alpha,
-        lora_dropout=dropout,
-        target_modules="all-linear",
-        exclude_modules=NO_POOLER,
-        modules_to_save=["relation_head"],
-        revision=base.get("revision"),
-    )
-    adapted = get_peft_model(model, config)
-    adapted.peft_config["default"].base_model_name_or_path = base.get("name_or_path")
+    try:
+        config = LoraConfig(**{"r": r, "lora_alpha": alpha, "lora_dropout": dropout} | options)
+        _check_patterns(config, "the configuration of the adapters")
+        adapted = get_peft_model(model, for_encoder(config, model.encoder))
+    except (TypeError, ValueError) as error:
+        raise FineCLError(f"peft refuses the options of the adapters ({' '.join(str(error).split())}).") from error
+    adapter = adapted.peft_config["default"]
+    adapter.base_model_name_or_path, adapter.revision = base.get("name_or_path"), base.get("revision")
     return adapted
+
+
+def for_encoder(config: LoraConfig, encoder: PreTrainedModel) -> LoraConfig:
+    """Completes a configuration: all linear layers of the encoder where it names none, and the head trained in full.
+
+    An unused pooler gets no adapter: DDP and FSDP take a parameter without a gradient for a mistake.
+    """
+    if config.target_modules is None and not config.target_parameters:
+        config.target_modules = "all-linear"
+        if config.exclude_modules is None and getattr(encoder, "pooler", None) is not None:
+            config.exclude_modules = NO_POOLER
+    config.modules_to_save = sorted({HEAD, *(config.modules_to_save or ())})
+    return config
 
 
 def is_adapter(name_or_path: str, **kwargs: Any) -> bool:
@@ -57,13 +81,17 @@ def read_adapter_config(name_or_path: str, **kwargs: Any) -> LoraConfig:
         raise FineCLError(f"{name_or_path}: the adapter's configuration cannot be read ({reason}).") from error
     if config.peft_type != PeftType.LORA or not isinstance(config, LoraConfig):
         raise FineCLError(f"{name_or_path}: holds an adapter of the type {config.peft_type}; only LoRA is supported.")
+    _check_patterns(config, f"{name_or_path}: adapter_config.json")
+    return config
+
+
+def _check_patterns(config: LoraConfig, source: str) -> None:
     for pattern in _patterns(config):
         if not isinstance(pattern, str) or not _PLAIN.fullmatch(pattern) or pattern.count(".*") > _REACHES:
             raise FineCLError(
-                f"{name_or_path}: adapter_config.json holds the pattern `{str(pattern)[:60]}`, which is not one that "
-                "run_finetune.py writes; name modules there, with at most three `.*`."
+                f"{source} holds the pattern `{str(pattern)[:60]}`, which may take long to match; name modules, with "
+                "at most three `.*`."
             )
-    return config
 
 
 def _patterns(config: LoraConfig) -> Iterable[Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from finecl_hf.data.json_stream import read_json
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.training.arguments import FineCLTrainingArguments, check_range, option
@@ -33,13 +35,14 @@ DEFAULTS = {
     "document": {"num_train_epochs": 30.0, "learning_rate": 5e-5, "head_learning_rate": None},
     "sentence": {"num_train_epochs": 5.0, "learning_rate": 1e-4, "head_learning_rate": 1e-3},
 }
+LORA_LEARNING_RATE = 1e-3
 
 
 @dataclass
 class FinetuneArguments(FineCLTrainingArguments):
     """Stage 3. Defaults other than the above: num_train_epochs=None, learning_rate=None; they mean [`DEFAULTS`] of the
-    task. eval_strategy=None, save_strategy=None and load_best_model_at_end=None: run_finetune.py keeps the checkpoint
-    that is best on the validation file, see `choose_best_checkpoint`."""
+    task, and with use_lora `LORA_LEARNING_RATE`. eval_strategy=None, save_strategy=None and load_best_model_at_end=None:
+    run_finetune.py keeps the checkpoint that is best on the validation file, see `choose_best_checkpoint`."""
 
     only_trains: ClassVar[bool] = False
     presets: ClassVar[dict[str, dict[str, Any]]] = {
@@ -94,8 +97,15 @@ class FinetuneArguments(FineCLTrainingArguments):
     lora_r: int = option(16, "Rank of the adapters.")
     lora_alpha: int = option(32, "Scale of the adapters.")
     lora_dropout: float = option(0.05, "Dropout of the adapters.")
+    use_dora: bool = option(False, "Adapters with weights taken apart into size and direction (DoRA).")
+    use_rslora: bool = option(False, "Scale adapters by the square root of their rank (rsLoRA).")
+    lora_config: str | None = option(
+        None, "More options of peft's LoraConfig, as JSON or a file of it; they count more than the flags above."
+    )
     num_train_epochs: float | None = option(None, "Epochs: 30 for documents, 5 for sentences.")
-    learning_rate: float | None = option(None, "Peak learning rate: 5e-5 for documents, 1e-4 for sentences.")
+    learning_rate: float | None = option(
+        None, "Peak learning rate: 5e-5 for documents, 1e-4 for sentences; with --use_lora 1e-3."
+    )
     head_learning_rate: float | None = option(
         None, "Peak learning rate of the classifier: the same for documents, 1e-3 for sentences."
     )
@@ -143,6 +153,7 @@ class FinetuneArguments(FineCLTrainingArguments):
         check_range(self, "lora_r", 1)
         check_range(self, "lora_alpha", 0)
         check_range(self, "lora_dropout", 0, 0.999)
+        self.lora_options()  # what is wrong with them is said before any work is done
         if self.load_best_model_at_end and self.metric_for_best_model is None:
             self.metric_for_best_model = "f1"
         self._by_task = [name for name in DEFAULTS["document"] if getattr(self, name) is None]
@@ -150,6 +161,26 @@ class FinetuneArguments(FineCLTrainingArguments):
         asked = {name: getattr(self, name) for name in ("do_train", "do_eval", "do_predict")}
         super().__post_init__()
         self.do_train, self.do_eval, self.do_predict = what_to_do(**asked)
+
+    def lora_options(self) -> dict[str, Any]:
+        """Arguments of [`~finecl_hf.extraction.adapters.add_adapters`].
+
+        Raises:
+            FineCLError: `--lora_config` is no object in JSON; or options of adapters without `--use_lora`.
+        """
+        more = {}
+        if self.lora_config:
+            is_text = self.lora_config.lstrip().startswith("{")
+            try:
+                more = json.loads(self.lora_config) if is_text else read_json(self.lora_config, "--lora_config")
+            except ValueError as error:
+                raise FineCLError(f"--lora_config {self.lora_config}: this is no JSON ({error}).") from error
+            if not isinstance(more, dict):
+                raise FineCLError(f"--lora_config {self.lora_config}: expected an object of option: value.")
+        if not self.use_lora and (more or self.use_dora or self.use_rslora):
+            raise FineCLError("--use_dora, --use_rslora and --lora_config are about adapters; add --use_lora.")
+        flags = {name: True for name in ("use_dora", "use_rslora") if getattr(self, name)}
+        return {"r": self.lora_r, "alpha": self.lora_alpha, "dropout": self.lora_dropout} | flags | more
 
     def complete(self, relation_model: FineCLConfig | None) -> None:
         """Settles what was not given: as the relation model has it that goes on, or the defaults."""
@@ -168,6 +199,8 @@ class FinetuneArguments(FineCLTrainingArguments):
         """Fills in what was not given."""
         for name in self._by_task:
             setattr(self, name, DEFAULTS[task][name])
+        if self.use_lora and "learning_rate" in self._by_task:
+            self.learning_rate = LORA_LEARNING_RATE
 
 
 SENTENCE_RECIPE = {  # of the released code, for SemEval-2010 Task 8

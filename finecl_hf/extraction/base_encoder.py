@@ -30,10 +30,23 @@ def weights_digest(encoder: PreTrainedModel) -> str | None:
     Half a second for 110 million weights.
     """
     digest = blake2b(digest_size=16)
-    for name, weight in sorted(encoder.named_parameters()):
+    weights = {name.replace(".base_layer", ""): weight for name, weight in encoder.named_parameters()}
+    for name, weight in sorted(weights.items()):
         if weight.is_meta:
             return None
-        if "pooler" not in name:
+        if "pooler" not in name and "lora_" not in name:  # adapters lie beside the encoder's own layers
             digest.update(name.encode())
             digest.update(weight.detach().to("cpu", torch.float32).contiguous().view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def other_weights(known: dict[str, Any] | None, found: dict[str, Any]) -> str:
+    """Says so where two descriptions of encoders tell that their weights differ; empty otherwise."""
+    if not known or None in (known.get("weights"), found.get("weights")) or known["weights"] == found["weights"]:
+        return ""
+    return f"{_told(known)}, and {_told(found)} holds other weights"
+
+
+def _told(base: dict[str, Any]) -> str:
+    revision = f"@{base['revision']}" if base.get("revision") else ""
+    return f"{base.get('name_or_path') or 'an encoder that was not saved'}{revision}"

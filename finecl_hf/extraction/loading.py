@@ -14,6 +14,7 @@ from transformers.utils import logging as transformers_logging
 from finecl_hf.encoding.encoders import HUB_ARGUMENTS, hub_arguments, loading_from, loading_options
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.adapters import is_adapter, read_adapter_config
+from finecl_hf.extraction.base_encoder import other_weights
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.modeling import FineCLForRelationExtraction
 
@@ -22,13 +23,21 @@ logger = logging.getLogger(__name__)
 
 
 def load_relation_model(
-    name_or_path: str, dtype: torch.dtype = torch.float32, base_model: str | None = None, **kwargs: Any
+    name_or_path: str,
+    dtype: torch.dtype = torch.float32,
+    base_model: str | None = None,
+    merge: bool = True,
+    adapter_name: str | None = None,
+    **kwargs: Any,
 ) -> FineCLForRelationExtraction:
-    """Loads a fine-tuned model, or a LoRA adapter merged into the encoder it was trained on.
+    """Loads a fine-tuned model, or a LoRA adapter with the encoder it was trained on.
 
     Args:
         name_or_path: output folder of `run_finetune.py`, or a Hub id.
         base_model: the adapter's encoder, where it is no longer where the adapter's configuration says.
+        merge: whether the adapter is merged into its encoder, which makes it a plain model; if not, others can be
+            loaded beside it, see [`~finecl_hf.extraction.adapter_heads.AdapterHeads`].
+        adapter_name: of an adapter that is not merged; `default` by default.
         kwargs: passed on to `from_pretrained`, such as `revision`.
 
     Raises:
@@ -37,14 +46,16 @@ def load_relation_model(
     name_or_path = os.fspath(name_or_path)
     with loading_from(name_or_path):
         if is_adapter(name_or_path, **kwargs):
-            return _load_adapter(name_or_path, dtype, base_model, **kwargs)
+            return _load_adapter(name_or_path, dtype, base_model, merge, adapter_name, **kwargs)
         options = loading_options(name_or_path, **kwargs)
         return FineCLForRelationExtraction.from_pretrained(name_or_path, dtype=dtype, **options)
 
 
-def _load_adapter(name: str, dtype: torch.dtype, base_model: str | None, **kwargs: Any) -> FineCLForRelationExtraction:
+def _load_adapter(
+    name: str, dtype: torch.dtype, base_model: str | None, merge: bool, adapter_name: str | None, **kwargs: Any
+) -> FineCLForRelationExtraction:
     if kwargs.pop("device_map", None) is not None:
-        raise FineCLError(f"{name}: device_map does not go with an adapter, which is merged; leave it away.")
+        raise FineCLError(f"{name}: device_map does not go with an adapter; leave it away.")
     config = FineCLConfig.of_relation_model(name, **kwargs)
     adapter = read_adapter_config(name, **kwargs)
     known = config.base_encoder or {}
@@ -61,19 +72,17 @@ def _load_adapter(name: str, dtype: torch.dtype, base_model: str | None, **kwarg
         raise FineCLError(
             f"{name}: the encoder that this adapter was trained on cannot be loaded ({error}) Name it with base_model."
         ) from error
-    found = model.config.base_encoder
-    if None not in (known.get("weights"), found["weights"]) and known["weights"] != found["weights"]:
-        told = f"{name}: this adapter was trained on {_told(known)}, and {_told(found)} holds other weights"
+    if told := other_weights(known, model.config.base_encoder):
+        told = f"{name}: this adapter was trained on {told}"
         if base_model is None:
             raise FineCLError(f"{told} by now; name the encoder that it was trained on with base_model.")
         logger.warning("%s. They are used, as base_model asks for.", told)
+    if not merge:
+        model.load_adapter(name, adapter_name, check_base=False, **hub_arguments(kwargs))
+        return model.to(dtype)
     merged = PeftModel.from_pretrained(model, name, config=adapter, **hub_arguments(kwargs)).merge_and_unload()
     merged.make_trainable()  # an adapter's encoder is frozen
     return merged.to(dtype)
-
-
-def _told(base: dict[str, Any]) -> str:
-    return f"{base['name_or_path']}{'@' + base['revision'] if base.get('revision') else ''}"
 
 
 def load_encoder(

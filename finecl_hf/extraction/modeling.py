@@ -14,6 +14,8 @@ from transformers.utils import ModelOutput
 from finecl_hf.encoding.attention import EntityAttention
 from finecl_hf.encoding.packing import Windows, enable_packing, encode
 from finecl_hf.errors import FineCLError
+from finecl_hf.extraction.adapter_heads import AdapterHeads
+from finecl_hf.extraction.adapters import is_adapter
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.heads import HeadInputs, RelationHead, head_class
 from finecl_hf.losses import RELATION_LOSSES, evidence_loss, relation_targets
@@ -49,10 +51,10 @@ class FineCLPreTrainedModel(PreTrainedModel):
             module.reset_parameters()
 
 
-class FineCLForRelationExtraction(FineCLPreTrainedModel):
+class FineCLForRelationExtraction(AdapterHeads, FineCLPreTrainedModel):
     """Classifies entity pairs of documents or sentences; any encoder that `AutoModel` loads.
 
-    Use [`from_encoder`] to start from an encoder, [`from_pretrained`] to load a fine-tuned model.
+    Use [`from_encoder`] to start from an encoder, [`from_pretrained`] to load a fine-tuned model or an adapter.
     """
 
     def __init__(self, config: FineCLConfig, encoder: PreTrainedModel | None = None):
@@ -92,13 +94,18 @@ class FineCLForRelationExtraction(FineCLPreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | None, *args: Any, **kwargs: Any):
-        """As of any model of transformers.
+        """As of any model of transformers; of an adapter, on the encoder that it was trained on, not merged with it.
 
         Raises:
             FineCLError: no relation model lies there.
         """
         if pretrained_model_name_or_path is not None and kwargs.get("config") is None:
-            FineCLConfig.of_relation_model(os.fspath(pretrained_model_name_or_path), **kwargs)
+            name = os.fspath(pretrained_model_name_or_path)
+            FineCLConfig.of_relation_model(name, **kwargs)
+            if not args and is_adapter(name, **kwargs):
+                from finecl_hf.extraction.loading import load_relation_model
+
+                return load_relation_model(name, merge=False, **kwargs)
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     def make_trainable(self) -> None:

@@ -17,6 +17,7 @@ from finecl_hf.encoding.encoders import hub_arguments, load_tokenizer
 from finecl_hf.encoding.features import DocumentEncoder
 from finecl_hf.encoding.words import tells_roles
 from finecl_hf.errors import FineCLError
+from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.loading import load_relation_model
 from finecl_hf.extraction.modeling import FineCLForRelationExtraction
 from finecl_hf.extraction.predictions import document_candidates
@@ -72,11 +73,19 @@ class RelationExtractionPipeline(Pipeline):
         super().__init__(model=model, tokenizer=tokenizer, **kwargs)
         self._lost: Counter[str] = Counter()  # what of the running call's documents lies past the model's length
         self.collator = RelationCollator(tokenizer.pad_token_id)
-        config = model.config
-        self.encoder = DocumentEncoder(
-            tokenizer, config.label2id, config.max_seq_length, config.entity_markers, config.hide_names,
-            config.long_documents,
-        )  # fmt: skip
+        self._encoder: tuple[FineCLConfig, DocumentEncoder] | None = None
+
+    @property
+    def encoder(self) -> DocumentEncoder:
+        """What makes features as the model reads them; of several adapters, each has its own way."""
+        config = self.model.config
+        if self._encoder is None or self._encoder[0] is not config:
+            encoder = DocumentEncoder(
+                self.tokenizer, config.label2id, config.max_seq_length, config.entity_markers, config.hide_names,
+                config.long_documents,
+            )  # fmt: skip
+            self._encoder = config, encoder
+        return self._encoder[1]
 
     def __call__(
         self, documents: Document | dict | Iterable[Document | dict], batch_size: int = 8, **kwargs: Any

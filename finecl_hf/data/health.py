@@ -65,7 +65,7 @@ def data_findings(tallies: list[Tally], task: str, names: dict[str, str] | None 
     """
     checks = (
         _problems, _positions, _labels, _relations, _rare, _look_alikes, _density, _sentences, _symmetry, _order,
-        _loops, _types, _signatures, _copies_within, _copies_between, _known_pairs,
+        _loops, _types, _signatures, _new_signatures, _copies_within, _copies_between, _known_pairs,
     )  # fmt: skip
     return [finding for check in checks for finding in check(tallies, task, names or {})]
 
@@ -390,39 +390,51 @@ def _types(tallies: list[Tally], task: str, names: dict[str, str]) -> Iterator[F
 
 
 def _signatures(tallies: list[Tally], task: str, names: dict[str, str]) -> Iterator[Finding]:
-    typed = [tally for tally in tallies if len(set(tally.types) - {""}) > 1 and tally.facts]
-    for tally in typed:
-        if (told := types_tell(tally)) is not None and told < WEAK:
-            yield Finding(
-                "types and labels", WRONG if told < NOTHING else LOOK,
-                f"{tally.role}: the types of head and tail have {'nothing' if told < NOTHING else 'little'} to do with the relation: they tell {told:.0%} of what "
-                "they could.",
-                "Relations stand at the wrong pairs: labels were shuffled, or h and t number other entities than "
-                "vertexSet holds (from 1, or before entities were dropped)"
-                + ("." if told < NOTHING else "; or types say little in this corpus."),
-                "Look at some facts with their names, and at what wrote the file.", {"role": tally.role, "told": told},
-            )  # fmt: skip
+    for tally in _typed(tallies):
+        told = types_tell(tally)
+        if told is not None and told < WEAK:
+            yield _of_weak_types(tally, told)
             continue
         odd = list(_odd(tally))
         share = len(odd) / tally.facts.total()
-        told = [f"{tally.example[s]}: {_told(s, names)}" for s in odd[:3]]
+        some = [f"{tally.example[s]}: {_told(s, names)}" for s in odd[:3]]
         yield Finding(
             "types and labels", LOOK if share > ODD else OK, f"{tally.role}: {len(odd):,} facts ({share:.1%}) are the "
-            f"only ones of their relation with these types{', such as ' + '; '.join(told) if told else ''}.",
+            f"only ones of their relation with these types{', such as ' + '; '.join(some) if some else ''}.",
             "Of these, many are wrong: of the label, of a type, or of the direction.", "Look at some of them.",
-            {"role": tally.role, "odd": [list(signature) for signature in odd]},
+            {"role": tally.role, "types_tell": told, "odd": [list(signature) for signature in odd]},
         )  # fmt: skip
+
+
+def _typed(tallies: list[Tally]) -> list[Tally]:
+    return [tally for tally in tallies if len(set(tally.types) - {""}) > 1 and tally.facts]
+
+
+def _of_weak_types(tally: Tally, told: float) -> Finding:
+    nothing = told < NOTHING
+    return Finding(
+        "types and labels", WRONG if nothing else LOOK,
+        f"{tally.role}: the types of head and tail have {'nothing' if nothing else 'little'} to do with the relation: "
+        f"they tell {max(told, 0):.0%} of what they could.",
+        "Relations stand at the wrong pairs: labels were shuffled, or h and t number other entities than vertexSet "
+        f"holds (from 1, or before entities were dropped){'' if nothing else '; or types say little in this corpus'}.",
+        "Look at some facts with their names, and at what wrote the file.", {"role": tally.role, "types_tell": told},
+    )  # fmt: skip
+
+
+def _new_signatures(tallies: list[Tally], task: str, names: dict[str, str]) -> Iterator[Finding]:
+    typed = _typed(tallies)
     if len(typed) < 2 or typed[0].role != "train":
         return
-    for tally in typed[1:]:
-        judged = {s: count for s, count in tally.signatures.items() if typed[0].facts[s.relation] >= 5 * FEW}
-        new = sum(count for signature, count in judged.items() if signature not in typed[0].signatures)
+    for tally, other in ((t, o) for t in typed for o in typed if (t is typed[0]) != (o is typed[0])):
+        judged = {s: count for s, count in tally.signatures.items() if other.facts[s.relation] >= 5 * FEW}
+        new = sum(count for signature, count in judged.items() if signature not in other.signatures)
         share = new / max(sum(judged.values()), 1)
         if share > NEW_TYPES:
             yield Finding(
                 "types and labels", LOOK, f"{share:.1%} of the facts of {tally.role} have types that their relation "
-                "never has in train.", "One of the two has other types, other directions, or wrong labels.",
-                "Compare facts of one relation in both.", {"role": tally.role, "new": share},
+                f"never has in {other.role}.", "One of the two has other types, other directions, or wrong labels.",
+                "Compare facts of one relation in both.", {"role": tally.role, "other": other.role, "new": share},
             )  # fmt: skip
 
 

@@ -13,12 +13,7 @@ from finecl_hf.errors import DocumentError
 from tests.helpers.small_documents import small_document
 
 
-TYPES = {
-    "born in": ("PER", "LOC"),
-    "capital of": ("LOC", "LOC"),
-    "works for": ("PER", "ORG"),
-    "spouse": ("PER", "PER"),
-}
+RELATIONS = ("born in", "capital of", "works for", "spouse")
 KINDS = ("PER", "PER", "LOC", "LOC", "ORG")
 
 

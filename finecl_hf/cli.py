@@ -1,6 +1,6 @@
 """The `finecl-hf` command: checks, converts, makes and scores the files that pass between the stages.
 
-Each subcommand imports what it needs when it runs, so that `--help` is instant; none needs torch.
+Each subcommand imports what it needs when it runs, so that `--help` is instant; only `doctor --model` needs torch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SOURCE = "a file in any supported format, a folder or a quoted pattern of shards
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one subcommand. Returns the exit status: 1 if `validate` found problems, 2 for a mistake in the input."""
+    """Runs one subcommand. Returns the exit status: 1 if `validate` or `doctor` found a fault, 2 for a mistake."""
     escape_what_consoles_cannot_show()
     args = make_parser().parse_args(argv)
     try:
@@ -60,6 +60,8 @@ def make_parser() -> ArgumentParser:
     sub.add_argument("file", help=SOURCE)
     sub.add_argument("--format", help="format of the file, where its content does not tell")
     sub.add_argument("--split", help="split of a Hub dataset")
+
+    _add_doctor_options(command(doctor, "doctor", "Say what is wrong with the files, and the encoder, of a run."))
 
     sub = command(convert, "convert", "Convert documents from any supported format to DocRED's JSON or parquet.")
     sub.add_argument("input", help=SOURCE)
@@ -127,6 +129,31 @@ def _add_order_and_documents(sub: ArgumentParser) -> None:
     sub.add_argument("--split", help="split of a Hub dataset")
 
 
+def _add_doctor_options(sub: ArgumentParser) -> None:
+    sub.add_argument("train", help=f"training documents: {SOURCE}")
+    sub.add_argument("dev", nargs="?", help="validation documents")
+    sub.add_argument("test", nargs="?", help="test documents, labelled or not")
+    sub.add_argument("--model", "--model_name_or_path", help="the encoder: a folder or Hub id; without it, only the "
+                     "files are looked at")  # fmt: skip
+    sub.add_argument("--task", choices=["document", "sentence"], help="by default what the training documents are")
+    sub.add_argument("--rel_info", help="JSON of relation id -> readable name: the label set")
+    sub.add_argument("--max_seq_length", type=int, help="tokens that the encoder is to read at a time")
+    sub.add_argument("--no_overfit", action="store_true", help="do not learn a few documents by heart")
+    sub.add_argument("--overfit_seconds", type=_seconds, default=60.0, help="most seconds for it (default 60)")
+    sub.add_argument("--seed", type=int, default=0, help="of the model that does it")
+    sub.add_argument("--json", metavar="FILE", help="where to write the findings, with all figures")
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1e6:
+        raise ArgumentTypeError(f"{text} is no number of seconds above 0 and up to a million")
+    return value
+
+
 def _add_project_options(sub: ArgumentParser) -> None:
     sub.add_argument("--documents", required=True, help="documents to label; labels in them are ignored")
     sub.add_argument("--knowledge_base", required=True, nargs="+", help="labelled documents, or a table of triples: "
@@ -184,6 +211,40 @@ def validate(args: Namespace) -> int:
     for kind, count in kinds.most_common():
         print(f"{count:>8,} x {kind}")
     return 1 if kinds else 0
+
+
+def doctor(args: Namespace) -> int:
+    from finecl_hf.data.files import refuse_overwriting, replacing
+    from finecl_hf.data.health import WRONG, as_json, data_findings, report
+    from finecl_hf.data.readers import local_files
+    from finecl_hf.data.relation_names import read_relation_names
+    from finecl_hf.data.tally import Tally
+
+    files = [(role, path) for role in ("train", "dev", "test") if (path := getattr(args, role))]
+    names = read_relation_names(args.rel_info)
+    if args.json:
+        refuse_overwriting(args.json, [args.rel_info, *(file for _, path in files for file in local_files(path))])
+    tallies = []
+    for role, path in files:
+        _tell(f"Reading {path} ...")
+        tallies.append(Tally.of_file(role, path))
+    task = args.task or ("sentence" if tallies[0].all_sentences else "document")
+    findings = data_findings(tallies, task, names)
+    if args.model:
+        from finecl_hf.extraction.doctor import encoder_findings
+
+        seconds = 0.0 if args.no_overfit else args.overfit_seconds
+        findings += encoder_findings(tallies, args.model, task, args.max_seq_length, seconds, args.seed, _tell)
+    print(report(findings))
+    if args.json:
+        with replacing(Path(args.json)) as file:
+            file.write(json.dumps(as_json(findings), ensure_ascii=False, indent=1).encode())
+    return 1 if any(finding.mark == WRONG for finding in findings) else 0
+
+
+def _tell(text: str) -> None:
+    """What goes on, beside the data on stdout."""
+    print(text, file=sys.stderr)
 
 
 def convert(args: Namespace) -> None:

@@ -41,7 +41,18 @@ def test_help_needs_no_torch():
         "heavy = {'torch', 'transformers', 'datasets', 'pyarrow', 'numpy'} & set(sys.modules)\nassert not heavy, heavy"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    names = ("validate", "convert", "project", "flip", "merge-orders", "report", "clean", "synthesize", "score")
+    names = (
+        "validate",
+        "doctor",
+        "convert",
+        "project",
+        "flip",
+        "merge-orders",
+        "report",
+        "clean",
+        "synthesize",
+        "score",
+    )
     assert all(f"\n    {name}" in shown for name in names)
 
 
@@ -440,3 +451,74 @@ def test_merging_with_every_option(tmp_path, capsys):
     files = [str(tmp_path / f"{name}.parquet") for name in ("merged", 1, 2)]
     assert main(["merge-orders", *files, "--on_conflict", "min", "--calibrate"]) == 0
     assert len(LearningOrder.read(files[0])) == 3
+
+
+# doctor ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sound_files(tmp_path):
+    from tests.data.test_health import sound
+
+    for name, count in (("train", 60), ("dev", 30)):
+        write_documents(sound(count, name), tmp_path / f"{name}.json")
+    return [str(tmp_path / f"{name}.json") for name in ("train", "dev")]
+
+
+def test_doctor_of_sound_files_without_torch(sound_files):
+    code = "import sys\nfrom finecl_hf.cli import main\nstatus = main(sys.argv[1:])\nassert 'torch' not in sys.modules"
+    run = subprocess.run(
+        [sys.executable, "-c", f"{code}\nsys.exit(status)", "doctor", *sound_files], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines()[-1].startswith("0 wrong, 0 to look at") and "means:" not in run.stdout
+    assert "Reading" in run.stderr and "Reading" not in run.stdout
+
+
+def test_doctor_of_a_leaking_file(sound_files, tmp_path, capsys):
+    found = tmp_path / "found.json"
+    assert main(["doctor", sound_files[0], sound_files[0], "--json", str(found)]) == 1
+    assert "wrong leakage" in capsys.readouterr().out
+    findings = json.loads(found.read_text())
+    (leak,) = [finding for finding in findings if finding["check"] == "leakage"]
+    assert leak["mark"] == "wrong" and leak["figures"]["documents"] == 60 and leak["advice"]
+
+
+def test_doctor_of_invalid_documents_goes_on(broken, capsys):
+    assert main(["doctor", broken]) == 1
+    out = capsys.readouterr().out
+    assert "wrong documents" in out and "3 of train are invalid, 2 valid" in out and "relations" in out
+
+
+def test_doctor_with_an_encoder(sound_files, bert_folder, tmp_path, capsys):
+    before = sorted(tmp_path.rglob("*"))
+    argv = ["doctor", *sound_files, "--model", str(bert_folder), "--max_seq_length", "64"]
+    assert main([*argv, "--no_overfit"]) in (0, 1)
+    assert "overfitting" not in (out := capsys.readouterr().out) and "length" in out and "vocabulary" in out
+    assert main([*argv, "--overfit_seconds", "1"]) in (0, 1)
+    said = capsys.readouterr()
+    assert "overfitting" in said.out and "by heart, for 1 seconds" in said.err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "option, message",
+    [
+        (["--json", "{train}"], "name another one to write"),
+        (["--model", "/no/such/encoder"], "no such folder"),
+        (["--model", "{bert}", "--max_seq_length", "9999"], "--max_seq_length 9999 is out of range"),
+        (["--rel_info", "/no/names.json"], "there is no such file"),
+        (["/no/test.json"], "there is no such file"),
+    ],
+)
+def test_mistakes_with_the_doctor(option, message, sound_files, bert_folder, capsys):
+    words = [word.format(train=sound_files[0], bert=bert_folder) for word in option]
+    assert main(["doctor", *sound_files, *words]) == 2
+    said = capsys.readouterr()
+    assert message in said.err and "Traceback" not in said.err and not said.out
+
+
+def test_the_doctor_needs_a_positive_time(sound_files, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["doctor", *sound_files, "--overfit_seconds", "0"])
+    assert end.value.code == 2 and "no number of seconds" in capsys.readouterr().err

@@ -37,7 +37,7 @@ def main(argv=None):
         others = [data_args.rel_info, data_args.exclude_file, os.path.join(args.output_dir, TABLE)]
         check_clean_output(data_args.train_source, args.write_clean, others)
     start = StartingPoint.of(model_args)
-    silver = load_silver(model_args, data_args, args)
+    silver = load_silver(model_args, data_args, args, args.long_documents)
     check_reach(silver)
     order = new_order(silver, data_args, args)
 
@@ -49,6 +49,7 @@ def main(argv=None):
         max_seq_length=silver.encoder.max_length,
         entity_markers=model_args.entity_markers,
         hide_names=model_args.hide_names,
+        long_documents=args.long_documents,
     )
     set_seed(args.seed)
     model = start.load_with_new_head(config)

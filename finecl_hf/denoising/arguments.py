@@ -50,6 +50,10 @@ class DenoiseArguments(FineCLTrainingArguments):
     order_mode: Literal["batch", "epoch"] = option(
         "batch", "Judge labels in the training pass (paper), or in one evaluation pass after each epoch."
     )
+    long_documents: Literal["windows", "truncate"] = option(
+        "windows",
+        "Documents over --max_seq_length: `windows` reads them in overlapping parts; `truncate` cuts their end off.",
+    )
     loss: Literal["softmax", "bce", "adaptive_threshold"] = option(
         "softmax", "Classification loss; `bce` is the paper's."
     )

@@ -61,7 +61,7 @@ def main(argv=None):
 
     start_run(args)
     start = StartingPoint.of(model_args, args.task)
-    args.complete(start.relation_model)
+    args.complete(start.relation_model, start.hidden_size)
     check_task(args, data_args, eval_args, start)
 
     # Documents and label set

@@ -92,6 +92,7 @@ def test_predictions_score_as_the_results_say(bert_folder, corpus, tmp_path):
         corpus,
         tmp_path / "out",
         **splits,
+        head="bilinear",
         train_fraction=0.5,
         train_file=corpus / "gold_train.json",
     )

@@ -30,12 +30,19 @@ class EvaluationArguments:
         check_range(self, "max_eval_samples max_predict_samples", 1)
 
 
-# What is taken where nothing was said, by task: chosen on held-out training data, see docs/results.md
+# What is taken where nothing was said, by task: chosen on held-out training data, see docs/results.md. Learning rates
+# are for encoders of BERT-base's width; see [`width_factor`].
 DEFAULTS = {
-    "document": {"num_train_epochs": 30.0, "learning_rate": 5e-5, "head_learning_rate": None},
-    "sentence": {"num_train_epochs": 5.0, "learning_rate": 1e-4, "head_learning_rate": 1e-3},
+    "document": {"num_train_epochs": 30.0, "learning_rate": 5e-5, "head_learning_rate": 2.5e-4},
+    "sentence": {"num_train_epochs": 5.0, "learning_rate": 2.5e-5, "head_learning_rate": 2.5e-4},
 }
+DEFAULT_HEAD = {"document": "context", "sentence": "sentence"}
 LORA_LEARNING_RATE = 1e-3
+
+
+def width_factor(hidden_size: int | None) -> float:
+    """What default learning rates are multiplied by: small encoders need larger ones, up to four times BERT-base's."""
+    return min(4.0, (768 / hidden_size) ** 2) if hidden_size else 1.0
 
 
 @dataclass
@@ -47,6 +54,7 @@ class FinetuneArguments(FineCLTrainingArguments):
     only_trains: ClassVar[bool] = False
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {  # documents; the classifier, its loss and its optimiser are stage 1's
+            "head": "bilinear",
             "loss": "bce",
             "na_ratio": 3.0,
             "num_train_epochs": 200,
@@ -104,10 +112,12 @@ class FinetuneArguments(FineCLTrainingArguments):
     )
     num_train_epochs: float | None = option(None, "Epochs: 30 for documents, 5 for sentences.")
     learning_rate: float | None = option(
-        None, "Peak learning rate: 5e-5 for documents, 1e-4 for sentences; with --use_lora 1e-3."
+        None,
+        "Peak learning rate: 5e-5 for documents, 2.5e-5 for sentences, up to four times that for encoders narrower "
+        "than BERT-base; with --use_lora 1e-3.",
     )
     head_learning_rate: float | None = option(
-        None, "Peak learning rate of the classifier: the same for documents, 1e-3 for sentences."
+        None, "Peak learning rate of the classifier: 2.5e-4, adapted in the same way."
     )
     # None is "not given", until __post_init__
     eval_strategy: str | None = option(
@@ -182,28 +192,33 @@ class FinetuneArguments(FineCLTrainingArguments):
         flags = {name: True for name in ("use_dora", "use_rslora") if getattr(self, name)}
         return {"r": self.lora_r, "alpha": self.lora_alpha, "dropout": self.lora_dropout} | flags | more
 
-    def complete(self, relation_model: FineCLConfig | None) -> None:
-        """Settles what was not given: as the relation model has it that goes on, or the defaults."""
+    def complete(self, relation_model: FineCLConfig | None, hidden_size: int | None = None) -> None:
+        """Settles what was not given: as the relation model has it that goes on, or the defaults.
+
+        Args:
+            hidden_size: of the encoder.
+        """
         before = relation_model or FineCLConfig()
         self.task = self.task or before.task
-        self._take_defaults(self.task)
+        self._take_defaults(self.task, width_factor(hidden_size))
         if self.head is None and relation_model is not None and relation_model.task == self.task:
             self.head = relation_model.head
-        self.head = self.head or ("sentence" if self.task == "sentence" else before.head)
+        self.head = self.head or DEFAULT_HEAD[self.task]
         self.long_documents = self.long_documents or before.long_documents
         if self.loss is None and relation_model is not None and relation_model.task == self.task:
             self.loss = relation_model.loss
         self.loss = self.loss or ("softmax" if self.task == "sentence" else "adaptive_threshold")
 
-    def _take_defaults(self, task: str) -> None:
+    def _take_defaults(self, task: str, factor: float = 1.0) -> None:
         """Fills in what was not given."""
         for name in self._by_task:
-            setattr(self, name, DEFAULTS[task][name])
+            setattr(self, name, DEFAULTS[task][name] * (factor if "rate" in name else 1))
         if self.use_lora and "learning_rate" in self._by_task:
             self.learning_rate = LORA_LEARNING_RATE
 
 
 SENTENCE_RECIPE = {  # of the released code, for SemEval-2010 Task 8
+    "head": "linear",
     "loss": "softmax",
     "learning_rate": 1e-5,
     "head_learning_rate": 1e-5,

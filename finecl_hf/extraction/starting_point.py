@@ -32,10 +32,12 @@ class StartingPoint:
     Attributes:
         model: the arguments, with what was not given filled in from a relation model.
         relation_model: the configuration of the relation model (or adapter) that lies there; None for an encoder.
+        hidden_size: of the encoder, where its configuration tells.
     """
 
     model: ModelArguments
     relation_model: FineCLConfig | None
+    hidden_size: int | None = None
 
     @classmethod
     def of(cls, model: ModelArguments, task: str | None = None) -> StartingPoint:
@@ -59,7 +61,7 @@ class StartingPoint:
         model.hide_names = model.hide_names or before.hide_names
         if config is not None and model.max_seq_length is None:
             model.max_seq_length = config.max_seq_length
-        return cls(model, config)
+        return cls(model, config, _width(raw))
 
     @property
     def relation_names(self) -> dict[str, str]:
@@ -115,3 +117,10 @@ class StartingPoint:
     @property
     def _options(self) -> dict[str, Any]:
         return {**self.model.encoder_options, "base_model": self.model.base_model}
+
+
+def _width(raw: dict[str, Any]) -> int | None:
+    """The hidden size in a configuration, under any of the names that architectures have for it."""
+    encoder = raw.get("text_config") if isinstance(raw.get("text_config"), dict) else raw
+    sizes = (encoder.get(name) for name in ("hidden_size", "dim", "d_model"))
+    return next((size for size in sizes if isinstance(size, int) and size > 0), None)

@@ -308,7 +308,8 @@ def test_stage_3_takes_the_recipe_of_its_task(tmp_path):
         return {"head": args.head, **{name: getattr(args, name) for name in DEFAULTS["document"]}}
 
     sentence = FineCLConfig(task="sentence", head="linear")
-    assert args() == {"head": "bilinear", **DEFAULTS["document"]} == args(FineCLConfig())
+    assert args() == {"head": "context", **DEFAULTS["document"]}
+    assert args(FineCLConfig()) == {"head": "bilinear", **DEFAULTS["document"]}  # of a model that goes on
     assert (
         args(task="sentence") == {"head": "sentence", **DEFAULTS["sentence"]} == args(FineCLConfig(), task="sentence")
     )
@@ -388,3 +389,11 @@ def test_an_argument_that_is_no_json(tmp_path):
     words = ["--output_dir", str(tmp_path), "--weight_scheme", "uniform", "--lr_scheduler_kwargs", "{foo"]
     with pytest.raises(FineCLError, match="The argument `{foo` is no JSON: Expecting property name"):
         parse_arguments((PretrainArguments,), words)
+
+
+@pytest.mark.parametrize(("hidden_size", "factor"), [(384, 4), (128, 4), (768, 1), (1024, 0.5625), (None, 1)])
+def test_default_learning_rates_follow_the_width_of_the_encoder(hidden_size, factor, tmp_path):
+    args = FinetuneArguments(output_dir=str(tmp_path), head_learning_rate=7e-4)
+    args.complete(None, hidden_size)
+    assert args.learning_rate == pytest.approx(factor * DEFAULTS["document"]["learning_rate"])
+    assert args.head_learning_rate == 7e-4 and args.num_train_epochs == DEFAULTS["document"]["num_train_epochs"]

@@ -188,3 +188,50 @@ def test_lora_trains_adapters_and_head_and_loads_merged(folder, batch, tmp_path)
     loaded.save_pretrained(tmp_path / "merged")
     again = FineCLForRelationExtraction.from_pretrained(tmp_path / "merged")
     assert torch.equal(_logits(again, batch), _logits(loaded, batch))
+
+
+@pytest.mark.parametrize("head", ["atlop", "context"])
+def test_gradients_are_the_same_with_gradient_checkpointing(bert_folder, batch, head):
+    """What the attention of mentions teaches the last layer's queries and keys must not get lost."""
+    gradients = []
+    for recompute in (False, True):
+        model = _model(bert_folder, head=head)
+        if recompute:
+            model.gradient_checkpointing_enable()
+        model.train()
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        for layer in model.encoder.encoder.layer:
+            layer.attention.self.dropout.p = layer.attention.self.config.attention_probs_dropout_prob = 0.0
+        model(**batch).loss.backward()
+        gradients.append({name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-6, msg=name)
+    assert gradients[0]["encoder.encoder.layer.1.attention.self.key.weight"].any()
+
+
+@pytest.mark.parametrize("head", ["bilinear", "atlop", "context", "evidence"])
+def test_heads_under_autocast(bert_folder, batch, head):
+    model = _model(bert_folder, head=head)
+    exact = _logits(model, batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = _logits(model, batch)
+        model(**batch).loss.backward()
+    torch.testing.assert_close(rough.float(), exact, rtol=0.1, atol=0.1)
+    gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+    assert len(gradients) > 30 and all(gradient.isfinite().all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("head", ["atlop", "context", "evidence"])
+def test_heads_that_read_attention_are_saved_and_do_not_depend_on_company(
+    bert_folder, bert_tokenizer, batch, curie, head, tmp_path
+):
+    model = _model(bert_folder, head=head, entity_types=["PER", "LOC"])
+    model.save_pretrained(tmp_path)
+    loaded = FineCLForRelationExtraction.from_pretrained(tmp_path)
+    assert loaded.config.head == head and torch.equal(_logits(loaded, batch), _logits(model, batch))
+    columns = DocumentEncoder(bert_tokenizer, {name: i for i, name in enumerate(RELATIONS)}, 128).encode([curie])
+    alone = RelationCollator(bert_tokenizer.pad_token_id)([{name: values[0] for name, values in columns.items()}])
+    torch.testing.assert_close(_logits(model, alone), _logits(model, batch)[12:], rtol=1e-4, atol=1e-6)

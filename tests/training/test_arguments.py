@@ -103,6 +103,7 @@ PUBLISHED = {  # docs/method.md names the sources
         "max_grad_norm": 1.0, "weight_cutoff": 5, "na_weight": 0.5, "mlm_probability": 0.15,
     },
     FinetuneArguments: {
+        "head": "bilinear", "head_learning_rate": 4e-5,
         "loss": "bce", "na_ratio": 3.0, "num_train_epochs": 200, "learning_rate": 4e-5, "warmup_steps": 0.1,
         "per_device_train_batch_size": 32, "max_grad_norm": 0.1, "weight_decay": 0.0,
     },

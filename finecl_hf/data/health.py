@@ -317,7 +317,7 @@ def _symmetry(tallies: list[Tally], task: str, names: dict[str, str]) -> Iterato
         yield Finding(
             "symmetry", LOOK, f"{tally.role}: relations that hold both ways are labelled one way only: {told} of the "
             f"facts have their reverse; {lacking:,} lack it.",
-            "The lacking ones are taught, or counted, as NA: these relations stay below a half.",
+            "The lacking ones are taught, or counted, as NA, which contradicts the others.",
             "Add the reversed facts, in all files alike.", {"role": tally.role, "reversed": shares},
         )  # fmt: skip
 

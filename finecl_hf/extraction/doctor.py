@@ -285,7 +285,7 @@ def _overfitted(result: Overfitting, seconds: float) -> Finding:
         return Finding("overfitting", OK, f"{found} They can be learned by heart.", figures=figures)
     if result.ended == "time":
         return Finding(
-            "overfitting", LOOK, f"{found} It was still learning when the time was over.",
+            "overfitting", LOOK, f"{found} The time was over before it had learned them.",
             "Nothing is known to be wrong: this machine needs longer for this encoder.",
             f"`--overfit_seconds {4 * seconds:.0f}`, or a smaller encoder.", figures,
         )  # fmt: skip

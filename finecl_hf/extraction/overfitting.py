@@ -126,8 +126,10 @@ class _Run:
     deadline: float = 0.0
 
     def train_head(self, model: FineCLForRelationExtraction) -> None:
-        inputs = _head_inputs(model, self.batches)
         self.step.add(model.relation_head.parameters(), HEAD_RATE)
+        inputs = _head_inputs(model, self.batches, self.deadline)
+        if len(inputs) < len(self.batches):
+            return
         for _ in range(HEAD_PASSES):
             f1 = self._pass(lambda number: model.relation_head(inputs[number]))
             if f1 is None:
@@ -194,13 +196,16 @@ class _Step:
 
 
 @torch.no_grad()
-def _head_inputs(model: FineCLForRelationExtraction, batches: list[dict[str, Any]]) -> list[HeadInputs]:
-    """What the head is given for each batch by the encoder as it is."""
+def _head_inputs(
+    model: FineCLForRelationExtraction, batches: list[dict[str, Any]], deadline: float
+) -> list[HeadInputs]:
+    """What the head is given by the encoder as it is, for each batch that there is time for."""
     caught: list[HeadInputs] = []
     hook = model.relation_head.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
     try:
         for batch in batches:
-            model(**batch)
+            if time.monotonic() < deadline:
+                model(**batch)
     finally:
         hook.remove()
     return caught

@@ -45,6 +45,12 @@ class RelationTrainer(FineCLTrainer):
                     f"the arguments say {name}={wanted!r}, the model's config {getattr(config, name)!r}; make it with "
                     f"FineCLConfig.for_encoder(encoder, {name}={wanted!r})."
                 )
+        alone = self.model is self.relation_model and getattr(self.model, "peft_config", None)
+        if alone and self.args.load_best_model_at_end:
+            raise FineCLError(
+                "load_best_model_at_end: the Trainer loads no checkpoint of a model with adapters; leave it away, or "
+                "make the adapter with extraction.adapters.add_adapters, whose PeftModel it loads."
+            )
 
     def default_collator(self, args, tokenizer, encoder) -> RelationCollator:
         return RelationCollator(tokenizer.pad_token_id, args.na_ratio, args.seed)

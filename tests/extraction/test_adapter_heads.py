@@ -10,13 +10,23 @@ import torch
 from peft import LoraConfig, PeftModel
 from transformers import AutoModel
 
-from finecl_hf import FineCLConfig, FineCLForRelationExtraction, RelationExtractionPipeline, load_relation_model
+from finecl_hf import (
+    FineCLConfig,
+    FineCLForRelationExtraction,
+    FinetuneTrainer,
+    RelationExtractionPipeline,
+    load_relation_model,
+)
 from finecl_hf.encoding.batches import RelationCollator
 from finecl_hf.encoding.encoders import load_tokenizer
 from finecl_hf.encoding.features import DocumentEncoder
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.adapters import add_adapters
+from finecl_hf.extraction.arguments import FinetuneArguments
 from finecl_hf.extraction.base_encoder import weights_digest
+
+
+LABELS = {"NA": 0, "born in": 1, "located in": 2, "capital of": 3, "died in": 4}
 
 
 def config_a():
@@ -41,7 +51,7 @@ def shake(model):
 @pytest.fixture
 def batch(bert_tokenizer, ada, curie):
     encoder = DocumentEncoder(
-        bert_tokenizer, {"NA": 0, "born in": 1, "located in": 2, "capital of": 1, "died in": 2}, 96
+        bert_tokenizer, {"NA": 0, "born in": 1, "located in": 2, "capital of": 3, "died in": 4}, 96
     )
     columns = encoder.encode([ada, curie])
     rows = [{name: values[i] for name, values in columns.items()} for i in range(2)]
@@ -233,3 +243,27 @@ def test_an_adapter_on_a_trained_model_names_that_model(plain, tmp_path, batch):
     assert model.peft_config["default"].base_model_name_or_path == str(tmp_path / "trained")
     again = FineCLForRelationExtraction.from_pretrained(tmp_path / "adapter")
     assert torch.equal(logits(again.eval(), batch), logits(model, batch))
+
+
+def test_the_trainer_trains_the_active_adapter_and_saves_it(two, bert_tokenizer, ada, curie, tmp_path, batch):
+    documents, config = [ada, curie], FineCLConfig.for_labels(LABELS)
+    two.add_adapter(LoraConfig(r=2), "c", config=config)
+    encoder = DocumentEncoder(bert_tokenizer, LABELS, 96)
+    columns = encoder.encode(documents)
+    rows = [{name: values[i] for name, values in columns.items()} for i in range(2)]
+    options = {"max_steps": 2, "use_cpu": True, "learning_rate": 1e-2, "disable_tqdm": True}
+    collator = RelationCollator(bert_tokenizer.pad_token_id)
+    before = {name: weight.clone() for name, weight in two.named_parameters()}
+    args = FinetuneArguments(str(tmp_path / "run"), **options)
+    trainer = FinetuneTrainer(two, args, train_dataset=rows, data_collator=collator, processing_class=bert_tokenizer)
+    trainer.train()
+    changed = {name for name, weight in two.named_parameters() if not torch.equal(weight, before[name])}
+    assert changed and all(".c." in name for name in changed)
+    trainer.save_model()
+    again = FineCLForRelationExtraction.from_pretrained(tmp_path / "run")
+    assert torch.equal(logits(again.eval(), batch), logits(two.eval(), batch))
+    args = FinetuneArguments(str(tmp_path / "run"), eval_strategy="steps", save_strategy="steps",
+                             load_best_model_at_end=True, **options)  # fmt: skip
+    with pytest.raises(FineCLError, match="load_best_model_at_end.*add_adapters"):
+        FinetuneTrainer(two, args, train_dataset=rows, eval_dataset=rows, data_collator=collator,
+                        processing_class=bert_tokenizer)  # fmt: skip

@@ -30,7 +30,7 @@ def embedder(bert_folder):
 def by_loops(folder, document):
     """The mean over mentions of the mean over tokens, word by word."""
     tokenizer, model = load_tokenizer(folder), AutoModel.from_pretrained(folder).eval()
-    words, spans = lay_out(document)
+    words, spans, _ = lay_out(document)
     encoded = tokenizer(words, is_split_into_words=True, return_tensors="pt")
     with torch.no_grad():
         hidden = model(**encoded)[0][0]
@@ -113,7 +113,7 @@ def test_a_relation_model_or_its_adapter_gives_its_encoder_and_settings(bert_fol
 def test_an_earlier_layer(bert_folder, ada):
     model, tokenizer = AutoModel.from_pretrained(bert_folder).eval(), load_tokenizer(bert_folder)
     one = RelationEmbedder(bert_folder, num_layers=1)
-    words, _ = lay_out(ada)
+    words = lay_out(ada).words
     encoded = tokenizer(words, is_split_into_words=True, return_tensors="pt")
     with torch.no_grad():
         states = model(**encoded, output_hidden_states=True).hidden_states[1][0]

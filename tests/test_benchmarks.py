@@ -8,8 +8,19 @@ import pytest
 import torch
 from transformers import AutoModel
 
-from benchmarks import denoise, denoise_step, finetune_step, inference, preprocess, pretrain_step, recorder, step_cost
+from benchmarks import (
+    denoise,
+    denoise_step,
+    few_shot,
+    finetune_step,
+    inference,
+    preprocess,
+    pretrain_step,
+    recorder,
+    step_cost,
+)
 from finecl_hf.encoding.packing import enable_packing
+from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.trust import SCORES
 
 
@@ -138,3 +149,40 @@ def test_preprocess(corpus, bert_folder, tmp_path, capsys):
     assert row["second"]["batches"] == row["order"]["batches"] == 1
     assert all(0 < row[phase]["peak_anon"] <= row[phase]["peak_rss"] for phase in preprocess.PHASES)
     assert result["growth"] == dict.fromkeys(preprocess.PHASES, 0) and not list(tmp_path.iterdir())
+
+
+def test_few_shot(fewrel, bert_folder, capsys):
+    flags = ["--documents", str(fewrel), "--model", bert_folder, "--ways", "2", "--shots", "1", "3", "--queries", "2"]
+    result = few_shot.main([*flags, "--episodes", "60", "--seeds", "0", "1"])
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == result
+    assert [(row["ways"], row["shots"]) for row in result["results"]] == [(2, 1), (2, 3)]
+    for row in result["results"]:
+        assert 0.5 < row["accuracy"] <= 1 and row["accuracy"] == pytest.approx(np.mean(row["seeds"]), abs=1e-4)
+    centred = few_shot.main([*flags, "--episodes", "20", "--center", "--num_layers", "1", "--sentences", "5"])
+    assert all(0.5 < row["accuracy"] <= 1 for row in centred["results"])
+    with pytest.raises(FineCLError, match="the rarest of 12"):
+        few_shot.main([*flags, "--shots", "11"])
+    with pytest.raises(FineCLError, match="there are 2"):
+        few_shot.main([*flags, "--ways", "3", "--relations", "report"])
+
+
+def test_episodes_by_loops():
+    """Different relations, different sentences, and the nearest prototype."""
+    generator = torch.Generator().manual_seed(0)
+    table = torch.arange(30).reshape(5, 6)
+    table[2, 4:] = -1
+    rows = few_shot.draw(table, 3, 4, 200, generator)
+    assert rows.min() == 0 and set(rows.flatten().tolist()) == set(table[table >= 0].tolist())
+    for episode in rows.tolist():
+        relations = [{row // 6 for row in sentences} for sentences in episode]
+        assert all(len(relation) == 1 for relation in relations) and len(set.union(*relations)) == 3
+        assert all(len(set(sentences)) == 4 for sentences in episode)
+    halves = torch.randn(30, 2, 7, generator=generator)
+    found = few_shot.judge(halves[rows[:20]], shots=2, center=False)
+    for episode, accuracy in zip(halves[rows[:20]].flatten(3), found.tolist(), strict=True):
+        pairs = episode / episode.norm(dim=2, keepdim=True)
+        prototypes = [pairs[way, :2].mean(0) for way in range(3)]
+        prototypes = [p / p.norm() for p in prototypes]
+        right = [max(range(3), key=lambda w, q=q: float(q @ prototypes[w])) == way for way in range(3)
+                 for q in pairs[way, 2:]]  # fmt: skip
+        assert accuracy == pytest.approx(sum(right) / 6)

@@ -32,6 +32,8 @@ class FineCLConfig(PreTrainedConfig):
         head_size: of the hidden layer over pairs (`context`, `sentence`); entity_types: the types that it tells apart;
             type_size: of their embedding; head_dropout: its dropout.
         evidence_weight: of the loss of evidence sentences beside that of relations (`evidence`; DREEAM: 0.1).
+        num_prototypes: (`prototypes`) 0 makes one for each relation; num_neighbours: those nearest to a pair that have
+            a vote, all if 0; prototype_temperature: of their cosines.
         threshold: a relation is predicted where its score exceeds this; fitted on validation data.
         max_seq_length: tokens that the encoder reads at a time.
         long_documents: what happens to longer documents: `windows` reads them in overlapping parts, `truncate` cuts.
@@ -56,6 +58,9 @@ class FineCLConfig(PreTrainedConfig):
     type_size: int = 32
     entity_types: list | None = None
     evidence_weight: float = 0.1
+    num_prototypes: int = 0
+    num_neighbours: int = 0
+    prototype_temperature: float = 0.1
     threshold: float = 0.0
     max_seq_length: int = 512
     long_documents: str = "windows"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,9 @@ from finecl_hf.data.documents import Document
 from finecl_hf.encoding.batches import RelationCollator
 from finecl_hf.encoding.encoders import hub_arguments, load_tokenizer, loading_from, max_length_for
 from finecl_hf.encoding.features import DocumentEncoder
-from finecl_hf.encoding.packing import enable_packing, encode
+from finecl_hf.encoding.packing import Windows, enable_packing, encode
 from finecl_hf.encoding.pooling import pool_entities
+from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.adapters import is_adapter
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.loading import load_encoder
@@ -95,8 +97,10 @@ class RelationEmbedder:
     Args:
         encoder: folder or Hub id of an encoder, a relation model or an adapter; or a model and its tokenizer.
         normalized: give embeddings length 1, so that their products are cosines.
-        entity_markers, hide_names, max_seq_length: as in training; by default those of a relation model, or `none`, and
-            the encoder's own length.
+        entity_markers, hide_names, max_seq_length, long_documents: see [`FineCLConfig`]; by default those of a
+            relation model, else the configuration's defaults and the encoder's own length.
+        num_layers: take the hidden states of an earlier layer; those above it are not computed. Encoders that were
+            trained for something else, such as whole sentences, tell relations apart better below their last layers.
         batch_size: documents a forward pass, of similar length.
         device: where the encoder runs; where it is, if None.
         kwargs: see [`~finecl_hf.extraction.loading.load_encoder`], such as `revision` and `base_model`.
@@ -113,6 +117,8 @@ class RelationEmbedder:
         entity_markers: str | None = None,
         hide_names: str | None = None,
         max_seq_length: int | None = None,
+        long_documents: str | None = None,
+        num_layers: int | None = None,
         batch_size: int = 32,
         device: str | torch.device | None = None,
         **kwargs: Any,
@@ -123,12 +129,15 @@ class RelationEmbedder:
             model = model.base_model  # of a model with a head, the encoder
         else:
             model, self.tokenizer, before = load_parts(encoder, **kwargs)
+        if num_layers is not None:
+            model = first_layers(deepcopy(model) if isinstance(encoder, tuple) else model, num_layers)
         self.model: PreTrainedModel = (model if device is None else model.to(device)).eval()
         enable_packing(self.model)
         self.normalized, self.batch_size = normalized, batch_size
         longest = max_length_for(self.tokenizer, model.config.get_text_config(), max_seq_length)
         self.max_seq_length = longest if max_seq_length or before is None else min(longest, before.max_seq_length)
         before = before or FineCLConfig()
+        self.long_documents = long_documents or before.long_documents
         self.entity_markers = entity_markers or before.entity_markers
         self.hide_names = hide_names or before.hide_names
 
@@ -144,7 +153,7 @@ class RelationEmbedder:
         relations = sorted({fact.relation for document in documents for fact in document.relations})
         features = DocumentEncoder(
             self.tokenizer, {relation: i for i, relation in enumerate(relations)}, self.max_seq_length,
-            self.entity_markers, self.hide_names,
+            self.entity_markers, self.hide_names, self.long_documents,
         )  # fmt: skip
         counts = np.array([len(document.entities) for document in documents], dtype=np.int64)
         first = np.cumsum(counts) - counts  # row of each document's entity 0
@@ -184,7 +193,9 @@ class RelationEmbedder:
         """(E, D) float32 of a batch."""
         device = self.model.device
         inputs = [batch[name].to(device) for name in ("input_ids", "attention_mask")]
-        hidden, _ = encode(self.model, self.model.config.get_text_config(), *inputs)
+        index, lengths = batch["window_index"], batch["window_lengths"]
+        windows = Windows(index.to(device), lengths) if index is not None else None
+        hidden, _ = encode(self.model, self.model.config.get_text_config(), *inputs, windows)
         pooling = [batch[name].to(device) for name in ("token_index", "token_weight", "entity_offsets")]
         return pool_entities(hidden, *pooling).float().cpu()
 
@@ -206,6 +217,26 @@ def load_parts(
         before = FineCLConfig.of_relation_model(name_or_path, **options) if is_ours else None
         tokenizer = load_tokenizer(name_or_path, **options)
     return load_encoder(name_or_path, torch.float32, **kwargs), tokenizer, before
+
+
+def first_layers(encoder: PreTrainedModel, num_layers: int) -> PreTrainedModel:
+    """Drops the layers of an encoder behind the first so many.
+
+    Raises:
+        FineCLError: it has fewer, or keeps them in an unusual way.
+    """
+    config = encoder.config.get_text_config()
+    total = config.num_hidden_layers
+    if not 1 <= num_layers <= total:
+        raise FineCLError(f"num_layers {num_layers} is out of range; the encoder has {total} layers.")
+    stacks = [m for m in encoder.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == total]
+    if len(stacks) != 1:
+        raise FineCLError(f"num_layers: cannot tell where {config.model_type} keeps its layers; leave it away.")
+    del stacks[0][num_layers:]
+    config.num_hidden_layers = num_layers
+    if getattr(config, "layer_types", None):  # of encoders whose layers differ
+        config.layer_types = config.layer_types[:num_layers]
+    return encoder
 
 
 def _no_pairs() -> dict[str, np.ndarray]:

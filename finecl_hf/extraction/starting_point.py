@@ -98,7 +98,8 @@ class StartingPoint:
                 )  # fmt: skip
         relation_model = load_relation_model(model.model_name_or_path, model.torch_dtype, **self._options)
         config.threshold, config.text_config = before.threshold, relation_model.encoder.config
-        config.entity_types = before.entity_types  # which the head has rows for
+        for name in ("entity_types", "num_prototypes", "num_neighbours", "prototype_temperature"):
+            setattr(config, name, getattr(before, name))  # what the head that goes on has rows for
         config.base_encoder = describe_base(model.model_name_or_path, model.model_revision, relation_model.encoder)
         relation_model.config = config
         logger.info("%s goes on: its encoder, head and threshold.", model.model_name_or_path)

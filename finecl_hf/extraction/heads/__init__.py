@@ -28,6 +28,7 @@ HEADS = {
     "context": "ContextHead",
     "evidence": "EvidenceHead",
     "linear": "LinearHead",
+    "prototypes": "PrototypesHead",
     "sentence": "SentenceHead",
 }  # in the module of that name
 

@@ -98,6 +98,7 @@ def main(argv=None):
         relation_names=names,
         task=args.task,
         head=args.head,
+        mixed_layers=args.mixed_layers,
         loss=args.loss,
         max_seq_length=encoder.max_length,
         entity_markers=model_args.entity_markers,

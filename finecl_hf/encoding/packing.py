@@ -104,6 +104,7 @@ def encode(
     attention_mask: torch.Tensor,
     windows: Windows | None = None,
     attention: EntityAttention | None = None,
+    layer_weights: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, Any]:
     """Hidden states of all real tokens.
 
@@ -115,15 +116,17 @@ def encode(
         windows: what is encoded together; each document as a whole by default. A token in several windows has the mean
             of its hidden states there.
         attention: filled with the last layer's attention, where given.
+        layer_weights: (N,) of the last N layers, whose weighted sum the hidden states are; by default the last one's.
 
     Returns:
         (B, L, D) hidden states, zeros for padding, and the encoder's last output.
     """
     lengths = windows.lengths if windows else attention_mask.sum(dim=1).tolist()
     packs = config._attn_implementation in PADDING_FREE and min(lengths) > 0
+    wanted = {"output_hidden_states": True} if layer_weights is not None else {}
     if not packs and not windows and attention is None and min(lengths) == input_ids.shape[1]:
-        output = encoder(input_ids=input_ids, attention_mask=attention_mask)
-        return output[0], output
+        output = encoder(input_ids=input_ids, attention_mask=attention_mask, **wanted)
+        return _mixed(output, layer_weights), output
     flat_index = windows.index if windows else attention_mask.flatten().nonzero().squeeze(1)
     parts = flat_index.split(lengths)
     hidden, index = [], []
@@ -134,16 +137,16 @@ def encode(
         mask = place < torch.tensor(sizes, device=tokens.device)[:, None]
         if packs:
             packing = Packing(sizes, mask.flatten().nonzero().squeeze(1), mask, attention)
-            output = encoder(**packed_inputs(config, input_ids.flatten()[tokens], packing))
-            hidden.append(output[0][0])
+            output = encoder(**packed_inputs(config, input_ids.flatten()[tokens], packing), **wanted)
+            hidden.append(_mixed(output, layer_weights)[0])
             if attention is not None:
                 attention.add_packed(tokens, sizes)
         else:
             padding = input_ids.new_full(mask.shape, config.pad_token_id or 0)
             ids = padding.masked_scatter(mask, input_ids.flatten()[tokens])
             maps = {} if attention is None else {"output_attentions": True}
-            output = encoder(input_ids=ids, attention_mask=mask.to(attention_mask.dtype), **maps)
-            hidden.append(output[0][mask])
+            output = encoder(input_ids=ids, attention_mask=mask.to(attention_mask.dtype), **maps, **wanted)
+            hidden.append(_mixed(output, layer_weights)[mask])
             if attention is not None:
                 attention.add_padded(output.attentions[-1], tokens, mask)
         index.append(tokens)
@@ -184,6 +187,14 @@ def packed_inputs(config: PreTrainedConfig, tokens: torch.Tensor, packing: Packi
         "max_length_q": max(packing.lengths),
         "max_length_k": max(packing.lengths),
     }
+
+
+def _mixed(output: Any, layer_weights: torch.Tensor | None) -> torch.Tensor:
+    """The hidden states of an encoder's output, or the weighted sum of those of its last layers."""
+    if layer_weights is None:
+        return output[0]
+    layers = (*output.hidden_states[:-1], output[0])[-len(layer_weights) :]
+    return sum(weight * states for weight, states in zip(layer_weights.to(output[0].dtype), layers, strict=True))
 
 
 def _scatter(hidden: torch.Tensor, index: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

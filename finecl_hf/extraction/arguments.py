@@ -37,6 +37,7 @@ DEFAULTS = {
     "sentence": {"num_train_epochs": 5.0, "learning_rate": 2.5e-5, "head_learning_rate": 2.5e-4},
 }
 DEFAULT_HEAD = {"document": "context", "sentence": "sentence"}
+MIXED_LAYERS = {"context": 4, "evidence": 4}  # by head; others read the last layer
 LORA_LEARNING_RATE = 1e-3
 
 
@@ -89,6 +90,11 @@ class FinetuneArguments(FineCLTrainingArguments):
         None,
         "Documents over --max_seq_length: `windows`, the default, reads them in overlapping parts; `truncate` cuts "
         "their end off.",
+    )
+    mixed_layers: int | None = option(
+        None,
+        "Read the weighted mean of so many of the encoder's last layers, with weights that are learned; 4 by default "
+        "for the heads context and evidence, else 1.",
     )
     na_ratio: float | None = option(
         None, "NA pairs drawn for each labelled pair in training (paper: 3); all by default."
@@ -160,7 +166,7 @@ class FinetuneArguments(FineCLTrainingArguments):
         )
         seed_list(self.seeds)
         check_range(self, "na_ratio head_learning_rate", 0, 1e6)
-        check_range(self, "lora_r", 1)
+        check_range(self, "lora_r mixed_layers", 1)
         check_range(self, "lora_alpha", 0)
         check_range(self, "lora_dropout", 0, 0.999)
         self.lora_options()  # what is wrong with them is said before any work is done
@@ -204,6 +210,9 @@ class FinetuneArguments(FineCLTrainingArguments):
         if self.head is None and relation_model is not None and relation_model.task == self.task:
             self.head = relation_model.head
         self.head = self.head or DEFAULT_HEAD[self.task]
+        if self.mixed_layers is None and relation_model is not None and relation_model.head == self.head:
+            self.mixed_layers = relation_model.mixed_layers
+        self.mixed_layers = self.mixed_layers or MIXED_LAYERS.get(self.head, 1)
         self.long_documents = self.long_documents or before.long_documents
         if self.loss is None and relation_model is not None and relation_model.task == self.task:
             self.loss = relation_model.loss

@@ -26,6 +26,7 @@ class FineCLConfig(PreTrainedConfig):
         task: `document` (any number of relations a pair, threshold) or `sentence` (exactly one label a pair).
         head: classifier of entity pairs, see [`~finecl_hf.extraction.heads`]; `bilinear` is the paper's.
         loss: `bce` (paper), `softmax` or `adaptive_threshold` (ATLOP).
+        mixed_layers: the weighted mean of so many of the encoder's last layers is read, with weights that are learned.
         entity_size: size that entity vectors are projected to (paper: 128).
         distance_size: size of the distance embedding (paper: 20).
         block_size: of the blocks of the grouped bilinear form (`atlop`).
@@ -50,6 +51,7 @@ class FineCLConfig(PreTrainedConfig):
     task: str = "document"
     head: str = "bilinear"
     loss: str = "adaptive_threshold"
+    mixed_layers: int = 1
     entity_size: int = 128
     distance_size: int = 20
     block_size: int = 64

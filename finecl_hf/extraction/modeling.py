@@ -148,7 +148,9 @@ class FineCLForRelationExtraction(AdapterHeads, FineCLPreTrainedModel):
                 token_index, token_weight, entity_offsets, entity_counts, input_ids.shape
             )
         windows = Windows(window_index, window_lengths) if window_index is not None else None
-        hidden, _ = encode(self.encoder, config, input_ids, attention_mask, windows, attention)  # (B, L, D)
+        hidden, _ = encode(
+            self.encoder, config, input_ids, attention_mask, windows, attention, head.layer_weights
+        )  # (B, L, D)
         inputs = HeadInputs(
             hidden, token_index, token_weight, entity_offsets, mention_offsets, mention_entity, entity_type, pairs,
             distances, pair_counts, entity_counts, attention.result() if attention is not None else None,

@@ -22,7 +22,9 @@ from finecl_hf.training.arguments import ModelArguments
 logger = logging.getLogger(__name__)
 
 # What must be equal for a head to go on
-_HEAD = ("label2id", "task", "head", "entity_size", "distance_size", "block_size", "head_size", "type_size")
+_HEAD = (
+    "label2id", "task", "head", "mixed_layers", "entity_size", "distance_size", "block_size", "head_size", "type_size",
+)  # fmt: skip
 
 
 @dataclass

@@ -243,3 +243,16 @@ def test_dropout_follows_the_seed_and_is_off_in_evaluation():
     assert torch.equal(run(0), run(1))
     model.train()
     assert torch.equal(run(0), run(0)) and not torch.equal(run(0), run(1))
+
+
+@pytest.mark.parametrize("name", [*CONFIGS, *OTHERS])
+def test_layers_are_mixed_by_their_weights(name):
+    model = build((CONFIGS | OTHERS)[name])
+    enable_packing(model)
+    ids, mask = padded_batch(LENGTHS, model.config.pad_token_id or 0)
+    weights = torch.tensor([0.7, 0.3])
+    hidden, _ = encode(model, model.config, ids, mask, layer_weights=weights)
+    for row, length in enumerate(LENGTHS):
+        output = model(input_ids=ids[row : row + 1, :length], output_hidden_states=True)
+        expected = 0.7 * output.hidden_states[-2][0] + 0.3 * output[0][0]
+        torch.testing.assert_close(hidden[row, :length], expected, rtol=1e-4, atol=2e-5)

@@ -235,3 +235,18 @@ def test_heads_that_read_attention_are_saved_and_do_not_depend_on_company(
     columns = DocumentEncoder(bert_tokenizer, {name: i for i, name in enumerate(RELATIONS)}, 128).encode([curie])
     alone = RelationCollator(bert_tokenizer.pad_token_id)([{name: values[0] for name, values in columns.items()}])
     torch.testing.assert_close(_logits(model, alone), _logits(model, batch)[12:], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("asked", "found"), [(1, None), (2, 2), (4, 2)])  # the encoder has two layers
+def test_weights_of_layers_are_learned_and_saved(bert_folder, batch, asked, found, tmp_path):
+    model = _model(bert_folder, head="context", mixed_layers=asked)
+    weights = model.relation_head.layer_weights
+    assert (weights is None) if found is None else torch.allclose(weights, torch.full((found,), 1 / found))
+    if found is None:
+        return
+    model(**batch).loss.backward()
+    assert model.relation_head.layer_logits.grad.any()
+    with torch.no_grad():
+        model.relation_head.layer_logits.copy_(torch.tensor([1.0, -1.0]))
+    model.save_pretrained(tmp_path)
+    assert torch.equal(_logits(FineCLForRelationExtraction.from_pretrained(tmp_path), batch), _logits(model, batch))

@@ -98,6 +98,13 @@ class RelationHead(nn.Module):
     def __init__(self, config: FineCLConfig):
         super().__init__()
         self.config = config
+        layers = min(config.mixed_layers, getattr(config.text_config, "num_hidden_layers", None) or 1)
+        self.layer_logits = nn.Parameter(torch.zeros(layers)) if layers > 1 else None
+
+    @property
+    def layer_weights(self) -> torch.Tensor | None:
+        """(N,) learned weights of the encoder's last N layers, of sum 1; None where only the last one is read."""
+        return self.layer_logits.softmax(dim=0) if self.layer_logits is not None else None
 
     def reset_parameters(self) -> None:
         """Sets parameters that are not in layers of torch, which transformers initialises; nothing here."""

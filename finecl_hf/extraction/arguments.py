@@ -30,11 +30,11 @@ class EvaluationArguments:
         check_range(self, "max_eval_samples max_predict_samples", 1)
 
 
-# What is taken where nothing was said, by task: chosen on held-out training data, see docs/results.md. Learning rates
-# are for encoders of BERT-base's width; see [`width_factor`].
+# What is taken where nothing was said, by task; for documents chosen on held-out training data, see docs/results.md.
+# Learning rates are for encoders of BERT-base's width; see [`width_factor`].
 DEFAULTS = {
     "document": {"num_train_epochs": 30.0, "learning_rate": 5e-5, "head_learning_rate": 2.5e-4},
-    "sentence": {"num_train_epochs": 5.0, "learning_rate": 2.5e-5, "head_learning_rate": 2.5e-4},
+    "sentence": {"num_train_epochs": 10.0, "learning_rate": 2.5e-5, "head_learning_rate": 2.5e-4},
 }
 DEFAULT_HEAD = {"document": "context", "sentence": "sentence"}
 MIXED_LAYERS = {"context": 4, "evidence": 4}  # by head; others read the last layer
@@ -116,7 +116,7 @@ class FinetuneArguments(FineCLTrainingArguments):
     lora_config: str | None = option(
         None, "More options of peft's LoraConfig, as JSON or a file of it; they count more than the flags above."
     )
-    num_train_epochs: float | None = option(None, "Epochs: 30 for documents, 5 for sentences.")
+    num_train_epochs: float | None = option(None, "Epochs: 30 for documents, 10 for sentences.")
     learning_rate: float | None = option(
         None,
         "Peak learning rate: 5e-5 for documents, 2.5e-5 for sentences, up to four times that for encoders narrower "
@@ -228,6 +228,7 @@ class FinetuneArguments(FineCLTrainingArguments):
 
 SENTENCE_RECIPE = {  # of the released code, for SemEval-2010 Task 8
     "head": "linear",
+    "entity_markers": "punct",
     "loss": "softmax",
     "learning_rate": 1e-5,
     "head_learning_rate": 1e-5,

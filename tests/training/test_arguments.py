@@ -143,8 +143,10 @@ def test_what_a_preset_says_of_the_model_is_not_lost_in_silence(caplog):
     ],
 )
 def test_the_published_recipe_takes_longer_over_fewer_documents(flags, epochs, loss, parse):
-    *_, args = parse("--preset", "paper", *flags, kind=FinetuneArguments)
+    model, _, args = parse("--preset", "paper", *flags, kind=FinetuneArguments)
     assert (args.num_train_epochs, args.loss) == (epochs, loss)
+    chosen = ("linear", "punct") if args.task == "sentence" else ("bilinear", None)
+    assert (args.head, model.entity_markers) == chosen
     with pytest.raises(FineCLError, match="train_fraction"):
         parse("--preset", "paper", "--train_fraction", "a", kind=FinetuneArguments)
 

@@ -16,6 +16,7 @@ import torch
 from peft import LoraConfig
 from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import ModulesToSaveWrapper
+from transformers.utils import logging as transformers_logging
 
 from finecl_hf.encoding.encoders import hub_arguments, loading_from
 from finecl_hf.encoding.packing import enable_packing
@@ -101,7 +102,7 @@ class AdapterHeads:
                     "or, if you want it on this encoder all the same, with check_base=False."
                 )
             with self._new_task(name, config, self._new_head(config)):
-                report = super().load_adapter(
+                report = self._load_weights(
                     peft_model_id, name, adapter_kwargs=hub, peft_config=adapter, is_trainable=is_trainable,
                     **{one: value for one, value in kwargs.items() if one not in hub},
                 )  # fmt: skip
@@ -160,6 +161,22 @@ class AdapterHeads:
         head = head_class(config.head)(config)
         head.apply(self._init_weights)
         return head.to(self.device, self.dtype)
+
+    def _load_weights(self, source: str, name: str, **options: Any) -> Any:
+        """As transformers, which would report all weights that are not in the file, those of other adapters too."""
+        verbosity = transformers_logging.get_verbosity()
+        transformers_logging.set_verbosity_error()
+        try:
+            report = super().load_adapter(source, name, **options)
+        finally:
+            transformers_logging.set_verbosity(verbosity)
+        missing = sorted(key for key in report.missing_keys if f".{name}." in key)
+        if missing:
+            raise FineCLError(
+                f"{source}: lacks {len(missing)} weights of the adapter or its head, such as {missing[0]}; write or "
+                "download it again."
+            )
+        return report
 
     @contextmanager
     def _new_task(self, name: str, config: FineCLConfig, head: RelationHead | None) -> Iterator[None]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, PeftModel
+from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
 from finecl_hf import (
@@ -194,6 +195,19 @@ def test_a_damaged_adapter_leaves_the_model_as_it_was(folders, two, bert_folder,
             model.load_adapter(folders / "a")
         assert model.state_dict().keys() == names and torch.equal(logits(model, batch), before)
         assert model.config is config
+
+
+def test_weights_that_are_missing_are_said(folders, plain, caplog):
+    path = folders / "a" / "adapter_model.safetensors"
+    weights = load_file(path)
+    for part in ("relation_head.bias", "lora_A"):
+        save_file({name: weight for name, weight in weights.items() if part not in name}, path)
+        with pytest.raises(FineCLError, match="lacks"):
+            plain.load_adapter(folders / "a", adapter_name="e")
+    assert set(plain.peft_config) == {"a", "b"}
+    save_file(weights, path)
+    plain.load_adapter(folders / "a", adapter_name="e")  # a letter of "encoder"
+    assert "MISSING" not in caplog.text
 
 
 @pytest.mark.parametrize(

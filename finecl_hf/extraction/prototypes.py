@@ -321,16 +321,23 @@ def threshold_by_folds(
         scores.append(best_candidates(found, pairs, gold, make_head(others, center, config), config)[0])
     if not num_facts:
         return None
-    best = np.sort(np.concatenate(scores))[::-1]
-    return float(best[min(num_facts, len(best) - 1)])
+    return below_highest(np.concatenate(scores), num_facts)
 
 
 def threshold_by_share(found: PairEmbeddings, head: PrototypesHead, config: FineCLConfig) -> float:
     """The threshold above which as many wrong facts lie as there are labels; 0 where nothing would be wrong."""
     everything = np.arange(len(found))
     scores, correct = best_candidates(found, everything, gold_of(found, config, everything), head, config)
-    wrong = np.sort(scores[~correct])[::-1]
-    if not len(wrong):
+    if correct.all():
         logger.warning("Every pair has the one relation there is: nothing shows from where on a pair is unlike it.")
         return 0.0
-    return float(wrong[min(len(found.label_pair), len(wrong) - 1)])
+    return below_highest(scores[~correct], len(found.label_pair))
+
+
+def below_highest(scores: np.ndarray, count: int) -> float:
+    """A threshold that the `count` highest scores exceed, one at least: midway to the next, so that rounding in other
+    batches moves none across it."""
+    highest = np.sort(scores)[::-1]
+    if count >= len(highest):
+        return float(highest[-1]) - 1.0
+    return float(highest[count - 1] + highest[count]) / 2

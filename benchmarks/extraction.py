@@ -34,7 +34,7 @@ REDOCRED = ("dev_revised.json", "test_revised*.json")
 SEMEVAL = ("TRAIN_FILE.TXT", "TEST_FILE_FULL.TXT")
 RECIPES = {
     "redocred": {"num_train_epochs": 8, "per_device_train_batch_size": 4},
-    "semeval": {"task": "sentence"},
+    "semeval": {"task": "sentence", "per_device_train_batch_size": 16},
 }
 FIGURES = (
     "f1",
@@ -79,7 +79,7 @@ def main(argv=None):
 
 
 def files_of(args, folder: Path) -> dict[str, str]:
-    """Training, validation and test file; parts of the published ones are written into the folder."""
+    """Training, validation and test file, and the relations; parts of the published files are written into the folder."""
     named = {name: getattr(args, name) for name in ("train_file", "validation_file", "test_file")}
     if named["train_file"]:
         return {name: file for name, file in named.items() if file}
@@ -96,6 +96,9 @@ def files_of(args, folder: Path) -> dict[str, str]:
         "test_file": documents[len(documents) - aside - tested : len(documents) - aside] if tested else [],
     }
     files = {} if tested else {"test_file": str(test_file)}
+    for folder_of_names in (Path(args.documents), Path(args.documents, "..", "docred")):  # all 96 relations of DocRED
+        if (folder_of_names / "rel_info.json").is_file():
+            files["rel_info"] = str(folder_of_names / "rel_info.json")
     for name, part in parts.items():
         if part:
             files[name] = str(folder / f"{name}.json")

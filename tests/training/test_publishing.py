@@ -254,7 +254,8 @@ def test_other_processes_write_no_predictions():
 
 def test_report_noise_and_cleaned_corpus(bert_folder, corpus, tmp_path, capsys):
     clean = tmp_path / "clean.json"
-    order = run("denoise", bert_folder, corpus, tmp_path / "out", write_clean=clean, clean_share=0.5)
+    options = {"write_clean": clean, "clean_share": 0.5, "long_documents": "truncate"}
+    order = run("denoise", bert_folder, corpus, tmp_path / "out", **options)
     said = capsys.readouterr().out
     assert "of the" in said and "labels look wrong" in said and f"Wrote {clean}: kept " in said
     report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

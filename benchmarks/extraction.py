@@ -79,7 +79,7 @@ def main(argv=None):
 
 
 def files_of(args, folder: Path) -> dict[str, str]:
-    """Training, validation and test file, and the relations; parts of the published files are written into the folder."""
+    """The files of a run; parts of the published ones are written into the folder."""
     named = {name: getattr(args, name) for name in ("train_file", "validation_file", "test_file")}
     if named["train_file"]:
         return {name: file for name, file in named.items() if file}

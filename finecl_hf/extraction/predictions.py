@@ -11,7 +11,15 @@ import torch
 
 from finecl_hf.data.documents import NA, Document
 from finecl_hf.extraction.configuration import FineCLConfig
-from finecl_hf.metrics import docred_scores, fit_threshold, semeval_scores, sentence_scores, tacred_scores
+from finecl_hf.metrics import (
+    co_occurrence_fpr,
+    docred_scores,
+    false_positive_rate,
+    fit_threshold,
+    semeval_scores,
+    sentence_scores,
+    tacred_scores,
+)
 
 
 PADDING = -100.0  # of rows that are gathered; the Trainer pads with it, too
@@ -188,17 +196,20 @@ def score_documents(
     config: FineCLConfig,
     train_documents: list[Document] | None = None,
 ) -> dict[str, float]:
-    """DocRED's figures at the model's threshold; that of evidence only where the model tells evidence."""
-    scores = docred_scores(official_predictions(documents, candidates, config), documents, train_documents)
-    told = any(part.evidence is not None for part in candidates)
-    return {name: score for name, score in scores.items() if told or name != "evidence_f1"}
+    """DocRED's figures at the model's threshold, that of evidence only where the model tells evidence; and the rate of
+    false positives among pairs that merely stand together."""
+    predictions = official_predictions(documents, candidates, config)
+    scores = docred_scores(predictions, documents, train_documents)
+    if all(part.evidence is None for part in candidates):
+        del scores["evidence_f1"]
+    return {**scores, "co_occurrence_fpr": co_occurrence_fpr(predictions, documents, train_documents or None)}
 
 
 def score_sentences(documents: list[Document], labels: list[str]) -> dict[str, float]:
-    """Figures of single-label classification; for directed labels (SemEval, KBP37) also the official macro F1, for
-    TACRED's its official micro F1."""
+    """Figures of single-label classification, and the share of NA sentences for which a relation is predicted; for
+    directed labels (SemEval, KBP37) also the official macro F1, for TACRED's its official micro F1."""
     gold = [document.label for document in documents]
-    scores = sentence_scores(labels, gold)
+    scores = {**sentence_scores(labels, gold), "co_occurrence_fpr": false_positive_rate(labels, gold)}
     relations = [label for label in gold if label != NA]
     if all(label.endswith(("(e1,e2)", "(e2,e1)")) for label in relations):
         scores["semeval_macro_f1"] = semeval_scores(labels, gold, other=NA)["macro_f1"]

@@ -180,6 +180,11 @@ def test_gold_facts_out_of_reach_count_against_recall(scored):
     assert scores["recall"] <= 3 / 4
     official = docred_scores(official_predictions(documents, hidden, config(threshold=every)), documents)
     del official["evidence_f1"]  # nothing is predicted that it could judge
+    rate = scores.pop("co_occurrence_fpr")  # of 6 + 12 pairs in one sentence, two and one are no NA
+    predicted = {(row["title"], row["h_idx"], row["t_idx"]) for row in official_predictions(
+        documents, hidden, config(threshold=every)
+    )}  # fmt: skip
+    assert rate == pytest.approx(len(predicted - {("a", 0, 1), ("a", 3, 2), ("b", 2, 0)}) / (18 - 3)) > 0
     assert scores == official
 
 
@@ -245,6 +250,7 @@ def test_sentence_scores_and_semevals_own_figure():
     right = score_sentences(directed, labels)
     assert right["accuracy"] == right["f1"] == 1.0 and "semeval_macro_f1" in right
     wrong = score_sentences(directed, [labels[2], "NA", labels[0]])  # directions swapped
+    assert score_sentences(directed, labels[:1] * 3)["co_occurrence_fpr"] == 1.0 > wrong["co_occurrence_fpr"]
     assert wrong["accuracy"] == pytest.approx(1 / 3) and wrong["semeval_macro_f1"] == 0.0
     undirected = [document("s", 2, [(0, 1, "per:title")])]
     assert "semeval_macro_f1" not in score_sentences(undirected, ["NA"])

@@ -1,7 +1,7 @@
 """Scores of relation extraction, equal to the figures of the tasks' official scorers, as fractions.
 
-Documents: [`docred_scores`], [`co_occurrence_fpr`]. Sentences: [`semeval_scores`], [`tacred_scores`] and, for any other label set,
-[`sentence_scores`]. [`fit_threshold`] chooses the score from which on a fact is predicted.
+Documents: [`docred_scores`] and [`co_occurrence_fpr`]. Sentences: [`semeval_scores`], [`tacred_scores`] and, for any
+other label set, [`sentence_scores`]. [`fit_threshold`] chooses the score from which on a fact is predicted.
 """
 
 from __future__ import annotations

@@ -290,7 +290,7 @@ def test_co_occurrence_fpr_by_hand():
     assert co_occurrence_fpr([row("a", 0, 3, "born in"), row("a", 1, 0, "r"), row("b", 2, 1, "r")], gold) == 0.0
     training = [typed("t", [[0], [0]], [(0, 1, "lies in")], ["LOC", "PER"])]
     assert co_occurrence_fpr([wrong, row("a", 1, 0, "lies in")], gold, training) == 1 / 2  # (1, 0) and (1, 2)
-    assert co_occurrence_fpr([wrong], gold, []) == 1 / 5  # no training documents give a type: all that share a sentence
+    assert co_occurrence_fpr([wrong], gold, []) == 1 / 3  # no type there: all NA pairs in one sentence
     assert co_occurrence_fpr([wrong], []) == 0.0
 
 
@@ -298,7 +298,7 @@ def co_occurrence_loop(predictions, documents, train_documents):
     every = [*documents] if train_documents is None else train_documents
     has_types = all(any(m["type"] for d in part for e in d["vertexSet"] for m in e[:1]) for part in (documents, every))
     signatures = {
-        (d["vertexSet"][fact["h"]][0]["type"], d["vertexSet"][fact["t"]][0]["type"]) for d in every for fact in d["labels"]
+        tuple(d["vertexSet"][fact[end]][0]["type"] for end in "ht") for d in every for fact in d["labels"]
     }  # fmt: skip
     judged = wrong = 0
     for d in documents:

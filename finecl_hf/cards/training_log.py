@@ -21,6 +21,7 @@ METRIC_NAMES = {
     "inter_f1": "Inter-sentence F1",
     "accuracy": "Accuracy",
     "co_occurrence_fpr": "Co-occurrence FPR",
+    "ece": "Expected calibration error",
 }
 
 

@@ -36,6 +36,8 @@ class FineCLConfig(PreTrainedConfig):
         num_prototypes: (`prototypes`) 0 makes one for each relation; num_neighbours: those nearest to a pair that have
             a vote, all if 0; prototype_temperature: of their cosines.
         threshold: a relation is predicted where its score exceeds this; fitted on validation data.
+        temperature, score_bias: turn scores into probabilities, see [`~finecl_hf.extraction.calibration`]; fitted with
+            the threshold.
         max_seq_length: tokens that the encoder reads at a time.
         long_documents: what happens to longer documents: `windows` reads them in overlapping parts, `truncate` cuts.
         entity_markers: `none`, `asterisk`, `punct` or `typed`, see [`~finecl_hf.encoding.words.MARKERS`].
@@ -64,6 +66,8 @@ class FineCLConfig(PreTrainedConfig):
     num_neighbours: int = 0
     prototype_temperature: float = 0.1
     threshold: float = 0.0
+    temperature: float = 1.0
+    score_bias: float = 0.0
     max_seq_length: int = 512
     long_documents: str = "windows"
     entity_markers: str = "none"
@@ -109,6 +113,7 @@ ENCODER_SETTINGS = {
     "entity_markers": "entity_markers",
     "hide_names": "hide_names",
 }
+FITTED = ("threshold", "temperature", "score_bias")  # on validation documents; they belong to the weights
 MOST = 100_000_000  # of anything; the configuration may come from anybody
 _LARGEST = {"num_hidden_layers": 1000} | dict.fromkeys(
     ("hidden_size", "entity_size", "distance_size", "block_size", "head_size", "type_size"), 100_000

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from finecl_hf.data.documents import NA, Document
+from finecl_hf.extraction.calibration import expected_calibration_error, fit_calibration, probability
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.metrics import (
     co_occurrence_fpr,
@@ -173,8 +174,10 @@ def official_predictions(
     return rows
 
 
-def best_threshold(documents: list[Document], candidates: list[Candidates], config: FineCLConfig) -> float:
-    """The threshold with the best F1 on labelled documents."""
+def correct_candidates(
+    documents: list[Document], candidates: list[Candidates], config: FineCLConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores (N,) of the candidates of all documents, and whether they are gold facts (N,)."""
     gold = [{(fact.head, fact.tail, fact.relation) for fact in document.relations} for document in documents]
     scores = np.concatenate([part.score for part in candidates])
     correct = np.array(
@@ -187,7 +190,24 @@ def best_threshold(documents: list[Document], candidates: list[Candidates], conf
         ],
         dtype=bool,
     )
-    return fit_threshold(scores, correct, sum(len(facts) for facts in gold))[0]
+    return scores, correct
+
+
+def best_threshold(documents: list[Document], candidates: list[Candidates], config: FineCLConfig) -> float:
+    """The threshold with the best F1 on labelled documents."""
+    num_gold = sum(len({(fact.head, fact.tail, fact.relation) for fact in part.relations}) for part in documents)
+    return fit_threshold(*correct_candidates(documents, candidates, config), num_gold)[0]
+
+
+def fit_decision(documents: list[Document], candidates: list[Candidates], config: FineCLConfig) -> None:
+    """Fits what the config says of decisions on labelled documents: threshold, temperature and bias of scores."""
+    config.threshold = float(best_threshold(documents, candidates, config))
+    config.temperature, config.score_bias = fit_calibration(*correct_candidates(documents, candidates, config))
+
+
+def probabilities(scores: np.ndarray, config: FineCLConfig) -> np.ndarray:
+    """That a triple of such a score is right, as the model was calibrated."""
+    return probability(scores, config.temperature, config.score_bias)
 
 
 def score_documents(
@@ -196,13 +216,15 @@ def score_documents(
     config: FineCLConfig,
     train_documents: list[Document] | None = None,
 ) -> dict[str, float]:
-    """DocRED's figures at the model's threshold, that of evidence only where the model tells evidence; and the rate of
-    false positives among pairs that merely stand together."""
+    """DocRED's figures at the model's threshold, that of evidence only where the model tells evidence; the rate of
+    false positives among pairs that merely stand together; and `ece`, the calibration error of its probabilities."""
     predictions = official_predictions(documents, candidates, config)
     scores = docred_scores(predictions, documents, train_documents)
     if all(part.evidence is None for part in candidates):
         del scores["evidence_f1"]
-    return {**scores, "co_occurrence_fpr": co_occurrence_fpr(predictions, documents, train_documents or None)}
+    scores["co_occurrence_fpr"] = co_occurrence_fpr(predictions, documents, train_documents or None)
+    raw, correct = correct_candidates(documents, candidates, config)
+    return {**scores, "ece": expected_calibration_error(probabilities(raw, config), correct)}
 
 
 def score_sentences(documents: list[Document], labels: list[str]) -> dict[str, float]:

@@ -38,6 +38,8 @@ class FineCLConfig(PreTrainedConfig):
         threshold: a relation is predicted where its score exceeds this; fitted on validation data.
         temperature, score_bias: turn scores into probabilities, see [`~finecl_hf.extraction.calibration`]; fitted with
             the threshold.
+        type_constraints: the types of head and tail that a relation allows, see
+            [`~finecl_hf.extraction.type_constraints`]; None where all do.
         max_seq_length: tokens that the encoder reads at a time.
         long_documents: what happens to longer documents: `windows` reads them in overlapping parts, `truncate` cuts.
         entity_markers: `none`, `asterisk`, `punct` or `typed`, see [`~finecl_hf.encoding.words.MARKERS`].
@@ -68,6 +70,7 @@ class FineCLConfig(PreTrainedConfig):
     threshold: float = 0.0
     temperature: float = 1.0
     score_bias: float = 0.0
+    type_constraints: dict | None = None
     max_seq_length: int = 512
     long_documents: str = "windows"
     entity_markers: str = "none"

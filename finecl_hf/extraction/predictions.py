@@ -12,6 +12,7 @@ import torch
 from finecl_hf.data.documents import NA, Document
 from finecl_hf.extraction.calibration import expected_calibration_error, fit_calibration, probability
 from finecl_hf.extraction.configuration import FineCLConfig
+from finecl_hf.extraction.type_constraints import allowed_relations
 from finecl_hf.metrics import (
     co_occurrence_fpr,
     docred_scores,
@@ -79,7 +80,7 @@ def relation_scores(logits: torch.Tensor, config: FineCLConfig) -> torch.Tensor:
 def document_candidates(
     logits: torch.Tensor, batch: dict[str, Any], config: FineCLConfig, evidence: torch.Tensor | None = None
 ) -> list[Candidates]:
-    """The best-scored relations of each document of a batch.
+    """The best-scored relations of each document of a batch, of those that the types of their entities allow.
 
     So many are kept that a threshold can be fitted on them (two for each pair on average), which bounds memory.
 
@@ -91,6 +92,9 @@ def document_candidates(
     sentences = evidence_of_pairs(evidence) if evidence is not None else None
     first_pair = np.cumsum([0, *batch["pair_counts"][:-1]])
     scores = relation_scores(logits, config)
+    if config.type_constraints:
+        allowed = allowed_relations(config.type_constraints, config.label2id, batch["entity_type"], batch["pairs"])
+        scores = scores.masked_fill(~allowed.to(scores.device), -torch.inf)
     first_entity = np.cumsum([0, *batch["entity_counts"][:-1]])
     result = []
     for part, pairs, first, first_of_document in zip(
@@ -102,6 +106,8 @@ def document_candidates(
     ):
         flat = part.flatten()
         best, place = flat.topk(min(len(flat) - len(part), max(2 * len(part), 64)))
+        possible = best > -torch.inf  # what types forbid is no candidate
+        best, place = best[possible], place[possible]
         pair, relation = np.divmod(place.cpu().numpy(), logits.shape[1])
         head, tail = pairs.numpy()[pair].T - first
         told = sentences[first_of_document + pair] if sentences is not None else None

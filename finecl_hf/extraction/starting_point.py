@@ -101,7 +101,8 @@ class StartingPoint:
         relation_model = load_relation_model(model.model_name_or_path, model.torch_dtype, **self._options)
         config.text_config = relation_model.encoder.config
         # What the head that goes on has rows for, and what was fitted to it
-        for name in ("entity_types", "num_prototypes", "num_neighbours", "prototype_temperature", *FITTED):
+        for name in ("entity_types", "num_prototypes", "num_neighbours", "prototype_temperature", "type_constraints",
+                     *FITTED):  # fmt: skip
             setattr(config, name, getattr(before, name))
         config.base_encoder = describe_base(model.model_name_or_path, model.model_revision, relation_model.encoder)
         relation_model.config = config

@@ -20,7 +20,7 @@ from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.loading import load_relation_model
 from finecl_hf.extraction.modeling import FineCLForRelationExtraction
-from finecl_hf.extraction.predictions import document_candidates, probabilities
+from finecl_hf.extraction.predictions import decision_threshold, document_candidates, probabilities
 
 
 logger = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class RelationExtractionPipeline(Pipeline):
         Args:
             documents: one document or several, as [`Document`] or in DocRED's layout; labels in them are ignored.
             batch_size: documents a forward pass; documents of similar length share one.
-            kwargs: `threshold` (on the score of `predictions.relation_scores`) in place of the fitted one.
+            kwargs: `threshold` (on the score of `predictions.relation_scores`) in place of the fitted ones.
 
         Returns:
             list of triples for one document, list of such lists for several.
@@ -154,7 +154,7 @@ class RelationExtractionPipeline(Pipeline):
     def postprocess(self, outputs: dict[str, Any], threshold: float | None = None) -> list[list[dict[str, Any]]]:
         config = self.model.config
         candidates = document_candidates(outputs["logits"], outputs, config, outputs["shares"])
-        threshold = config.threshold if threshold is None else threshold
+        threshold = decision_threshold(config) if threshold is None else threshold
         result = []
         for document, found in zip(outputs["documents"], candidates, strict=True):
             chosen = found.above(threshold)

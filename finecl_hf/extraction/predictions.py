@@ -12,6 +12,7 @@ import torch
 from finecl_hf.data.documents import NA, Document
 from finecl_hf.extraction.calibration import expected_calibration_error, fit_calibration, probability
 from finecl_hf.extraction.configuration import FineCLConfig
+from finecl_hf.extraction.relation_thresholds import fit_relation_thresholds
 from finecl_hf.extraction.type_constraints import allowed_relations
 from finecl_hf.metrics import (
     co_occurrence_fpr,
@@ -46,8 +47,9 @@ class Candidates:
     score: np.ndarray
     evidence: np.ndarray | None = None
 
-    def above(self, threshold: float) -> Candidates:
-        kept = self.score > threshold
+    def above(self, threshold: float | np.ndarray) -> Candidates:
+        """Those that score more than a threshold, or than that of their relation (R,)."""
+        kept = self.score > (threshold[self.relation] if isinstance(threshold, np.ndarray) else threshold)
         evidence = self.evidence[kept] if self.evidence is not None else None
         return Candidates(self.head[kept], self.tail[kept], self.relation[kept], self.score[kept], evidence)
 
@@ -172,7 +174,7 @@ def official_predictions(
     """DocRED's submission format: what lies above the model's threshold, one row a fact."""
     rows = []
     for document, all_of_document in zip(documents, candidates, strict=True):
-        chosen = all_of_document.above(config.threshold)
+        chosen = all_of_document.above(decision_threshold(config))
         evidence = chosen.evidence_sentences()
         for head, tail, relation, shown in zip(chosen.head, chosen.tail, chosen.relation, evidence, strict=True):
             fact = {"h_idx": int(head), "t_idx": int(tail), "r": config.id2label[int(relation)], "evidence": shown}
@@ -184,7 +186,7 @@ def correct_candidates(
     documents: list[Document], candidates: list[Candidates], config: FineCLConfig
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores (N,) of the candidates of all documents, and whether they are gold facts (N,)."""
-    gold = [{(fact.head, fact.tail, fact.relation) for fact in document.relations} for document in documents]
+    gold = [_facts(document) for document in documents]
     scores = np.concatenate([part.score for part in candidates])
     correct = np.array(
         [
@@ -201,14 +203,38 @@ def correct_candidates(
 
 def best_threshold(documents: list[Document], candidates: list[Candidates], config: FineCLConfig) -> float:
     """The threshold with the best F1 on labelled documents."""
-    num_gold = sum(len({(fact.head, fact.tail, fact.relation) for fact in part.relations}) for part in documents)
+    num_gold = sum(len(_facts(document)) for document in documents)
     return fit_threshold(*correct_candidates(documents, candidates, config), num_gold)[0]
 
 
-def fit_decision(documents: list[Document], candidates: list[Candidates], config: FineCLConfig) -> None:
-    """Fits what the config says of decisions on labelled documents: threshold, temperature and bias of scores."""
+def fit_decision(
+    documents: list[Document], candidates: list[Candidates], config: FineCLConfig, per_relation: bool = False
+) -> None:
+    """Fits what the config says of decisions on labelled documents: thresholds, temperature and bias of scores.
+
+    Args:
+        per_relation: whether relations with enough facts get thresholds of their own.
+    """
+    scores, correct = correct_candidates(documents, candidates, config)
     config.threshold = float(best_threshold(documents, candidates, config))
-    config.temperature, config.score_bias = fit_calibration(*correct_candidates(documents, candidates, config))
+    config.temperature, config.score_bias = fit_calibration(scores, correct)
+    config.relation_thresholds = None
+    if per_relation:
+        relation = np.concatenate([part.relation for part in candidates])
+        gold = {(place, *fact) for place, document in enumerate(documents) for fact in _facts(document)}
+        num_gold = np.bincount([config.label2id[fact[-1]] for fact in gold], minlength=config.num_labels)
+        found = fit_relation_thresholds(scores, relation, correct, num_gold, config.threshold)
+        config.relation_thresholds = {config.id2label[number]: value for number, value in found.items()}
+
+
+def decision_threshold(config: FineCLConfig) -> float | np.ndarray:
+    """What a relation's score has to exceed: one number, or one for each relation, (R,)."""
+    if not config.relation_thresholds:
+        return config.threshold
+    thresholds = np.full(config.num_labels, config.threshold)
+    for relation, threshold in config.relation_thresholds.items():
+        thresholds[config.label2id[relation]] = threshold
+    return thresholds
 
 
 def probabilities(scores: np.ndarray, config: FineCLConfig) -> np.ndarray:
@@ -231,6 +257,10 @@ def score_documents(
     scores["co_occurrence_fpr"] = co_occurrence_fpr(predictions, documents, train_documents or None)
     raw, correct = correct_candidates(documents, candidates, config)
     return {**scores, "ece": expected_calibration_error(probabilities(raw, config), correct)}
+
+
+def _facts(document: Document) -> set[tuple[int, int, str]]:
+    return {(fact.head, fact.tail, fact.relation) for fact in document.relations}
 
 
 def score_sentences(documents: list[Document], labels: list[str]) -> dict[str, float]:

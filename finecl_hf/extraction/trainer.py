@@ -13,7 +13,7 @@ from transformers import EvalPrediction
 from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
 
 from finecl_hf.data.documents import Document
-from finecl_hf.encoding.batches import RelationCollator
+from finecl_hf.encoding.batches import RelationCollator, type_pairs
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.configuration import ENCODER_SETTINGS, FITTED, FineCLConfig
 from finecl_hf.extraction.predictions import (
@@ -139,6 +139,8 @@ class FinetuneTrainer(RelationTrainer):
         super().__init__(*args, compute_metrics=self._score_rows, **kwargs)
         self.train_documents, self.more_metrics = train_documents or self.train_documents, compute_metrics
         self.fit_threshold = fit_threshold
+        if getattr(self.args, "na_sampling", None) == "hard":
+            self.data_collator.type_pairs = type_pairs(self.train_documents or ())
         self.scores: dict[str, dict[str, float]] = {}  # final figures of each split, for the caller and the card
         # Evaluation judges every pair, training only a sample of the NA pairs.
         self.evaluation_collator = RelationCollator(self.data_collator.pad_token_id)
@@ -259,7 +261,7 @@ class FinetuneTrainer(RelationTrainer):
         if config.task == "sentence":
             return score_sentences(documents, predictions)
         if self._fits and any(document.relations for document in documents):
-            fit_decision(documents, predictions, config)
+            fit_decision(documents, predictions, config, getattr(self.args, "relation_thresholds", False))
         elif self._fits:
             logger.warning("No validation document has a fact, so that no threshold can be fitted: %.4g stays.",
                            config.threshold)  # fmt: skip

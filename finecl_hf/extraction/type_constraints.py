@@ -1,7 +1,7 @@
 """Which types of head and tail a relation allows: nobody is born in a date.
 
-Constraints are a dictionary `{relation: [[head type, tail type], ...]}`. A relation that is not among them is free, and
-so is a pair one of whose entities has no type, or one that no constraint names.
+Constraints are a dictionary `{relation: [[head type, tail type], ...]}`. A relation that is not among them is free, and so
+is a pair one of whose entities has no type, or one that no constraint names.
 """
 
 from __future__ import annotations
@@ -26,10 +26,18 @@ LEAST_FACTS = 10  # of a relation, with both types told; one of fewer is free
 LEAST_SHARE = 0.03  # of a relation's facts, that a pair of types makes up; one of less is a slip of annotation
 
 
-def type_constraints(wanted: str, documents: Iterable[Document], label2id: dict[str, int]) -> Constraints | None:
-    """The constraints that `--type_constraints` asks for: `learned` from documents, `none`, or those of a file."""
+def type_constraints(
+    wanted: str, documents: Iterable[Document] | None, label2id: dict[str, int]
+) -> Constraints | None:
+    """The constraints that `--type_constraints` asks for: `learned` from documents, `none`, or those of a file.
+
+    Raises:
+        FineCLError: see [`read_constraints`]; or there are no documents to learn from.
+    """
     if wanted == "none":
         return None
+    if wanted == "learned" and documents is None:
+        raise FineCLError("--type_constraints learned: there are no training documents; name them with --train_file.")
     return (learned_constraints(documents) if wanted == "learned" else read_constraints(wanted, label2id)) or None
 
 
@@ -59,7 +67,7 @@ def read_constraints(path: str, label2id: dict[str, int]) -> Constraints:
         raise FineCLError(f'{source}: expected an object such as {{"P19": [["PER", "LOC"]]}}.')
     for relation, allowed in raw.items():
         if relation not in label2id or relation == NA:
-            raise FineCLError(f'{source}: "{relation}" is no relation of this model; correct the name or leave it out.')
+            raise FineCLError(f'{source}: "{relation}" is no relation of this model; correct it or leave it out.')
         if not isinstance(allowed, list) or not allowed or not all(_is_pair_of_types(pair) for pair in allowed):
             raise FineCLError(
                 f'{source}: "{relation}" needs a list of pairs of types such as [["PER", "LOC"]]; leave a relation '

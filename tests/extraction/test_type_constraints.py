@@ -23,7 +23,9 @@ LABELS = {"NA": 0, "born in": 1, "lies in": 2, "knows": 3}
 
 def facts(relation, head, tail, count):
     entities = [[Mention("a", 0, 0, 1, head)], [Mention("b", 0, 1, 2, tail)]]
-    return [Document(f"{relation}{head}{tail}{i}", [["a", "b"]], entities, [Fact(0, 1, relation)]) for i in range(count)]
+    return [
+        Document(f"{relation}{head}{tail}{i}", [["a", "b"]], entities, [Fact(0, 1, relation)]) for i in range(count)
+    ]
 
 
 def test_what_training_shows_is_learned():

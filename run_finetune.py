@@ -49,6 +49,7 @@ def main(argv=None):
         write_train_documents,
     )
     from finecl_hf.extraction.starting_point import StartingPoint
+    from finecl_hf.extraction.type_constraints import type_constraints
     from finecl_hf.training.checkpoints import checkpoint_to_resume
     from finecl_hf.training.loading import (
         label_set,
@@ -93,6 +94,7 @@ def main(argv=None):
     callbacks = choose_best_checkpoint(args, validation.documents if validation is not None else None)
 
     # Model
+    constraints = args.type_constraints or ("learned" if args.do_train and args.task == "document" else "none")
     config = FineCLConfig.for_labels(
         label2id,
         relation_names=names,
@@ -105,8 +107,9 @@ def main(argv=None):
         hide_names=model_args.hide_names,
         long_documents=args.long_documents,
         entity_types=entity_types(documents_of(corpus)) if corpus is not None else None,
+        type_constraints=type_constraints(constraints, documents_of(corpus) if corpus is not None else None, label2id),
     )
-    model = start.load(config)
+    model = start.load(config, keep_type_constraints=args.type_constraints is None)
     if args.use_lora and args.do_train:
         model = add_adapters(model, **args.lora_options())
 

@@ -1,7 +1,7 @@
 """Scores of relation extraction, equal to the figures of the tasks' official scorers, as fractions.
 
-Documents: [`docred_scores`]. Sentences: [`semeval_scores`], [`tacred_scores`] and, for any other label set,
-[`sentence_scores`]. [`fit_threshold`] chooses the score from which on a fact is predicted.
+Documents: [`docred_scores`] and [`co_occurrence_fpr`]. Sentences: [`semeval_scores`], [`tacred_scores`] and, for any
+other label set, [`sentence_scores`]. [`fit_threshold`] chooses the score from which on a fact is predicted.
 """
 
 from __future__ import annotations
@@ -81,6 +81,52 @@ def docred_scores(
         "intra_f1": _split_f1(submitted, gold, by_title, intra=True),
         "inter_f1": _split_f1(submitted, gold, by_title, intra=False),
     }
+
+
+def co_occurrence_fpr(
+    predictions: Iterable[Mapping[str, Any]],
+    documents: Iterable[Document | dict[str, Any]],
+    train_documents: Iterable[Document | dict[str, Any]] | None = None,
+) -> float:
+    """How often a relation is predicted between entities that merely stand together.
+
+    Of the judged ordered pairs of two entities that are gold NA (no fact holds from head to tail), have mentions in a
+    common sentence, and whose head and tail type are those of some gold fact, the share for which any relation is
+    predicted. An entity's type is that of its first mention. Where either corpus gives no type at all, pairs of all
+    types count. Predictions with an unknown title or entity count nowhere; documents that share a title are one, as in
+    [`docred_scores`].
+
+    Args:
+        predictions: as [`docred_scores`] takes them.
+        documents: gold documents, as `Document` or in DocRED's layout.
+        train_documents: the documents whose facts tell the types that go together; those of `documents` by default.
+
+    Returns:
+        The share, from 0 to 1; 0.0 where there is no such pair.
+
+    Raises:
+        FineCLError: naming the prediction or document that cannot be read.
+    """
+    documents = list(_as_documents(documents, "documents"))
+    sources = documents if train_documents is None else list(_as_documents(train_documents, "train_documents"))
+    typed = all(
+        any(entity[0].type for document in part for entity in document.entities) for part in (documents, sources)
+    )
+    signatures = _type_signatures(sources) if typed else None
+    by_title = {document.title: document for document in documents}
+    predicted, gold = {title: set() for title in by_title}, {title: set() for title in by_title}
+    for document in documents:
+        gold[document.title].update((fact.head, fact.tail) for fact in document.relations)
+    for title, head, tail, _ in _distinct_predictions(predictions):
+        if title in predicted:
+            predicted[title].add((head, tail))
+    num_pairs = num_wrong = 0
+    for title, document in by_title.items():
+        tempting = _co_occurring(document, signatures)
+        tempting &= ~_pair_mask(gold[title], len(tempting))
+        num_pairs += int(tempting.sum())
+        num_wrong += int((tempting & _pair_mask(predicted[title], len(tempting))).sum())
+    return _ratio(num_wrong, num_pairs)
 
 
 def fit_threshold(scores: Sequence[float], correct: Sequence[bool], num_gold: int) -> tuple[float, float]:
@@ -188,6 +234,12 @@ def sentence_scores(predictions: Sequence[str], references: Sequence[str], na: s
     }
 
 
+def false_positive_rate(predictions: Sequence[str], references: Sequence[str], na: str = NA) -> float:
+    """The share of references `na` for which another label is predicted; 0.0 where there is none."""
+    answers = [label for label, answer in zip(*_aligned(predictions, references), strict=True) if answer == na]
+    return _ratio(sum(label != na for label in answers), len(answers))
+
+
 # Documents ----------------------------------------------------------------------------------------
 def _as_documents(documents: Iterable[Any], source: str) -> Iterator[Document]:
     for i, document in enumerate(documents):
@@ -292,6 +344,41 @@ def _shares_sentence(fact: FactTuple, by_title: dict[str, Document]) -> bool | N
         return None
     head, tail = ({mention.sent_id for mention in document.entities[entity]} for entity in fact[1:3])
     return not head.isdisjoint(tail)
+
+
+def _type_signatures(documents: Iterable[Document]) -> set[tuple[str, str]]:
+    """(head type, tail type) of every fact."""
+    return {
+        (document.entities[fact.head][0].type, document.entities[fact.tail][0].type)
+        for document in documents
+        for fact in document.relations
+    }
+
+
+def _co_occurring(document: Document, signatures: set[tuple[str, str]] | None) -> np.ndarray:
+    """(E, E) bool: the judged pairs with mentions in a common sentence and, where given, one of these signatures."""
+    size = len(document.entities)
+    if not size:
+        return np.zeros((0, 0), dtype=bool)
+    mentions = [(number, mention.sent_id) for number, entity in enumerate(document.entities) for mention in entity]
+    stands_in = np.zeros((size, len(document.sentences)), dtype=np.float32)
+    stands_in[tuple(np.array(mentions).T)] = 1
+    together = stands_in @ stands_in.T > 0
+    if signatures is not None:
+        types, number = np.unique([entity[0].type for entity in document.entities], return_inverse=True)
+        allowed = np.array([[(head, tail) in signatures for tail in types.tolist()] for head in types.tolist()])
+        together &= allowed[number[:, None], number]
+    if document.pairs is not None:
+        return together & _pair_mask(document.pairs, size)
+    return together & ~np.eye(size, dtype=bool)
+
+
+def _pair_mask(pairs: Iterable[tuple[int, int]], size: int) -> np.ndarray:
+    """(E, E) bool: which pairs are among these; those of unknown entities are left out."""
+    mask = np.zeros((size, size), dtype=bool)
+    known = np.array([pair for pair in pairs if 0 <= min(pair) and max(pair) < size], dtype=np.int64).reshape(-1, 2)
+    mask[tuple(known.T)] = True
+    return mask
 
 
 # Labels and counts --------------------------------------------------------------------------------

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from finecl_hf.data.documents import Document
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.metrics import (
+    co_occurrence_fpr,
     docred_f1_path,
     docred_scores,
+    false_positive_rate,
     fit_threshold,
     semeval_scores,
     sentence_scores,
@@ -264,6 +266,83 @@ def test_docred_scores_equal_the_official_algorithm(predictions, documents, trai
 
 
 # Threshold ----------------------------------------------------------------------------------------
+
+
+# False positives among pairs that merely stand together -------------------------------------------
+
+
+def typed(title, entities, labels, types, pairs=None):
+    document = raw(title, [[(f"e{i}", sentence) for sentence in where] for i, where in enumerate(entities)], [
+        (head, tail, relation, []) for head, tail, relation in labels
+    ])  # fmt: skip
+    for entity, entity_type in zip(document["vertexSet"], types, strict=True):
+        for mention in entity:
+            mention["type"] = entity_type
+    return document if pairs is None else {**document, "pairs": pairs}
+
+
+def test_co_occurrence_fpr_by_hand():
+    """Of the pairs PER -> LOC in one sentence, (0, 1) is a fact; (2, 1) is NA, as (0, 3) is, which share none."""
+    gold = [typed("a", [[0], [0, 1], [1], [2]], [(0, 1, "born in")], ["PER", "LOC", "PER", "LOC"])]
+    right, wrong = row("a", 0, 1, "born in"), row("a", 2, 1, "born in")
+    assert co_occurrence_fpr([right], gold) == 0.0
+    assert co_occurrence_fpr([right, wrong, row("a", 2, 1, "died in")], gold) == 1.0
+    assert co_occurrence_fpr([row("a", 0, 3, "born in"), row("a", 1, 0, "r"), row("b", 2, 1, "r")], gold) == 0.0
+    training = [typed("t", [[0], [0]], [(0, 1, "lies in")], ["LOC", "PER"])]
+    assert co_occurrence_fpr([wrong, row("a", 1, 0, "lies in")], gold, training) == 1 / 2  # (1, 0) and (1, 2)
+    assert co_occurrence_fpr([wrong], gold, []) == 1 / 3  # no type there: all NA pairs in one sentence
+    assert co_occurrence_fpr([wrong], []) == 0.0
+
+
+def co_occurrence_loop(predictions, documents, train_documents):
+    every = [*documents] if train_documents is None else train_documents
+    has_types = all(any(m["type"] for d in part for e in d["vertexSet"] for m in e[:1]) for part in (documents, every))
+    signatures = {
+        tuple(d["vertexSet"][fact[end]][0]["type"] for end in "ht") for d in every for fact in d["labels"]
+    }  # fmt: skip
+    judged = wrong = 0
+    for d in documents:
+        for h, head in enumerate(d["vertexSet"]):
+            for t, tail in enumerate(d["vertexSet"]):
+                if h == t or ("pairs" in d and [h, t] not in d["pairs"]):
+                    continue
+                if has_types and (head[0]["type"], tail[0]["type"]) not in signatures:
+                    continue
+                if not any(m["sent_id"] == n["sent_id"] for m in head for n in tail):
+                    continue
+                if any((fact["h"], fact["t"]) == (h, t) for fact in d["labels"]):
+                    continue
+                judged += 1
+                wrong += any((p["title"], p["h_idx"], p["t_idx"]) == (d["title"], h, t) for p in predictions)
+    return wrong / judged if judged else 0.0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_co_occurrence_fpr_equals_the_loop(seed):
+    draw = np.random.default_rng(seed)
+
+    def corpus(title):
+        result = []
+        for number in range(3):
+            size = int(draw.integers(0, 6))
+            every = [[h, t] for h in range(size) for t in range(size) if h != t]
+            pairs = [pair for pair in every if draw.random() < 0.7] if draw.random() < 0.3 else None
+            facts = [(h, t, "r") for h, t in (every if pairs is None else pairs) if draw.random() < 0.3]
+            where = [draw.choice(4, size=draw.integers(1, 4), replace=False).tolist() for _ in range(size)]
+            types = draw.choice(["PER", "LOC", ""] if seed % 4 else [""], size=size).tolist()
+            result.append(typed(f"{title}{number}", where, facts, types, pairs))
+        return result
+
+    documents, training = corpus("d"), corpus("t")
+    predictions = [row(f"d{draw.integers(0, 4)}", *draw.integers(0, 7, size=2).tolist(), "r") for _ in range(40)]
+    for source in (None, training):
+        rate = co_occurrence_fpr(predictions, documents, source)
+        assert rate == pytest.approx(co_occurrence_loop(predictions, documents, source), abs=1e-12)
+
+
+def test_false_positives_among_sentences():
+    assert false_positive_rate(["a", "NA", "b", "a"], ["NA", "NA", "NA", "b"]) == pytest.approx(2 / 3)
+    assert false_positive_rate(["a"], ["b"]) == 0.0
 
 
 def best_f1_loop(scores, correct, num_gold):

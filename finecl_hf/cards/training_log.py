@@ -20,6 +20,8 @@ METRIC_NAMES = {
     "intra_f1": "Intra-sentence F1",
     "inter_f1": "Inter-sentence F1",
     "accuracy": "Accuracy",
+    "co_occurrence_fpr": "Co-occurrence FPR",
+    "ece": "Expected calibration error",
 }
 
 

@@ -6,6 +6,7 @@ workers and after a resume. See `hashing`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,10 +14,13 @@ import numpy as np
 import torch
 
 from finecl_hf.data.distances import distance_bucket
+from finecl_hf.data.documents import Document
 from finecl_hf.encoding.pooling import mention_weights
-from finecl_hf.hashing import mix
+from finecl_hf.hashing import mix, type_key
 
 
+HARD_SHARE = 2 / 3  # of the NA pairs drawn, where hard ones go first; the others keep the model from forgetting them
+NEAR = 1  # sentences that the mentions of a hard pair lie apart at most
 NA_PAIRS = 1  # keeps this draw apart from others made of the same keys
 
 
@@ -98,6 +102,8 @@ class RelationCollator:
     Args:
         pad_token_id: of the tokenizer.
         na_ratio: NA pairs drawn for each labelled pair (paper: 3), at least one a document; None judges all pairs.
+        type_pairs: (K,) the types that facts of training have, see [`type_pairs`]; with them, two thirds of the NA
+            pairs are drawn among those that could be mistaken for facts, see [`hard_pairs`].
         seed: of the draws.
         epoch: the current epoch, set by a callback of the trainer.
     """
@@ -106,6 +112,7 @@ class RelationCollator:
     na_ratio: float | None = None
     seed: int = 0
     epoch: SharedEpoch = field(default_factory=SharedEpoch)
+    type_pairs: np.ndarray | None = None
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """Returns the fields of a [`RelationBatch`]."""
@@ -151,17 +158,19 @@ class RelationCollator:
         labels = _integers(row["head"]) * size + _integers(row["tail"])  # a pair as one number
         candidates = judged_pairs(row)
         if self.na_ratio is not None:
-            candidates = self._sample(candidates, labels, int(row["key"]))
+            candidates = self._sample(candidates, labels, row)
         local = np.searchsorted(candidates, labels)
         return np.stack([candidates // size, candidates % size], axis=1), local
 
-    def _sample(self, candidates: np.ndarray, labels: np.ndarray, key: int) -> np.ndarray:
+    def _sample(self, candidates: np.ndarray, labels: np.ndarray, row: dict[str, Any]) -> np.ndarray:
         labels = np.unique(labels)
         na = np.setdiff1d(candidates, labels, assume_unique=True)
         wanted = max(1, round(self.na_ratio * len(labels))) if self.na_ratio else 0
         count = min(len(na), wanted)
         if count < len(na):
-            draws = mix(NA_PAIRS, self.seed, self.epoch.get(), key, na)
+            draws = mix(NA_PAIRS, self.seed, self.epoch.get(), int(row["key"]), na)
+            if self.type_pairs is not None:
+                na, draws = _hard_first(na, draws, hard_pairs(row, na, self.type_pairs), count)
             na = na[np.argpartition(draws, count)[:count]]
         return np.union1d(labels, na)
 
@@ -177,6 +186,52 @@ def judged_pairs(row: dict[str, Any]) -> np.ndarray:
     visible = np.unique(_integers(row["mention_entity"]))
     pairs = visible[:, None] * size + visible
     return pairs[~np.eye(len(visible), dtype=bool)]
+
+
+def type_pairs(documents: Iterable[Document]) -> np.ndarray:
+    """The types of head and tail of all facts, each pair as one number: (K,) sorted int64."""
+    found = {
+        (document.entities[fact.head][0].type, document.entities[fact.tail][0].type)
+        for document in documents
+        for fact in document.relations
+    }
+    return np.unique(np.array([_pair_of_keys(type_key(head), type_key(tail)) for head, tail in found], dtype=np.int64))
+
+
+def hard_pairs(row: dict[str, Any], pairs: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Which pairs could be mistaken for facts: their types are those of facts, and they stand close together.
+
+    Args:
+        row: features of a document.
+        pairs: (P,) as of [`judged_pairs`].
+        known: (K,) see [`type_pairs`].
+
+    Returns:
+        (P,) bool.
+    """
+    size = max(int(row["num_entities"]), 1)
+    head, tail = pairs // size, pairs % size
+    sentence = np.searchsorted(_integers(row["sentence_start"]), _integers(row["mention_start"]), side="right")
+    stands_in = np.zeros((size, sentence.max(initial=0) + 1 + 2 * NEAR), dtype=np.float32)
+    stands_in[_integers(row["mention_entity"]), sentence + NEAR] = 1
+    about = sum(np.roll(stands_in, shift, axis=1) for shift in range(-NEAR, NEAR + 1))
+    near = stands_in @ about.T > 0
+    types = _integers(row["entity_type"])
+    return near[head, tail] & np.isin(_pair_of_keys(types[head], types[tail]), known)
+
+
+def _pair_of_keys(head: Any, tail: Any) -> Any:
+    return head * 2**31 + tail  # keys of types have 31 bits
+
+
+def _hard_first(na: np.ndarray, draws: np.ndarray, hard: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Takes draws so that of `count` pairs with the lowest ones a share is hard, where there are as many."""
+    order = np.argsort(draws)
+    na, hard = na[order], hard[order]
+    rank = np.arange(len(na), 2 * len(na))
+    first = np.flatnonzero(hard)[: round(HARD_SHARE * count)]
+    rank[first] -= len(na)
+    return na, rank
 
 
 def gather_entities(rows: list[dict[str, Any]], row_length: int) -> Entities:

@@ -99,6 +99,20 @@ class FinetuneArguments(FineCLTrainingArguments):
     na_ratio: float | None = option(
         None, "NA pairs drawn for each labelled pair in training (paper: 3); all by default."
     )
+    na_sampling: Literal["uniform", "hard"] = option(
+        "uniform",
+        "How --na_ratio draws NA pairs: `hard` draws two thirds among those that could be mistaken for facts: their "
+        "types are those of a fact of training, and they stand in the same sentence or the next.",
+    )
+    type_constraints: str | None = option(
+        None,
+        "Which types of head and tail a relation allows in documents: `learned` from the training documents, the "
+        "default of a new classifier, `none`, or a JSON file {relation: [[head type, tail type], ...]}. A relation "
+        "model keeps its own.",
+    )
+    relation_thresholds: bool = option(
+        False, "Fit thresholds of single relations, too, where --validation_file has 30 facts of them."
+    )
     train_fraction: float = option(
         1.0, "Share of the training documents to use; drawn so that no relation is lost where it can be helped."
     )
@@ -214,6 +228,8 @@ class FinetuneArguments(FineCLTrainingArguments):
             self.mixed_layers = relation_model.mixed_layers
         self.mixed_layers = self.mixed_layers or MIXED_LAYERS.get(self.head, 1)
         self.long_documents = self.long_documents or before.long_documents
+        if self.task == "sentence" and (self.relation_thresholds or self.type_constraints not in (None, "none")):
+            raise FineCLError("--type_constraints and --relation_thresholds are about documents; leave them away.")
         if self.loss is None and relation_model is not None and relation_model.task == self.task:
             self.loss = relation_model.loss
         self.loss = self.loss or ("softmax" if self.task == "sentence" else "adaptive_threshold")

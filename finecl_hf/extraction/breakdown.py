@@ -13,7 +13,7 @@ import numpy as np
 
 from finecl_hf.data.documents import NA, Document
 from finecl_hf.extraction.configuration import FineCLConfig
-from finecl_hf.extraction.predictions import Candidates
+from finecl_hf.extraction.predictions import Candidates, decision_threshold
 
 
 @dataclass
@@ -76,8 +76,9 @@ class JudgedCandidates:
 
 
 def counts_of_facts(judged: JudgedCandidates, config: FineCLConfig) -> list[RelationCounts]:
-    """Those of the facts above the model's threshold, see [`_sorted`]."""
-    above = judged.score > config.threshold
+    """Those of the facts above the model's thresholds, see [`_sorted`]."""
+    threshold = decision_threshold(config)
+    above = judged.score > (threshold[judged.relation] if isinstance(threshold, np.ndarray) else threshold)
     predicted = np.bincount(judged.relation[above], minlength=config.num_labels)
     correct = np.bincount(judged.relation[above & judged.correct], minlength=config.num_labels)
     gold = judged.num_gold

@@ -36,6 +36,11 @@ class FineCLConfig(PreTrainedConfig):
         num_prototypes: (`prototypes`) 0 makes one for each relation; num_neighbours: those nearest to a pair that have
             a vote, all if 0; prototype_temperature: of their cosines.
         threshold: a relation is predicted where its score exceeds this; fitted on validation data.
+        relation_thresholds: those of single relations, by id, in place of `threshold`; None or empty without.
+        temperature, score_bias: turn scores into probabilities, see [`~finecl_hf.extraction.calibration`]; fitted with
+            the threshold.
+        type_constraints: the types of head and tail that a relation allows, see
+            [`~finecl_hf.extraction.type_constraints`]; None where all do.
         max_seq_length: tokens that the encoder reads at a time.
         long_documents: what happens to longer documents: `windows` reads them in overlapping parts, `truncate` cuts.
         entity_markers: `none`, `asterisk`, `punct` or `typed`, see [`~finecl_hf.encoding.words.MARKERS`].
@@ -64,6 +69,10 @@ class FineCLConfig(PreTrainedConfig):
     num_neighbours: int = 0
     prototype_temperature: float = 0.1
     threshold: float = 0.0
+    relation_thresholds: dict | None = None
+    temperature: float = 1.0
+    score_bias: float = 0.0
+    type_constraints: dict | None = None
     max_seq_length: int = 512
     long_documents: str = "windows"
     entity_markers: str = "none"
@@ -109,6 +118,8 @@ ENCODER_SETTINGS = {
     "entity_markers": "entity_markers",
     "hide_names": "hide_names",
 }
+# On validation documents; they belong to the weights
+FITTED = ("threshold", "relation_thresholds", "temperature", "score_bias")
 MOST = 100_000_000  # of anything; the configuration may come from anybody
 _LARGEST = {"num_hidden_layers": 1000} | dict.fromkeys(
     ("hidden_size", "entity_size", "distance_size", "block_size", "head_size", "type_size"), 100_000

@@ -37,8 +37,18 @@ from finecl_hf.training.scripts import run_card
 logger = logging.getLogger(__name__)
 
 METRICS = {  # figures that evaluation gives, by task
-    "document": ("f1", "ign_f1", "precision", "recall", "intra_f1", "inter_f1", "loss"),
-    "sentence": ("f1", "precision", "recall", "macro_f1", "accuracy", "semeval_macro_f1", "tacred_f1", "loss"),
+    "document": ("f1", "ign_f1", "precision", "recall", "intra_f1", "inter_f1", "co_occurrence_fpr", "ece", "loss"),
+    "sentence": (
+        "f1",
+        "precision",
+        "recall",
+        "macro_f1",
+        "accuracy",
+        "semeval_macro_f1",
+        "tacred_f1",
+        "co_occurrence_fpr",
+        "loss",
+    ),
 }
 
 

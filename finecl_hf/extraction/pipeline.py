@@ -20,7 +20,7 @@ from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.loading import load_relation_model
 from finecl_hf.extraction.modeling import FineCLForRelationExtraction
-from finecl_hf.extraction.predictions import document_candidates
+from finecl_hf.extraction.predictions import decision_threshold, document_candidates, probabilities
 
 
 logger = logging.getLogger(__name__)
@@ -40,9 +40,9 @@ class RelationExtractionPipeline(Pipeline):
         >>> extract(read_documents("documents.json"))
 
     The result for a document is a list of triples, most certain first: `head`, `relation` (id), `name` (readable,
-    where known), `tail`, `score` in (0, 1) (the sigmoid of `predictions.relation_scores`), and the entity numbers
-    `h_idx` and `t_idx`; models whose head is `evidence` also give `evidence`, the sentences that show it. Once this
-    module is imported, `transformers.pipeline("relation-extraction", ...)` makes it, too.
+    where known), `tail`, `score` in (0, 1) (the probability that the triple is right, see `calibration`), and the
+    entity numbers `h_idx` and `t_idx`; models whose head is `evidence` also give `evidence`, the sentences that show
+    it. Once this module is imported, `transformers.pipeline("relation-extraction", ...)` makes it, too.
     """
 
     _load_tokenizer = True
@@ -94,7 +94,7 @@ class RelationExtractionPipeline(Pipeline):
         Args:
             documents: one document or several, as [`Document`] or in DocRED's layout; labels in them are ignored.
             batch_size: documents a forward pass; documents of similar length share one.
-            kwargs: `threshold` (on the score of `predictions.relation_scores`) in place of the fitted one.
+            kwargs: `threshold` (on the score of `predictions.relation_scores`) in place of the fitted ones.
 
         Returns:
             list of triples for one document, list of such lists for several.
@@ -154,7 +154,7 @@ class RelationExtractionPipeline(Pipeline):
     def postprocess(self, outputs: dict[str, Any], threshold: float | None = None) -> list[list[dict[str, Any]]]:
         config = self.model.config
         candidates = document_candidates(outputs["logits"], outputs, config, outputs["shares"])
-        threshold = config.threshold if threshold is None else threshold
+        threshold = decision_threshold(config) if threshold is None else threshold
         result = []
         for document, found in zip(outputs["documents"], candidates, strict=True):
             chosen = found.above(threshold)
@@ -184,7 +184,7 @@ class RelationExtractionPipeline(Pipeline):
             "relation": name,
             "name": (config.relation_names or {}).get(name, name),
             "tail": document.entities[tail][0].name,
-            "score": float(torch.tensor(score).sigmoid()),
+            "score": float(probabilities(score, config)),
             "h_idx": int(head),
             "t_idx": int(tail),
         }

@@ -10,8 +10,19 @@ import numpy as np
 import torch
 
 from finecl_hf.data.documents import NA, Document
+from finecl_hf.extraction.calibration import expected_calibration_error, fit_calibration, probability
 from finecl_hf.extraction.configuration import FineCLConfig
-from finecl_hf.metrics import docred_scores, fit_threshold, semeval_scores, sentence_scores, tacred_scores
+from finecl_hf.extraction.relation_thresholds import fit_relation_thresholds
+from finecl_hf.extraction.type_constraints import allowed_relations
+from finecl_hf.metrics import (
+    co_occurrence_fpr,
+    docred_scores,
+    false_positive_rate,
+    fit_threshold,
+    semeval_scores,
+    sentence_scores,
+    tacred_scores,
+)
 
 
 PADDING = -100.0  # of rows that are gathered; the Trainer pads with it, too
@@ -36,8 +47,9 @@ class Candidates:
     score: np.ndarray
     evidence: np.ndarray | None = None
 
-    def above(self, threshold: float) -> Candidates:
-        kept = self.score > threshold
+    def above(self, threshold: float | np.ndarray) -> Candidates:
+        """Those that score more than a threshold, or than that of their relation (R,)."""
+        kept = self.score > (threshold[self.relation] if isinstance(threshold, np.ndarray) else threshold)
         evidence = self.evidence[kept] if self.evidence is not None else None
         return Candidates(self.head[kept], self.tail[kept], self.relation[kept], self.score[kept], evidence)
 
@@ -70,7 +82,7 @@ def relation_scores(logits: torch.Tensor, config: FineCLConfig) -> torch.Tensor:
 def document_candidates(
     logits: torch.Tensor, batch: dict[str, Any], config: FineCLConfig, evidence: torch.Tensor | None = None
 ) -> list[Candidates]:
-    """The best-scored relations of each document of a batch.
+    """The best-scored relations of each document of a batch, of those that the types of their entities allow.
 
     So many are kept that a threshold can be fitted on them (two for each pair on average), which bounds memory.
 
@@ -82,6 +94,9 @@ def document_candidates(
     sentences = evidence_of_pairs(evidence) if evidence is not None else None
     first_pair = np.cumsum([0, *batch["pair_counts"][:-1]])
     scores = relation_scores(logits, config)
+    if config.type_constraints:
+        allowed = allowed_relations(config.type_constraints, config.label2id, batch["entity_type"], batch["pairs"])
+        scores = scores.masked_fill(~allowed.to(scores.device), -torch.inf)
     first_entity = np.cumsum([0, *batch["entity_counts"][:-1]])
     result = []
     for part, pairs, first, first_of_document in zip(
@@ -93,6 +108,8 @@ def document_candidates(
     ):
         flat = part.flatten()
         best, place = flat.topk(min(len(flat) - len(part), max(2 * len(part), 64)))
+        possible = best > -torch.inf  # what types forbid is no candidate
+        best, place = best[possible], place[possible]
         pair, relation = np.divmod(place.cpu().numpy(), logits.shape[1])
         head, tail = pairs.numpy()[pair].T - first
         told = sentences[first_of_document + pair] if sentences is not None else None
@@ -157,7 +174,7 @@ def official_predictions(
     """DocRED's submission format: what lies above the model's threshold, one row a fact."""
     rows = []
     for document, all_of_document in zip(documents, candidates, strict=True):
-        chosen = all_of_document.above(config.threshold)
+        chosen = all_of_document.above(decision_threshold(config))
         evidence = chosen.evidence_sentences()
         for head, tail, relation, shown in zip(chosen.head, chosen.tail, chosen.relation, evidence, strict=True):
             fact = {"h_idx": int(head), "t_idx": int(tail), "r": config.id2label[int(relation)], "evidence": shown}
@@ -165,9 +182,11 @@ def official_predictions(
     return rows
 
 
-def best_threshold(documents: list[Document], candidates: list[Candidates], config: FineCLConfig) -> float:
-    """The threshold with the best F1 on labelled documents."""
-    gold = [{(fact.head, fact.tail, fact.relation) for fact in document.relations} for document in documents]
+def correct_candidates(
+    documents: list[Document], candidates: list[Candidates], config: FineCLConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores (N,) of the candidates of all documents, and whether they are gold facts (N,)."""
+    gold = [_facts(document) for document in documents]
     scores = np.concatenate([part.score for part in candidates])
     correct = np.array(
         [
@@ -179,7 +198,48 @@ def best_threshold(documents: list[Document], candidates: list[Candidates], conf
         ],
         dtype=bool,
     )
-    return fit_threshold(scores, correct, sum(len(facts) for facts in gold))[0]
+    return scores, correct
+
+
+def best_threshold(documents: list[Document], candidates: list[Candidates], config: FineCLConfig) -> float:
+    """The threshold with the best F1 on labelled documents."""
+    num_gold = sum(len(_facts(document)) for document in documents)
+    return fit_threshold(*correct_candidates(documents, candidates, config), num_gold)[0]
+
+
+def fit_decision(
+    documents: list[Document], candidates: list[Candidates], config: FineCLConfig, per_relation: bool = False
+) -> None:
+    """Fits what the config says of decisions on labelled documents: thresholds, temperature and bias of scores.
+
+    Args:
+        per_relation: whether relations with enough facts get thresholds of their own.
+    """
+    scores, correct = correct_candidates(documents, candidates, config)
+    config.threshold = float(best_threshold(documents, candidates, config))
+    config.temperature, config.score_bias = fit_calibration(scores, correct)
+    config.relation_thresholds = None
+    if per_relation:
+        relation = np.concatenate([part.relation for part in candidates])
+        gold = {(place, *fact) for place, document in enumerate(documents) for fact in _facts(document)}
+        num_gold = np.bincount([config.label2id[fact[-1]] for fact in gold], minlength=config.num_labels)
+        found = fit_relation_thresholds(scores, relation, correct, num_gold, config.threshold)
+        config.relation_thresholds = {config.id2label[number]: value for number, value in found.items()}
+
+
+def decision_threshold(config: FineCLConfig) -> float | np.ndarray:
+    """What a relation's score has to exceed: one number, or one for each relation, (R,)."""
+    if not config.relation_thresholds:
+        return config.threshold
+    thresholds = np.full(config.num_labels, config.threshold)
+    for relation, threshold in config.relation_thresholds.items():
+        thresholds[config.label2id[relation]] = threshold
+    return thresholds
+
+
+def probabilities(scores: np.ndarray, config: FineCLConfig) -> np.ndarray:
+    """That a triple of such a score is right, as the model was calibrated."""
+    return probability(scores, config.temperature, config.score_bias)
 
 
 def score_documents(
@@ -188,17 +248,26 @@ def score_documents(
     config: FineCLConfig,
     train_documents: list[Document] | None = None,
 ) -> dict[str, float]:
-    """DocRED's figures at the model's threshold; that of evidence only where the model tells evidence."""
-    scores = docred_scores(official_predictions(documents, candidates, config), documents, train_documents)
-    told = any(part.evidence is not None for part in candidates)
-    return {name: score for name, score in scores.items() if told or name != "evidence_f1"}
+    """DocRED's figures at the model's threshold, that of evidence only where the model tells evidence; the rate of
+    false positives among pairs that merely stand together; and `ece`, the calibration error of its probabilities."""
+    predictions = official_predictions(documents, candidates, config)
+    scores = docred_scores(predictions, documents, train_documents)
+    if all(part.evidence is None for part in candidates):
+        del scores["evidence_f1"]
+    scores["co_occurrence_fpr"] = co_occurrence_fpr(predictions, documents, train_documents or None)
+    raw, correct = correct_candidates(documents, candidates, config)
+    return {**scores, "ece": expected_calibration_error(probabilities(raw, config), correct)}
+
+
+def _facts(document: Document) -> set[tuple[int, int, str]]:
+    return {(fact.head, fact.tail, fact.relation) for fact in document.relations}
 
 
 def score_sentences(documents: list[Document], labels: list[str]) -> dict[str, float]:
-    """Figures of single-label classification; for directed labels (SemEval, KBP37) also the official macro F1, for
-    TACRED's its official micro F1."""
+    """Figures of single-label classification, and the share of NA sentences for which a relation is predicted; for
+    directed labels (SemEval, KBP37) also the official macro F1, for TACRED's its official micro F1."""
     gold = [document.label for document in documents]
-    scores = sentence_scores(labels, gold)
+    scores = {**sentence_scores(labels, gold), "co_occurrence_fpr": false_positive_rate(labels, gold)}
     relations = [label for label in gold if label != NA]
     if all(label.endswith(("(e1,e2)", "(e2,e1)")) for label in relations):
         scores["semeval_macro_f1"] = semeval_scores(labels, gold, other=NA)["macro_f1"]

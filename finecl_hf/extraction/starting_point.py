@@ -13,7 +13,7 @@ from finecl_hf.data.documents import NA
 from finecl_hf.encoding.encoders import loading_from
 from finecl_hf.extraction.adapters import is_adapter
 from finecl_hf.extraction.base_encoder import describe_base
-from finecl_hf.extraction.configuration import FineCLConfig
+from finecl_hf.extraction.configuration import FITTED, FineCLConfig
 from finecl_hf.extraction.loading import load_encoder, load_relation_model
 from finecl_hf.extraction.modeling import FineCLForRelationExtraction
 from finecl_hf.training.arguments import ModelArguments
@@ -75,11 +75,12 @@ class StartingPoint:
         known = self.relation_model.label2id if self.relation_model else {}
         return known if rel_info is None and {*relations, NA} <= known.keys() else None
 
-    def load(self, config: FineCLConfig) -> FineCLForRelationExtraction:
+    def load(self, config: FineCLConfig, keep_type_constraints: bool = True) -> FineCLForRelationExtraction:
         """The relation model that is trained: that which lies there, where its head fits, else a new head.
 
         Args:
             config: what is wanted; of a model that goes on, the threshold stays, and the encoder's own configuration.
+            keep_type_constraints: whether those of a model that goes on stay, too.
         """
         model, before = self.model, self.relation_model
         differing = [] if before is None else [
@@ -99,9 +100,11 @@ class StartingPoint:
                     name, getattr(config, name), getattr(before, name),
                 )  # fmt: skip
         relation_model = load_relation_model(model.model_name_or_path, model.torch_dtype, **self._options)
-        config.threshold, config.text_config = before.threshold, relation_model.encoder.config
-        for name in ("entity_types", "num_prototypes", "num_neighbours", "prototype_temperature"):
-            setattr(config, name, getattr(before, name))  # what the head that goes on has rows for
+        config.text_config = relation_model.encoder.config
+        # What the head that goes on has rows for, and what was fitted to it
+        kept = ["entity_types", "num_prototypes", "num_neighbours", "prototype_temperature", *FITTED]
+        for name in [*kept, "type_constraints"] if keep_type_constraints else kept:
+            setattr(config, name, getattr(before, name))
         config.base_encoder = describe_base(model.model_name_or_path, model.model_revision, relation_model.encoder)
         relation_model.config = config
         logger.info("%s goes on: its encoder, head and threshold.", model.model_name_or_path)

@@ -13,13 +13,13 @@ from transformers import EvalPrediction
 from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
 
 from finecl_hf.data.documents import Document
-from finecl_hf.encoding.batches import RelationCollator
+from finecl_hf.encoding.batches import RelationCollator, type_pairs
 from finecl_hf.errors import FineCLError
-from finecl_hf.extraction.configuration import ENCODER_SETTINGS, FineCLConfig
+from finecl_hf.extraction.configuration import ENCODER_SETTINGS, FITTED, FineCLConfig
 from finecl_hf.extraction.predictions import (
-    best_threshold,
     candidate_rows,
     decode_rows,
+    fit_decision,
     score_documents,
     score_sentences,
 )
@@ -113,14 +113,15 @@ class FinetuneTrainer(RelationTrainer):
     """Stage 3: trains and evaluates a relation model, full or LoRA, on documents or sentences.
 
     Evaluation sets are [`LabelledFeatures`], one or a dict of several. Whenever [`evaluate`] judges the `eval_dataset`
-    of the trainer, or the first of several, the decision threshold is fitted on it. It belongs to the weights: it is
-    in the model's config, saved with each checkpoint and restored with it. All other documents, a test set among them,
-    are judged by the threshold as it stands, and not scored where they have no labels.
+    of the trainer, or the first of several, the decision threshold is fitted on it, and the calibration of scores (see
+    `calibration`). They belong to the weights: they are in the model's config, saved with each checkpoint and restored
+    with it. All other documents, a test set among them, are judged by them as they stand, and not scored where they
+    have no labels.
 
     Args:
         train_documents: for Ign F1; by default those of a `train_dataset` of `LabelledFeatures`, without which it is
             equal to F1.
-        fit_threshold: False leaves the threshold as it is.
+        fit_threshold: False leaves the threshold and the calibration as they are.
         compute_metrics: figures beside ours, from an `EvalPrediction` whose `predictions` are the `Candidates` or the
             label of each document, and whose `label_ids` are the documents.
     """
@@ -138,6 +139,8 @@ class FinetuneTrainer(RelationTrainer):
         super().__init__(*args, compute_metrics=self._score_rows, **kwargs)
         self.train_documents, self.more_metrics = train_documents or self.train_documents, compute_metrics
         self.fit_threshold = fit_threshold
+        if getattr(self.args, "na_sampling", None) == "hard":
+            self.data_collator.type_pairs = type_pairs(self.train_documents or ())
         self.scores: dict[str, dict[str, float]] = {}  # final figures of each split, for the caller and the card
         # Evaluation judges every pair, training only a sample of the NA pairs.
         self.evaluation_collator = RelationCollator(self.data_collator.pad_token_id)
@@ -157,7 +160,9 @@ class FinetuneTrainer(RelationTrainer):
             self.relation_model.config.save_pretrained(output_dir or self.args.output_dir)
 
     def restore(self, checkpoint: str) -> None:
-        self.relation_model.config.threshold = FineCLConfig.of_relation_model(checkpoint).threshold
+        saved = FineCLConfig.of_relation_model(checkpoint)
+        for name in FITTED:
+            setattr(self.relation_model.config, name, getattr(saved, name))
 
     def get_eval_dataloader(self, eval_dataset=None) -> DataLoader:
         return self._with_evaluation_collator(super().get_eval_dataloader, eval_dataset)
@@ -256,7 +261,7 @@ class FinetuneTrainer(RelationTrainer):
         if config.task == "sentence":
             return score_sentences(documents, predictions)
         if self._fits and any(document.relations for document in documents):
-            config.threshold = float(best_threshold(documents, predictions, config))
+            fit_decision(documents, predictions, config, getattr(self.args, "relation_thresholds", False))
         elif self._fits:
             logger.warning("No validation document has a fact, so that no threshold can be fitted: %.4g stays.",
                            config.threshold)  # fmt: skip

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from finecl_hf.encoding.batches import RelationCollator, SharedEpoch, judged_pairs, pad
+from finecl_hf.encoding.batches import RelationCollator, SharedEpoch, judged_pairs, pad, type_pairs
 from finecl_hf.encoding.features import DocumentEncoder
 from finecl_hf.encoding.pooling import pool_entities
-from finecl_hf.hashing import text_key
+from finecl_hf.hashing import text_key, type_key
 from tests.data.test_distances import slow_bucket
 from tests.helpers.feature_rows import random_row, random_rows
 
@@ -152,6 +152,58 @@ def test_na_pairs_are_drawn_uniformly():
     assert len(na) == 12 - len(labelled)
     expected = len(labelled) / len(na)
     assert all(abs(count / epochs - expected) < 0.05 for count in na.values())
+
+
+def _close_slowly(row, head, tail):
+    """Whether mentions of both entities lie in one sentence or in neighbouring ones."""
+    sentences = {}
+    for entity, start in zip(row["mention_entity"], row["mention_start"], strict=True):
+        sentences.setdefault(entity, []).append(sum(first <= start for first in row["sentence_start"]))
+    return any(abs(one - other) <= 1 for one in sentences[head] for other in sentences[tail])
+
+
+@pytest.mark.parametrize("ratio", [0, 1, 3])
+def test_hard_na_pairs_are_drawn_first(ratio):
+    keys = [type_key(name) for name in ("PER", "LOC", "")]
+    known = np.sort([keys[0] * 2**31 + keys[1], keys[1] * 2**31 + keys[0], 0])
+    rows, told = [], 0
+    for number in range(12):
+        row = random_row(number, num_entities=8, num_facts=4)
+        starts = sorted({0, *range(0, len(row["input_ids"]), 5)})
+        rows.append({**row, "sentence_start": starts, "entity_type": [keys[(i + number) % 3] for i in range(8)]})
+    batch = RelationCollator(PAD, na_ratio=ratio, type_pairs=known)(rows)
+    for row, (pairs, _, _) in zip(rows, _take_apart(batch), strict=True):
+        labelled = set(zip(row["head"], row["tail"], strict=True))
+        na, types = set(_judged_slowly(row)) - labelled, row["entity_type"]
+        hard = {(h, t) for h, t in na if types[h] * 2**31 + types[t] in known and _close_slowly(row, h, t)}
+        drawn = set(pairs) - labelled
+        wanted = min(max(1, round(ratio * len(labelled))) if ratio else 0, len(na))
+        assert labelled <= set(pairs) and len(drawn) == wanted
+        assert len(drawn & hard) >= min(len(hard), round(wanted * 2 / 3))
+        told += len(drawn & hard) < len(drawn)
+    assert told or not ratio  # others are among them
+
+
+def test_hard_draws_change_from_epoch_to_epoch_and_reach_all_pairs():
+    row = {**random_row(7, num_entities=6, num_facts=3), "sentence_start": [0]}
+    known = np.array([row["entity_type"][1] * 2**31 + row["entity_type"][0]])
+    collator = RelationCollator(PAD, na_ratio=1, type_pairs=known)
+    drawn = set()
+    for epoch in range(200):
+        collator.epoch.set(epoch)
+        drawn.update(_take_apart(collator([row]))[0][0])
+    assert drawn == set(_judged_slowly(row))
+    collator.epoch.set(0)
+    assert _drawn([collator(_numbered([row]))]) == _drawn([collator(_numbered([row]))])
+
+
+def test_types_of_facts_as_numbers(ada):
+    per, loc = type_key("PER"), type_key("LOC")
+    found = type_pairs([ada, ada])
+    types = [(ada.entities[fact.head][0].type, ada.entities[fact.tail][0].type) for fact in ada.relations]
+    assert found.tolist() == sorted({type_key(head) * 2**31 + type_key(tail) for head, tail in types})
+    assert found.dtype == np.int64 and (per * 2**31 + loc in found) == (("PER", "LOC") in types)
+    assert type_pairs([]).shape == (0,)
 
 
 def test_documents_alike_in_all_but_their_key_draw_differently():

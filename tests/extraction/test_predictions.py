@@ -7,15 +7,19 @@ import pytest
 import torch
 
 from finecl_hf.data.documents import Document, Fact, Mention
+from finecl_hf.extraction.calibration import fit_calibration
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.predictions import (
     Candidates,
     best_threshold,
     candidate_rows,
+    correct_candidates,
     decode_rows,
     document_candidates,
     evidence_of_pairs,
+    fit_decision,
     official_predictions,
+    probabilities,
     relation_scores,
     score_documents,
     score_sentences,
@@ -180,7 +184,29 @@ def test_gold_facts_out_of_reach_count_against_recall(scored):
     assert scores["recall"] <= 3 / 4
     official = docred_scores(official_predictions(documents, hidden, config(threshold=every)), documents)
     del official["evidence_f1"]  # nothing is predicted that it could judge
+    assert 0 < scores.pop("ece") < 1
+    rate = scores.pop("co_occurrence_fpr")  # of 6 + 12 pairs in one sentence, two and one are no NA
+    rows = official_predictions(documents, hidden, config(threshold=every))
+    wrong = {(row["title"], row["h_idx"], row["t_idx"]) for row in rows} - {("a", 0, 1), ("a", 3, 2), ("b", 2, 0)}
+    assert wrong and rate == pytest.approx(len(wrong) / (18 - 3))
     assert scores == official
+
+
+def test_calibrated_probabilities_keep_their_order(scored):
+    documents, candidates = scored
+    _, correct = correct_candidates(documents, candidates, config())
+    for part, right in zip(candidates, np.split(correct, [36]), strict=False):
+        part.score += 2 * right  # a model that knows something
+    fitted = config()
+    fit_decision(documents, candidates, fitted)
+    assert fitted.threshold == best_threshold(documents, candidates, config())
+    scores, correct = correct_candidates(documents, candidates, fitted)
+    assert correct.sum() == 4 and len(scores) == 54
+    assert (fitted.temperature, fitted.score_bias) == fit_calibration(scores, correct) != (1.0, 0.0)
+    told = probabilities(scores, fitted)
+    assert told == pytest.approx(1 / (1 + np.exp(-(scores / fitted.temperature + fitted.score_bias))))
+    figures = [score_documents(documents, candidates, c) for c in (fitted, config(threshold=fitted.threshold))]
+    assert figures[0].pop("ece") < figures[1].pop("ece") and figures[0] == figures[1]
 
 
 def test_without_candidates_nothing_is_predicted():
@@ -245,6 +271,7 @@ def test_sentence_scores_and_semevals_own_figure():
     right = score_sentences(directed, labels)
     assert right["accuracy"] == right["f1"] == 1.0 and "semeval_macro_f1" in right
     wrong = score_sentences(directed, [labels[2], "NA", labels[0]])  # directions swapped
+    assert score_sentences(directed, labels[:1] * 3)["co_occurrence_fpr"] == 1.0 > wrong["co_occurrence_fpr"]
     assert wrong["accuracy"] == pytest.approx(1 / 3) and wrong["semeval_macro_f1"] == 0.0
     undirected = [document("s", 2, [(0, 1, "per:title")])]
     assert "semeval_macro_f1" not in score_sentences(undirected, ["NA"])

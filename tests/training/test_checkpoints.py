@@ -11,6 +11,7 @@ from finecl_hf import FineCLConfig, LearningOrder
 from finecl_hf.denoising.recorder import RUNNING_EPOCH, TABLE
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.arguments import FinetuneArguments
+from finecl_hf.extraction.configuration import FITTED
 from finecl_hf.training.checkpoints import checkpoint_to_resume, last_checkpoint, refuse_longer_run
 from tests.helpers.script_runs import run, same_weights, weights, when_built
 from tests.helpers.tiny_models import build_bert
@@ -175,9 +176,11 @@ def test_the_threshold_belongs_to_the_weights(lora, bert_folder, corpus, tmp_pat
     assert len(thresholds) == 3
     assert FineCLConfig.from_pretrained(tmp_path).threshold == best
 
-    trainer.relation_model.config.threshold = 123.0
+    trainer.relation_model.config.threshold = trainer.relation_model.config.temperature = 123.0
     trainer.restore(str(tmp_path / "checkpoint-3"))
-    assert trainer.relation_model.config.threshold == FineCLConfig.from_pretrained(tmp_path / "checkpoint-3").threshold
+    for name in FITTED:
+        saved = getattr(FineCLConfig.from_pretrained(tmp_path / "checkpoint-3"), name)
+        assert getattr(trainer.relation_model.config, name) == saved
 
 
 def test_going_on_from_nothing_is_a_sentence(bert_folder, corpus, tmp_path, trainers):

@@ -29,7 +29,7 @@ class FineCLConfig(PreTrainedConfig):
         mixed_layers: the weighted mean of so many of the encoder's last layers is read, with weights that are learned.
         entity_size: size that entity vectors are projected to (paper: 128).
         distance_size: size of the distance embedding (paper: 20).
-        block_size: of the blocks of the grouped bilinear form (`atlop`).
+        block_size: of the blocks of the grouped bilinear form (`atlop`; ATLOP: 64, which takes four times as long).
         head_size: of the hidden layer over pairs (`context`, `sentence`); entity_types: the types that it tells apart;
             type_size: of their embedding; head_dropout: its dropout.
         evidence_weight: of the loss of evidence sentences beside that of relations (`evidence`; DREEAM: 0.1).
@@ -59,7 +59,7 @@ class FineCLConfig(PreTrainedConfig):
     mixed_layers: int = 1
     entity_size: int = 128
     distance_size: int = 20
-    block_size: int = 64
+    block_size: int = 16
     head_size: int = 512
     head_dropout: float = 0.1
     type_size: int = 32

@@ -70,6 +70,9 @@ def test_three_stages_and_the_pipeline(encoder, corpus, tmp_path, request):
     results = run("finetune", pretrained, corpus, extractor, **splits)
     assert {"eval_f1", "eval_ign_f1", "test_f1", "test_ign_f1"} <= results.keys()
     assert saved(extractor, "test_results.json")["test_f1"] == results["test_f1"]
+    assert 0 <= results["test_co_occurrence_fpr"] <= 1 and 0 <= results["test_ece"] <= 1
+    card = (extractor / "README.md").read_text(encoding="utf-8")
+    assert "Co-occurrence FPR" in card and "Expected calibration error" in card
     for folder in (denoised, pretrained, extractor):
         assert "FineCL" in (folder / "README.md").read_text(encoding="utf-8")
 

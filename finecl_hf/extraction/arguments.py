@@ -180,6 +180,8 @@ class FinetuneArguments(FineCLTrainingArguments):
         )
         seed_list(self.seeds)
         check_range(self, "na_ratio head_learning_rate", 0, 1e6)
+        if self.na_sampling == "hard" and self.na_ratio is None:
+            raise FineCLError("--na_sampling hard is about which NA pairs are drawn; say how many with --na_ratio.")
         check_range(self, "lora_r mixed_layers", 1)
         check_range(self, "lora_alpha", 0)
         check_range(self, "lora_dropout", 0, 0.999)

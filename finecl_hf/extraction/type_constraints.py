@@ -1,7 +1,7 @@
 """Which types of head and tail a relation allows: nobody is born in a date.
 
-Constraints are a dictionary `{relation: [[head type, tail type], ...]}`. A relation that is not among them is free;
-so is a pair one of whose entities has no type, or one that no constraint names.
+Constraints are a dictionary `{relation: [[head type, tail type], ...]}`. A relation that is not among them is free,
+and so is a pair one of whose entities has no type, or one that no constraint names.
 """
 
 from __future__ import annotations

@@ -10,7 +10,9 @@ from safetensors.torch import load_file
 from finecl_hf import FineCLConfig, RelationExtractionPipeline, load_relation_model, read_documents
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.arguments import what_to_do
+from finecl_hf.extraction.configuration import FITTED
 from finecl_hf.extraction.starting_point import StartingPoint
+from finecl_hf.extraction.type_constraints import learned_constraints
 from finecl_hf.training.arguments import ModelArguments
 from tests.helpers.script_runs import run
 
@@ -47,9 +49,26 @@ def test_a_relation_model_goes_on_where_it_stood(trained, corpus, tmp_path, lora
     for name in ("test_f1", "test_loss", "test_threshold"):
         assert again[name] == pytest.approx(figures(first)[name]), name
     before, after = (FineCLConfig.from_pretrained(folder) for folder in (first, tmp_path / "again"))
-    for name in ("threshold", "entity_markers", "hide_names", "max_seq_length", "label2id", "loss", "relation_names"):
+    kept = ("entity_markers", "hide_names", "max_seq_length", "label2id", "loss", "relation_names", "type_constraints")
+    for name in (*FITTED, *kept):
         assert getattr(after, name) == getattr(before, name), name
     assert after.base_encoder["name_or_path"] == str(first)
+
+
+def test_type_constraints_are_learned_kept_or_given(trained, corpus, tmp_path):
+    first = trained("first")
+    learned = FineCLConfig.from_pretrained(first).type_constraints
+    assert learned == learned_constraints(read_documents(corpus / "gold_train.json")) != {}
+    relation, allowed = next(iter(learned.items()))
+    (tmp_path / "types.json").write_text(json.dumps({relation: allowed}))
+    for wanted, kept in (("none", None), (tmp_path / "types.json", {relation: allowed})):
+        run("finetune", first, corpus, tmp_path / "out", "--max_steps", "1",
+            type_constraints=wanted)  # fmt: skip
+        assert FineCLConfig.from_pretrained(tmp_path / "out").type_constraints == kept
+        shutil.rmtree(tmp_path / "out")
+    with pytest.raises(FineCLError, match="no training documents"):
+        run("finetune", first, corpus, tmp_path / "out", "--do_eval", "true", train_file=None, rel_info=None,
+            type_constraints="learned", validation_file=corpus / "gold_validation.json")  # fmt: skip
 
 
 def test_with_another_label_set_the_head_starts_anew(trained, corpus, tmp_path, caplog):

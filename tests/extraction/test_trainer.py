@@ -12,6 +12,7 @@ from finecl_hf.encoding.batches import RelationCollator
 from finecl_hf.encoding.encoders import load_tokenizer
 from finecl_hf.encoding.features import DocumentEncoder, LabelledFeatures
 from finecl_hf.errors import FineCLError
+from finecl_hf.extraction import relation_thresholds
 from finecl_hf.extraction.arguments import FinetuneArguments
 from finecl_hf.extraction.predictions import best_threshold, document_candidates, score_documents
 from finecl_hf.training.loading import label_set
@@ -117,6 +118,20 @@ def test_a_validation_set_without_facts_fits_nothing(make, caplog):
         document.relations = []
     assert trainer.evaluate()["eval_threshold"] == 0.25
     assert "No validation document has a fact" in caplog.text
+
+
+def test_flags_of_precision(make, monkeypatch):
+    monkeypatch.setattr(relation_thresholds, "LEAST_FACTS", 1)
+    trainer = make(relation_thresholds=True, na_sampling="hard", na_ratio=1.0)
+    trainer.evaluate()
+    gold = {fact.relation for document in trainer.dev.documents for fact in document.relations}
+    config = trainer.model.config
+    assert set(config.relation_thresholds) == gold and config.temperature > 0
+    fitted = dict(config.relation_thresholds)
+    trainer.predict(trainer.test)
+    assert config.relation_thresholds == fitted
+    assert trainer.data_collator.type_pairs.tolist() == []  # nobody gave training documents
+    trainer.train()
 
 
 @pytest.mark.parametrize("kind", ["dataset", "subset"])

@@ -205,6 +205,20 @@ def test_mistakes_in_flags(flags, message, parse):
         parse(*flags)
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"na_sampling": "hard"}, "--na_sampling hard.*--na_ratio"),
+        ({"task": "sentence", "relation_thresholds": True}, "--relation_thresholds are about documents"),
+        ({"task": "sentence", "type_constraints": "learned"}, "--type_constraints .* are about documents"),
+    ],
+)
+def test_measures_of_precision_that_could_do_nothing(tmp_path, flags, message):
+    with pytest.raises(FineCLError, match=message):
+        FinetuneArguments(output_dir=str(tmp_path), **flags).complete(None)
+    FinetuneArguments(output_dir=str(tmp_path), task="sentence", type_constraints="none").complete(None)
+
+
 def test_what_is_missing_is_named(needed):
     types = (ModelArguments, DataArguments, DenoiseArguments)
     with pytest.raises(FineCLError, match="--model_name_or_path is missing"):

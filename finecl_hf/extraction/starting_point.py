@@ -21,10 +21,9 @@ from finecl_hf.training.arguments import ModelArguments
 
 logger = logging.getLogger(__name__)
 
-# What must be equal for a head to go on
-_HEAD = (
-    "label2id", "task", "head", "mixed_layers", "entity_size", "distance_size", "block_size", "head_size", "type_size",
-)  # fmt: skip
+# What must be equal for a head to go on; and its sizes, which no flag sets and whose defaults may change
+_HEAD = ("label2id", "task", "head", "mixed_layers")
+_SIZES = ("entity_size", "distance_size", "block_size", "head_size", "type_size")
 
 
 @dataclass
@@ -102,7 +101,7 @@ class StartingPoint:
         relation_model = load_relation_model(model.model_name_or_path, model.torch_dtype, **self._options)
         config.text_config = relation_model.encoder.config
         # What the head that goes on has rows for, and what was fitted to it
-        kept = ["entity_types", "num_prototypes", "num_neighbours", "prototype_temperature", *FITTED]
+        kept = [*_SIZES, "entity_types", "num_prototypes", "num_neighbours", "prototype_temperature", *FITTED]
         for name in [*kept, "type_constraints"] if keep_type_constraints else kept:
             setattr(config, name, getattr(before, name))
         config.base_encoder = describe_base(model.model_name_or_path, model.model_revision, relation_model.encoder)

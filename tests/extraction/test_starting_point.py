@@ -55,6 +55,16 @@ def test_a_relation_model_goes_on_where_it_stood(trained, corpus, tmp_path, lora
     assert after.base_encoder["name_or_path"] == str(first)
 
 
+def test_a_head_of_other_default_sizes_goes_on(trained, corpus, tmp_path, caplog):
+    first = trained("first")
+    config = json.loads(shutil.copytree(first, tmp_path / "old").joinpath("config.json").read_text())
+    (tmp_path / "old" / "config.json").write_text(json.dumps({**config, "block_size": 48}))  # unused by its head
+    again = run("finetune", tmp_path / "old", corpus, tmp_path / "again", "--do_train", "true", rel_info=None,
+                num_train_epochs=0, test_file=corpus / "gold_test.json")  # fmt: skip
+    assert again["test_f1"] == pytest.approx(figures(first)["test_f1"]) and "starts anew" not in caplog.text
+    assert FineCLConfig.from_pretrained(tmp_path / "again").block_size == 48
+
+
 def test_type_constraints_are_learned_kept_or_given(trained, corpus, tmp_path):
     first = trained("first")
     learned = FineCLConfig.from_pretrained(first).type_constraints

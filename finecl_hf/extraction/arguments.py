@@ -39,6 +39,7 @@ DEFAULTS = {
 DEFAULT_HEAD = {"document": "context", "sentence": "sentence"}
 MIXED_LAYERS = {"context": 4, "evidence": 4}  # by head; others read the last layer
 LORA_LEARNING_RATE = 1e-3
+ERRORS = {"co_occurrence_fpr", "ece"}  # figures of evaluation that are better the lower they are
 
 
 def width_factor(hidden_size: int | None) -> float:
@@ -188,6 +189,8 @@ class FinetuneArguments(FineCLTrainingArguments):
         self.lora_options()  # what is wrong with them is said before any work is done
         if self.load_best_model_at_end and self.metric_for_best_model is None:
             self.metric_for_best_model = "f1"
+        if (self.metric_for_best_model or "").removeprefix("eval_") in ERRORS and self.greater_is_better is None:
+            self.greater_is_better = False
         self._by_task = [name for name in DEFAULTS["document"] if getattr(self, name) is None]
         self._take_defaults(self.task or "document")
         asked = {name: getattr(self, name) for name in ("do_train", "do_eval", "do_predict")}

@@ -414,3 +414,13 @@ def test_default_learning_rates_follow_the_width_of_the_encoder(hidden_size, fac
     args.complete(None, hidden_size)
     assert args.learning_rate == pytest.approx(factor * DEFAULTS["document"]["learning_rate"])
     assert args.head_learning_rate == 7e-4 and args.num_train_epochs == DEFAULTS["document"]["num_train_epochs"]
+
+
+@pytest.mark.parametrize(("metric", "greater"), [("f1", True), ("eval_ece", False), ("co_occurrence_fpr", False)])
+def test_errors_are_better_the_lower_they_are(metric, greater, tmp_path):
+    options = {"load_best_model_at_end": True, "metric_for_best_model": metric}
+    assert FinetuneArguments(output_dir=str(tmp_path), **options).greater_is_better is greater
+    assert (
+        FinetuneArguments(output_dir=str(tmp_path), greater_is_better=not greater, **options).greater_is_better
+        != greater
+    )

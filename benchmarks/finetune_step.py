@@ -25,6 +25,7 @@ def main(argv=None):
 
 def measure(args, further, folder):
     flags = step_cost.flags_of(args, *step_cost.inputs_of(args, folder, part="gold_train"), folder)
+    flags["long_documents"] = "truncate"  # the floor knows no windows
     trainer = step_cost.built_trainer(run_finetune.main, FinetuneTrainer, flags, further)
     return step_cost.measure_steps(trainer, trainer.relation_model.encoder, args)
 

@@ -101,6 +101,7 @@ def main(argv=None):
         task=args.task,
         head=args.head,
         mixed_layers=args.mixed_layers,
+        head_dropout=args.head_dropout,
         loss=args.loss,
         max_seq_length=encoder.max_length,
         entity_markers=model_args.entity_markers,

@@ -97,6 +97,7 @@ class FinetuneArguments(FineCLTrainingArguments):
         "Read the weighted mean of so many of the encoder's last layers, with weights that are learned; 4 by default "
         "for the heads context and evidence, else 1.",
     )
+    head_dropout: float = option(0.1, "Dropout of the classifier; `bilinear`, `atlop` and `prototypes` have none.")
     na_ratio: float | None = option(
         None, "NA pairs drawn for each labelled pair in training (paper: 3); all by default."
     )
@@ -185,7 +186,7 @@ class FinetuneArguments(FineCLTrainingArguments):
             raise FineCLError("--na_sampling hard is about which NA pairs are drawn; say how many with --na_ratio.")
         check_range(self, "lora_r mixed_layers", 1)
         check_range(self, "lora_alpha", 0)
-        check_range(self, "lora_dropout", 0, 0.999)
+        check_range(self, "lora_dropout head_dropout", 0, 0.999)
         self.lora_options()  # what is wrong with them is said before any work is done
         if self.load_best_model_at_end and self.metric_for_best_model is None:
             self.metric_for_best_model = "f1"

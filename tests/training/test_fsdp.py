@@ -78,7 +78,7 @@ def shard(stage, encoder, corpus, output, **options):
     [
         ("denoise", {"head_learning_rate": 0.05}),
         ("pretrain", {"contrastive_batch_size": 8, "gradient_checkpointing": "true"}),
-        ("finetune", {"use_lora": "true", "lora_dropout": 0}),
+        ("finetune", {"use_lora": "true", "lora_dropout": 0, "head_dropout": 0}),
     ],
 )
 def test_two_processes_that_shard_do_what_one_does(stage, options, corpus, tmp_path):

@@ -12,7 +12,7 @@ from transformers import initialization as init
 from finecl_hf.data.distances import NUM_DISTANCES
 from finecl_hf.encoding.pooling import logsumexp_within
 from finecl_hf.extraction.configuration import FineCLConfig
-from finecl_hf.extraction.heads import HeadInputs, RelationHead
+from finecl_hf.extraction.heads import HeadInputs, RelationHead, chunks
 from finecl_hf.extraction.heads.bilinear import entity_products
 from finecl_hf.extraction.heads.dropout import FastDropout
 from finecl_hf.extraction.heads.local_context import Couples, couples_of, local_contexts
@@ -48,9 +48,13 @@ class ContextHead(RelationHead):
         head, tail = pairs.unbind(dim=1)
         couples = couples_of(inputs)
         contexts = self.of_context(self.dropout(self.contexts(inputs, couples)))
-        hidden = self.of_head(entities)[head] + self.of_tail(entities)[tail] + contexts[couples.of_pair]
-        hidden = nn.functional.gelu(hidden + self.distance(inputs.distances))
-        logits = self.classify(self.dropout(hidden))
+        heads, tails = self.of_head(entities), self.of_tail(entities)
+        logits = []
+        for part in chunks(len(pairs), 4 * contexts.shape[1]):  # what stays in the caches of a CPU
+            hidden = heads[head[part]] + tails[tail[part]] + contexts[couples.of_pair[part]]
+            hidden = nn.functional.gelu(hidden + self.distance(inputs.distances[part]))
+            logits.append(self.classify(self.dropout(hidden)))
+        logits = torch.cat(logits)
         projected = self.project(self.dropout(entities))
         return logits + entity_products(projected, self.weight, head, tail)
 

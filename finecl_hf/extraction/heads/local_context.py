@@ -12,6 +12,10 @@ from finecl_hf.extraction.heads.bilinear import rank_within
 from finecl_hf.losses import at_least_float32
 
 
+LONG = 1024  # tokens; in longer documents most couples meet in few places
+STRETCH = 256
+
+
 @dataclass
 class Couples:
     """The unordered pairs of a batch: (a, b) and (b, a) have one context, so it is made once.
@@ -49,7 +53,8 @@ def couples_of(inputs: HeadInputs) -> Couples:
 def local_contexts(inputs: HeadInputs, couples: Couples, values: torch.Tensor | None = None) -> torch.Tensor:
     """`sum_l q_l h_l` with `q_l` proportional to `sum_heads A_first[l] A_second[l]`.
 
-    Made a stretch of tokens at a time, so that no (couples x tokens) map of long documents exists.
+    Made a stretch of tokens at a time, so that no (couples x tokens) map of long documents exists; and in documents of
+    several windows for those couples alone of which both attend to the stretch.
 
     Args:
         values: (B, L, D) of the tokens; the hidden states by default.
@@ -57,29 +62,46 @@ def local_contexts(inputs: HeadInputs, couples: Couples, values: torch.Tensor | 
     Returns:
         (U, D) in the precision of the values; zeros where the two attend to nothing in common.
     """
-    hidden, attention = inputs.hidden if values is None else values, inputs.attention
+    values, attention = inputs.hidden if values is None else values, inputs.attention
     rows, length, _, slots = attention.shape
     used = couples.row, couples.rank
-    column = torch.zeros(rows, couples.most, dtype=torch.long, device=hidden.device)
-    column[used] = couples.first * slots + couples.second
-    stretch = max(1, CHUNK // (rows * slots**2))
-    parts = [(attention[:, start : start + stretch], hidden[:, start : start + stretch], column)
-             for start in range(0, length, stretch)]  # fmt: skip
-    total = mass = None
-    for part in parts:
-        recompute = len(parts) > 1 and torch.is_grad_enabled()
-        values, weights = checkpoint(_stretch, *part, use_reentrant=False) if recompute else _stretch(*part)
-        total = values if total is None else total + values
-        mass = weights if mass is None else mass + weights
-    contexts = total / (mass + 1e-30)[..., None]
-    return contexts[used].to(hidden.dtype)
+    places = torch.zeros(2, rows, couples.most, dtype=torch.long, device=values.device)
+    places[:, couples.row, couples.rank] = torch.stack([couples.first, couples.second])
+    stretch = min(length if length <= LONG else STRETCH, max(1, CHUNK // (rows * slots**2)))
+    exact = at_least_float32(values)
+    total = exact.new_zeros(rows, couples.most, exact.shape[2])
+    mass = total.new_zeros(rows, couples.most)
+    recompute = stretch < length and torch.is_grad_enabled()
+    for start in range(0, length, stretch):
+        part = attention[:, start : start + stretch], exact[:, start : start + stretch], places
+        which, contexts, weights = checkpoint(_stretch, *part, use_reentrant=False) if recompute else _stretch(*part)
+        total.index_add_(1, which, contexts)
+        mass.index_add_(1, which, weights)
+    return (total / (mass + 1e-30)[..., None])[used].to(values.dtype)
 
 
-def _stretch(attention: torch.Tensor, hidden: torch.Tensor, column: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Unnormalised contexts (B, U', D) and their weights' sums (B, U') over some tokens."""
-    with torch.autocast(hidden.device.type, enabled=False):
-        common = shared_attention(attention, column)  # (B, l, U')
-        return common.transpose(1, 2) @ at_least_float32(hidden), common.sum(dim=1)
+def _stretch(
+    attention: torch.Tensor, values: torch.Tensor, places: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Contexts over some tokens, for those of the couples that both attend to one of them.
+
+    Args:
+        attention: (B, l, H, n); values: (B, l, D).
+        places: (2, B, U') entities of each couple.
+
+    Returns:
+        (V,) which couples; their unnormalised contexts (B, V, D), and the sums of their weights (B, V).
+    """
+    attends = (attention > 0).flatten(0, 2).any(dim=0)  # (n,)
+    first, second = places
+    which = (attends[first] & attends[second]).any(dim=0).nonzero().squeeze(1)
+    busy = attends.nonzero().squeeze(1)
+    number = (attends.cumsum(0) - 1).clamp(min=0)  # of those that are left; the others get weights of zero
+    column = number[first[:, which]] * len(busy) + number[second[:, which]]
+    with torch.autocast(values.device.type, enabled=False):
+        common = shared_attention(attention[..., busy], column)  # (B, l, V)
+        common = common * (attends[first[:, which]] & attends[second[:, which]])[:, None, :]
+        return which, common.transpose(1, 2) @ values, common.sum(dim=1)
 
 
 def shared_attention(attention: torch.Tensor, column: torch.Tensor) -> torch.Tensor:

@@ -39,6 +39,21 @@ def test_contexts_equal_the_definition(counts, chunk, monkeypatch):
         torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("long", "stretch"), [(1024, 256), (5, 4), (5, 1)])
+def test_entities_that_attend_to_some_windows_only(long, stretch, monkeypatch):
+    monkeypatch.setattr(local_context, "LONG", long)
+    monkeypatch.setattr(local_context, "STRETCH", stretch)
+    inputs = random_inputs((4, 5))
+    for entity in range(5):  # each sees ten tokens; the first and the last have nothing in common
+        seen = (torch.arange(23) >= 3 * entity) & (torch.arange(23) < 3 * entity + 10)
+        inputs.attention[:, :, :, entity] *= seen[:, None]
+    couples = couples_of(inputs)
+    ours = local_contexts(inputs, couples)[couples.of_pair]
+    expected = by_loops(inputs).nan_to_num(0.0)  # where nothing is shared
+    assert expected.any()
+    torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6)
+
+
 def test_both_directions_share_a_couple():
     inputs = random_inputs((5, 3))
     couples = couples_of(inputs)

@@ -25,6 +25,12 @@ def test_means_and_deviations():
     assert lines_of(summary)[1] == "test_f1: 0.2500 +- 0.2121 over 2 seeds (0.4000, 0.1000)"
 
 
+def test_the_best_run_by_an_error_has_the_lowest():
+    runs = {1: {"eval_ece": 0.1, "eval_loss": 2.0}, 2: {"eval_ece": 0.3, "eval_loss": 1.0}}
+    assert summarise(runs, "ece")["best_on_validation"] == summarise(runs, "eval_ece")["best_on_validation"] == 1
+    assert summarise(runs, "loss")["best_on_validation"] == 2
+
+
 def test_one_run_has_no_deviation():
     summary = summarise({5: {"test_f1": 0.4}})
     assert summary["standard_deviation"] == {"test_f1": None} and "+-" not in lines_of(summary)[0]

@@ -16,6 +16,8 @@ def test_compiled_models_learn_the_same_and_are_compiled_once(stage, processes, 
     """The backend stops before code is generated: tracing and gradients are what our code can break."""
     encoder = build_bert(tmp_path / "encoder", dropout=0.0)
     options = {"optim": "sgd", "learning_rate": 1e-2, "warmup_steps": 0, "max_steps": 5, "save_strategy": "no"}
+    if stage == "denoise":  # batches with windows have graphs of their own
+        options["long_documents"] = "truncate"
     words = arguments(stage, encoder, corpus, tmp_path / "compiled", **options, torch_compile_backend="aot_eager")
     if processes == 2:
         options["per_device_train_batch_size"] = 8

@@ -136,7 +136,9 @@ def _mark(
         words, spans, and where each word, and the end, begins: behind the markers that close before it.
     """
     starts, ends = spans.T.tolist()
-    outer_first = np.lexsort((-spans[:, 1], spans[:, 0])).tolist()
+    # Around the very same words, markers have an order of their own, the head's outside, whatever that of entities
+    rank = {marker: place for place, marker in enumerate(sorted(set(opening), reverse=True))}
+    outer_first = np.lexsort(([rank[marker] for marker in opening], -spans[:, 1], spans[:, 0])).tolist()
     opens, closes = defaultdict(dict), defaultdict(dict)  # word: its markers, in order
     for mention in outer_first:
         opens[starts[mention]].setdefault(opening[mention])

@@ -110,6 +110,23 @@ class FineCLConfig(PreTrainedConfig):
                 raise FineCLError(f"{name_or_path}: config.json asks for {size} {value:,}, which no model has.")
         return cls.from_dict(raw)
 
+    def check(self) -> None:
+        """
+        Raises:
+            FineCLError: a setting has a value that means nothing.
+        """
+        from finecl_hf.encoding.words import MARKERS
+
+        for name, values in {**_CHOICES, "entity_markers": ("none", *MARKERS)}.items():
+            if getattr(self, name) not in values:
+                raise FineCLError(f'there is no {name} "{getattr(self, name)}"; it is one of {", ".join(values)}.')
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise FineCLError(f"{name} is {value!r}, where a whole number from {least} is expected.")
+        if not self.prototype_temperature > 0:
+            raise FineCLError(f"prototype_temperature is {self.prototype_temperature}; it has to be above 0.")
+
 
 # What documents are encoded by, as it is called here and in `DocumentEncoder`
 ENCODER_SETTINGS = {
@@ -124,6 +141,11 @@ MOST = 100_000_000  # of anything; the configuration may come from anybody
 _LARGEST = {"num_hidden_layers": 1000} | dict.fromkeys(
     ("hidden_size", "entity_size", "distance_size", "block_size", "head_size", "type_size"), 100_000
 )
+_CHOICES = {
+    "long_documents": ("windows", "truncate"),
+    "hide_names": ("none", "type", "mask"),
+}
+_LEAST = {"max_seq_length": 1, "block_size": 1, "num_prototypes": 0, "num_neighbours": 0}
 
 
 AutoConfig.register(FineCLConfig.model_type, FineCLConfig)

@@ -61,6 +61,7 @@ class FineCLForRelationExtraction(AdapterHeads, FineCLPreTrainedModel):
         super().__init__(config)
         if config.loss not in RELATION_LOSSES:
             raise FineCLError(f'there is no loss "{config.loss}"; losses: {", ".join(RELATION_LOSSES)}.')
+        config.check()
         head = head_class(config.head)
         self.encoder = encoder if encoder is not None else AutoModel.from_config(config.text_config)
         enable_packing(self.encoder, head.reads_attention)

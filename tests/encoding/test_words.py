@@ -172,3 +172,12 @@ def test_sentences_begin_where_their_first_word_or_marker_stands(markers, hide_n
         ]
         alone.append(lay_out(Document("d", [sentence], own), markers, hide_names).words)
     assert [part.tolist() for part in by_sentence] == alone
+
+
+@pytest.mark.parametrize("markers", MARKERS)
+def test_the_order_of_entities_changes_no_word(markers):
+    entities = [[Mention("a", 0, 0, 1, type)] for type in ("PER", "LOC", "ORG")]
+    there, back = (
+        lay_out(Document("t", [["a", "b"]], found), entity_markers=markers) for found in (entities, entities[::-1])
+    )
+    assert there.words == back.words and there.spans.tolist() == back.spans[::-1].tolist()

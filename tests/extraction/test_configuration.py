@@ -3,7 +3,8 @@
 import pytest
 from transformers import AutoConfig, BertConfig, RobertaConfig
 
-from finecl_hf import FineCLConfig, FineCLForRelationExtraction  # the model registers the configuration  # noqa: F401
+from finecl_hf import FineCLConfig, FineCLForRelationExtraction  # the model registers the configuration
+from finecl_hf.errors import FineCLError
 
 
 @pytest.mark.parametrize("encoder", [BertConfig(hidden_size=32), RobertaConfig(hidden_size=16)])
@@ -21,3 +22,14 @@ def test_save_and_load(tmp_path, encoder):
         assert loaded.id2label == {0: "NA", 1: "P19", 2: "born in"}
         assert (loaded.num_labels, loaded.task, loaded.threshold) == (3, "sentence", -1.5)
         assert loaded.relation_names == {"P19": "place of birth"}
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("long_documents", "window"), ("entity_markers", "nope"), ("hide_names", "nope"), ("max_seq_length", -5),
+     ("block_size", 0), ("num_prototypes", -1), ("num_neighbours", -3), ("prototype_temperature", 0)],
+)  # fmt: skip
+def test_settings_that_mean_nothing(name, value):
+    config = FineCLConfig.for_labels({"NA": 0, "born in": 1}, **{name: value})
+    with pytest.raises(FineCLError, match=name):
+        FineCLForRelationExtraction(config)

@@ -24,6 +24,9 @@ Constraints = dict[str, list[list[str]]]
 # What training documents have to show, chosen on Re-DocRED's dev documents, see docs/results.md
 LEAST_FACTS = 10  # of a relation, with both types told; one of fewer is free
 LEAST_SHARE = 0.03  # of a relation's facts, that a pair of types makes up; one of less is a slip of annotation
+# Of a relation's facts, that all its allowed pairs of types make up together. Where fine types spread them over very
+# many pairs, each is rare without being a slip: such a relation is free.
+LEAST_COVERAGE = 0.8
 
 
 def type_constraints(
@@ -42,18 +45,21 @@ def type_constraints(
 
 
 def learned_constraints(documents: Iterable[Document]) -> Constraints:
-    """What the facts of training documents have in common, see `LEAST_FACTS` and `LEAST_SHARE`."""
+    """What the facts of training documents have in common, see `LEAST_FACTS`, `LEAST_SHARE` and `LEAST_COVERAGE`."""
     seen: dict[str, Counter] = defaultdict(Counter)
     for document in documents:
         for fact in document.relations:
             types = document.entities[fact.head][0].type, document.entities[fact.tail][0].type
             if all(types):
                 seen[fact.relation][types] += 1
-    return {
-        relation: sorted(list(types) for types, count in counts.items() if count >= LEAST_SHARE * counts.total())
-        for relation, counts in sorted(seen.items())
-        if counts.total() >= LEAST_FACTS
-    }
+    constraints = {}
+    for relation, counts in sorted(seen.items()):
+        total = counts.total()
+        allowed = sorted(list(types) for types, count in counts.items() if count >= LEAST_SHARE * total)
+        covered = sum(counts[tuple(types)] for types in allowed)
+        if total >= LEAST_FACTS and covered >= LEAST_COVERAGE * total:
+            constraints[relation] = allowed
+    return constraints
 
 
 def read_constraints(path: str, label2id: dict[str, int]) -> Constraints:
@@ -90,17 +96,28 @@ def allowed_relations(
     """
     names = sorted({name for allowed in constraints.values() for pair in allowed for name in pair}, key=type_key)
     number = {name: i for i, name in enumerate(names)}
-    free = len(names)  # the row of all other types
-    table = np.ones((free + 1, free + 1, len(label2id)), dtype=bool)
-    for relation, allowed in constraints.items():
-        table[:free, :free, label2id[relation]] = False
-        for head, tail in allowed:
-            table[number[head], number[tail], label2id[relation]] = True
-    keys = torch.tensor([type_key(name) for name in names], device=entity_type.device)
-    place = torch.searchsorted(keys, entity_type).clamp(max=free - 1)
-    kind = torch.where(keys[place] == entity_type, place, free)
-    head, tail = kind[pairs.to(kind.device)].T
-    return torch.from_numpy(table).to(kind.device)[head, tail].to(pairs.device)
+    codes = {
+        relation: [number[head] * len(names) + number[tail] for head, tail in allowed]
+        for relation, allowed in constraints.items()
+    }
+    # A row for each pair of types that some relation allows, one for all others, and one for types without a number
+    row = {code: i for i, code in enumerate(sorted({code for allowed in codes.values() for code in allowed}))}
+    table = np.ones((len(row) + 2, len(label2id)), dtype=bool)
+    for relation, allowed in codes.items():
+        table[: len(row) + 1, label2id[relation]] = False
+        table[[row[code] for code in allowed], label2id[relation]] = True
+    place, known = _places(torch.tensor([type_key(name) for name in names]), entity_type.cpu())
+    head, tail = pairs.cpu().T
+    signature, listed = _places(torch.tensor(list(row)), place[head] * len(names) + place[tail])
+    signature = torch.where(listed, signature, len(row))
+    signature = torch.where(known[head] & known[tail], signature, len(row) + 1)
+    return torch.from_numpy(table)[signature].to(pairs.device)
+
+
+def _places(known: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where each of (N,) values stands in a sorted tensor, and whether it does; some place where it does not."""
+    place = torch.searchsorted(known, values).clamp(max=len(known) - 1)
+    return place, known[place] == values
 
 
 def _is_pair_of_types(pair: Any) -> bool:

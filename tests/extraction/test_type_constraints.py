@@ -42,6 +42,16 @@ def test_what_training_shows_is_learned():
     assert type_constraints("none", documents, LABELS) is None
 
 
+def test_facts_of_many_types_forbid_nothing():
+    """Each pair of types is rare, though none is a slip."""
+    fine = [document for i in range(40) for document in facts("knows", f"A{i}", f"B{i}", 10)]
+    assert type_constraints("learned", fine, LABELS) is None
+    assert learned_constraints(fine + facts("born in", "A0", "B0", 20)) == {"born in": [["A0", "B0"]]}
+    half = [document for i in range(40) for document in facts("knows", f"A{i}", f"B{i}", 1)]
+    assert learned_constraints(half + facts("knows", "PER", "PER", 159)) == {}  # 80 % are not reached
+    assert learned_constraints(half + facts("knows", "PER", "PER", 160)) == {"knows": [["PER", "PER"]]}
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_allowed_relations_are_those_of_the_loop(seed):
     constraints = {"born in": [["PER", "LOC"], ["PER", "ORG"]], "knows": [["PER", "PER"]]}

@@ -67,7 +67,7 @@ def main(argv=None):
 
     # Documents and label set
     names = read_relation_names(data_args.rel_info) or start.relation_names
-    corpus = None  # a model that is only evaluated or used needs none
+    corpus = train_documents = None  # a model that is only evaluated or used needs none
     if data_args.train_source:
         everything = load_training_corpus(data_args, args)
         counts = relation_counts(everything)
@@ -78,6 +78,7 @@ def main(argv=None):
         corpus = sample_fraction(everything, args.train_fraction, sampling_seed(args))
         if len(corpus) < len(everything):
             write_train_documents(corpus, everything, args)
+        train_documents = documents_of(corpus)
     else:
         label2id = start.relation_model.label2id
 
@@ -107,8 +108,8 @@ def main(argv=None):
         entity_markers=model_args.entity_markers,
         hide_names=model_args.hide_names,
         long_documents=args.long_documents,
-        entity_types=entity_types(documents_of(corpus)) if corpus is not None else None,
-        type_constraints=type_constraints(constraints, documents_of(corpus) if corpus is not None else None, label2id),
+        entity_types=entity_types(train_documents) if corpus is not None else None,
+        type_constraints=type_constraints(constraints, train_documents, label2id),
     )
     model = start.load(config, keep_type_constraints=args.type_constraints is None)
     if args.use_lora and args.do_train:
@@ -134,7 +135,7 @@ def main(argv=None):
         processing_class=encoder.tokenizer,
         callbacks=callbacks,
         corpus=corpus,
-        train_documents=documents_of(corpus) if corpus is not None else None,
+        train_documents=train_documents,
         fit_threshold=args.do_train,
         card_data=card,
     )

@@ -10,7 +10,7 @@ import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -139,19 +139,25 @@ def _add_doctor_options(sub: ArgumentParser) -> None:
     sub.add_argument("--rel_info", help="JSON of relation id -> readable name: the label set")
     sub.add_argument("--max_seq_length", type=int, help="tokens that the encoder is to read at a time")
     sub.add_argument("--no_overfit", action="store_true", help="do not learn a few documents by heart")
-    sub.add_argument("--overfit_seconds", type=_seconds, default=60.0, help="most seconds for it (default 60)")
+    sub.add_argument("--overfit_seconds", type=_number_of("seconds"), default=60.0,
+                     help="most seconds for it (default 60)")  # fmt: skip
     sub.add_argument("--seed", type=int, default=0, help="of the model that does it")
     sub.add_argument("--json", metavar="FILE", help="where to write the findings, with all figures")
 
 
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1e6:
-        raise ArgumentTypeError(f"{text} is no number of seconds above 0 and up to a million")
-    return value
+def _number_of(unit: str) -> Callable[[str], float]:
+    """The type of an option that takes some number of a unit, up to a million."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = 0.0
+        if not 0 < value <= 1e6:
+            raise ArgumentTypeError(f"{text} is no number of {unit} above 0 and up to a million")
+        return value
+
+    return parse
 
 
 def _add_project_options(sub: ArgumentParser) -> None:
@@ -173,18 +179,9 @@ def _add_project_options(sub: ArgumentParser) -> None:
     table.add_argument("--match", choices=["name", "id", "auto"], default="auto", help="entities by name or by kb_id")
     table.add_argument("--aliases", help="lines of id<TAB>alias: ids for entities that have only names")
     table.add_argument("--ambiguous", choices=["keep", "drop"], default="keep", help="aliases of several ids")
-    table.add_argument("--memory_gb", type=_gigabytes, default=4.0, help="memory that the join may take (default 4)")
+    table.add_argument("--memory_gb", type=_number_of("gigabytes"), default=4.0,
+                       help="memory that the join may take (default 4)")  # fmt: skip
     table.add_argument("--temp_dir", help="folder for what does not fit into it (default: the output's)")
-
-
-def _gigabytes(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1e6:
-        raise ArgumentTypeError(f"{text} is no number of gigabytes above 0 and up to a million")
-    return value
 
 
 def validate(args: Namespace) -> int:

@@ -348,11 +348,7 @@ def _shares_sentence(fact: FactTuple, by_title: dict[str, Document]) -> bool | N
 
 def _type_signatures(documents: Iterable[Document]) -> set[tuple[str, str]]:
     """(head type, tail type) of every fact."""
-    return {
-        (document.entities[fact.head][0].type, document.entities[fact.tail][0].type)
-        for document in documents
-        for fact in document.relations
-    }
+    return {document.types_of(fact) for document in documents for fact in document.relations}
 
 
 def _co_occurring(document: Document, signatures: set[tuple[str, str]] | None) -> np.ndarray:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from typing import Any, TextIO
+
 
 # A report's page has a variable of each of these names, with another colour where it is dark.
 COLOURS = {
@@ -28,4 +32,23 @@ STYLE = {
     "xtick.color": COLOURS["soft"],
     "ytick.color": COLOURS["soft"],
 }
-NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))  # of an SVG: equal charts are equal files
+_NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))  # of an SVG: equal charts are equal files
+
+
+def save_chart(
+    draw: Callable[[Any], None], file: str | os.PathLike | TextIO, size: tuple[float, float], **options: Any
+):
+    """Writes an SVG of one chart.
+
+    Args:
+        draw: fills the axes that it is given.
+        size: width and height in inches.
+        options: of matplotlib's `savefig`.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure.subplots())
+        figure.savefig(file, format="svg", metadata=_NO_METADATA, **options)

@@ -139,6 +139,10 @@ class Document:
         """
         return text_key(self.instance_id(fact))
 
+    def types_of(self, fact: Fact) -> tuple[str, str]:
+        """The types of a fact's head and tail: those of their first mentions."""
+        return self.entities[fact.head][0].type, self.entities[fact.tail][0].type
+
     def entity_names(self, entity: int) -> list[str]:
         return [mention.name for mention in self.entities[entity]]
 

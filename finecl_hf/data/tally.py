@@ -179,8 +179,7 @@ class Tally:
                 self.pair_fact.append(number)
 
     def _see_signature(self, document: Document, fact: Fact) -> None:
-        types = (document.entities[entity][0].type for entity in (fact.head, fact.tail))
-        signature = Signature(fact.relation, *types)
+        signature = Signature(fact.relation, *document.types_of(fact))
         self.signatures[signature] += 1
         self.example.setdefault(signature, document.title)
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from finecl_hf.cards.chart_style import COLOURS, NO_METADATA, SHARES, STYLE
+from finecl_hf.cards.chart_style import COLOURS, SHARES, STYLE, save_chart
 from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.learning_order.trust import mean_over_epochs, variability
 
@@ -152,14 +152,8 @@ def _dynamics(order: LearningOrder) -> tuple[np.ndarray, np.ndarray, np.ndarray,
 
 def _svg(label: str, draw: Callable[..., None], *values: Any) -> Markup:
     """One `<svg>` element of class `chart`, in the colours of the page around it; `label` is read out."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
     file = io.StringIO()
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(4.2, 2.7), layout="constrained")
-        draw(figure.subplots(), *values)
-        figure.savefig(file, format="svg", transparent=True, metadata=NO_METADATA)
+    save_chart(lambda axes: draw(axes, *values), file, (4.2, 2.7), transparent=True)
     page = file.getvalue()
     body = page[page.index("<svg") + len("<svg") :].strip()
     body = re.sub(r'<g id="[^"]*">', "<g>", body)  # every chart has the same names

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import torch
 
+from finecl_hf.encoding.pooling import rank_within
+
 
 class EntityAttention:
     """Collects, call by call of the encoder, the attention of the last layer from entities to tokens.
@@ -49,7 +51,7 @@ class EntityAttention:
         """For the entities of a batch, see [`~finecl_hf.encoding.batches.RelationBatch`]."""
         device = token_index.device
         counts = torch.tensor(entity_counts, device=device)
-        slot, _ = _rank_in_sorted(torch.arange(len(counts), device=device).repeat_interleave(counts), len(counts))
+        slot = rank_within(torch.arange(len(counts), device=device).repeat_interleave(counts))
         places = torch.arange(len(token_index), device=device)
         entity = torch.searchsorted(entity_offsets, places, right=True) - 1  # of equal offsets the last has the tokens
         return cls(token_index, token_weight, slot[entity], max([1, *entity_counts]), tuple(shape))
@@ -71,8 +73,8 @@ class EntityAttention:
         first = sizes.cumsum(0) - sizes
         row, slot, weight = self._mention_tokens(index)
         window = torch.searchsorted(first, row, right=True) - 1
-        rank, counts = _rank_in_sorted(window, len(lengths))
-        most, longest = int(counts.max()) if len(row) else 1, max(lengths)
+        rank = rank_within(window)
+        most, longest = int(rank.max()) + 1 if len(row) else 1, max(lengths)
         place = torch.arange(longest, device=index.device)
         real = place < sizes[:, None]  # (W, l)
         keys = key[0].transpose(0, 1)[(first[:, None] + place).clamp(max=len(index) - 1)]  # (W, l, H, d)
@@ -132,9 +134,3 @@ class EntityAttention:
 
     def _keep(self, values: torch.Tensor, index: torch.Tensor) -> None:
         self._parts.append((values, index))
-
-
-def _rank_in_sorted(group: torch.Tensor, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(P,) how many earlier entries have the same value, of values in ascending order; and how often each occurs."""
-    counts = group.bincount(minlength=groups)
-    return torch.arange(len(group), device=group.device) - (counts.cumsum(0) - counts)[group], counts

@@ -175,6 +175,11 @@ class RelationCollator:
         return np.union1d(labels, na)
 
 
+def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """The same batch with its tensors on a device."""
+    return {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
+
+
 def judged_pairs(row: dict[str, Any]) -> np.ndarray:
     """The pairs of a document that are judged, as sorted numbers head * num_entities + tail.
 
@@ -190,11 +195,7 @@ def judged_pairs(row: dict[str, Any]) -> np.ndarray:
 
 def type_pairs(documents: Iterable[Document]) -> np.ndarray:
     """The types of head and tail of all facts, each pair as one number: (K,) sorted int64."""
-    found = {
-        (document.entities[fact.head][0].type, document.entities[fact.tail][0].type)
-        for document in documents
-        for fact in document.relations
-    }
+    found = {document.types_of(fact) for document in documents for fact in document.relations}
     return np.unique(np.array([_pair_of_keys(type_key(head), type_key(tail)) for head, tail in found], dtype=np.int64))
 
 

@@ -138,6 +138,11 @@ class DocumentEncoder:
         ]
         return {name: [row[name] for row in rows] for name in COLUMNS}
 
+    def rows(self, documents: list[Document]) -> list[dict]:
+        """As [`encode`], one dict a document: what collators take."""
+        columns = self.encode(documents)
+        return [{name: values[i] for name, values in columns.items()} for i in range(len(documents))]
+
     def encode_corpus(self, corpus: Dataset, num_proc: int | None = None) -> Dataset:
         """Features of a corpus (see [`~finecl_hf.data.corpus.load_corpus`]), memory-mapped and cached."""
         num_proc = num_proc if num_proc and num_proc > 1 and len(corpus) > num_proc else None

@@ -86,3 +86,23 @@ def logsumexp_within(values: torch.Tensor, group: torch.Tensor, groups: int) -> 
         total = exact.new_zeros(groups, values.shape[1]).index_add(0, group, (exact - highest[group]).exp())
         empty = torch.bincount(group, minlength=groups)[:, None] == 0
         return ((total + empty).log() + highest).to(values.dtype)
+
+
+def rank_within(group: torch.Tensor) -> torch.Tensor:
+    """(P,) how many earlier entries have the same value."""
+    order = group.argsort(stable=True)
+    counts = group.bincount()
+    first = counts.cumsum(0) - counts
+    rank = torch.empty_like(group)
+    rank[order] = torch.arange(len(group), device=group.device) - first[group[order]]
+    return rank
+
+
+def places_in(known: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where values stand in a sorted tensor that is not empty.
+
+    Returns:
+        (N,) places, and whether they do stand there; some place where they do not.
+    """
+    place = torch.searchsorted(known, values).clamp(max=len(known) - 1)
+    return place, known[place] == values

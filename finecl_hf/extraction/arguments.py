@@ -42,6 +42,11 @@ LORA_LEARNING_RATE = 1e-3
 ERRORS = {"co_occurrence_fpr", "ece"}  # figures of evaluation that are better the lower they are
 
 
+def lower_is_better(metric: str) -> bool:
+    """Whether a figure of evaluation, with or without `eval_`, is an error."""
+    return metric.endswith("loss") or metric.removeprefix("eval_") in ERRORS
+
+
 def width_factor(hidden_size: int | None) -> float:
     """What default learning rates are multiplied by: small encoders need larger ones, up to four times BERT-base's."""
     return min(4.0, (768 / hidden_size) ** 2) if hidden_size else 1.0
@@ -190,8 +195,8 @@ class FinetuneArguments(FineCLTrainingArguments):
         self.lora_options()  # what is wrong with them is said before any work is done
         if self.load_best_model_at_end and self.metric_for_best_model is None:
             self.metric_for_best_model = "f1"
-        if (self.metric_for_best_model or "").removeprefix("eval_") in ERRORS and self.greater_is_better is None:
-            self.greater_is_better = False
+        if self.metric_for_best_model and self.greater_is_better is None:
+            self.greater_is_better = not lower_is_better(self.metric_for_best_model)
         self._by_task = [name for name in DEFAULTS["document"] if getattr(self, name) is None]
         self._take_defaults(self.task or "document")
         asked = {name: getattr(self, name) for name in ("do_train", "do_eval", "do_predict")}

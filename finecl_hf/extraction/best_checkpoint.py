@@ -12,7 +12,7 @@ from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from finecl_hf.data.documents import Document
 from finecl_hf.errors import FineCLError
-from finecl_hf.extraction.arguments import FinetuneArguments
+from finecl_hf.extraction.arguments import FinetuneArguments, lower_is_better
 
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def choose_best_checkpoint(args: FinetuneArguments, validation: Sequence[Documen
     args.load_best_model_at_end = True
     args.metric_for_best_model = args.metric_for_best_model or "f1"
     if args.greater_is_better is None:
-        args.greater_is_better = not args.metric_for_best_model.endswith("loss")
+        args.greater_is_better = not lower_is_better(args.metric_for_best_model)
     if save is None:
         args.save_strategy = SaveStrategy.EPOCH
     if args.save_strategy == SaveStrategy.STEPS:

@@ -13,7 +13,7 @@ import numpy as np
 
 from finecl_hf.data.documents import NA, Document
 from finecl_hf.extraction.configuration import FineCLConfig
-from finecl_hf.extraction.predictions import Candidates, decision_threshold
+from finecl_hf.extraction.predictions import JudgedCandidates, decision_threshold, exceeds
 
 
 @dataclass
@@ -39,46 +39,9 @@ class RelationCounts:
         return 2 * self.correct / (self.gold + self.predicted) if self.gold + self.predicted else 0.0
 
 
-@dataclass
-class JudgedCandidates:
-    """The candidate facts of all documents: relation ids, scores and whether they are gold, (N,) each.
-
-    Attributes:
-        num_gold: gold facts by relation id, (R,), those that are no candidate included.
-    """
-
-    relation: np.ndarray
-    score: np.ndarray
-    correct: np.ndarray
-    num_gold: np.ndarray
-
-    @classmethod
-    def of(
-        cls, documents: Sequence[Document], candidates: Sequence[Candidates], config: FineCLConfig
-    ) -> JudgedCandidates:
-        gold = [
-            (place, fact.head, fact.tail, config.label2id[fact.relation])
-            for place, document in enumerate(documents)
-            for fact in document.relations
-        ]
-        gold = np.unique(np.array(gold, dtype=np.int64).reshape(-1, 4), axis=0)
-        place = np.repeat(np.arange(len(candidates)), [len(part.score) for part in candidates])
-        head, tail, relation, score = (
-            np.concatenate([np.zeros(0), *(getattr(part, name) for part in candidates)])
-            for name in ("head", "tail", "relation", "score")
-        )
-        found = np.stack([place, head, tail, relation], axis=1).astype(np.int64)
-        rows, number = np.unique(np.concatenate([gold, found]), axis=0, return_inverse=True)
-        is_gold = np.zeros(len(rows), bool)
-        is_gold[number[: len(gold)]] = True
-        num_gold = np.bincount(gold[:, 3], minlength=config.num_labels)
-        return cls(found[:, 3], score, is_gold[number[len(gold) :]], num_gold)
-
-
 def counts_of_facts(judged: JudgedCandidates, config: FineCLConfig) -> list[RelationCounts]:
     """Those of the facts above the model's thresholds, see [`_sorted`]."""
-    threshold = decision_threshold(config)
-    above = judged.score > (threshold[judged.relation] if isinstance(threshold, np.ndarray) else threshold)
+    above = exceeds(judged.score, judged.relation, decision_threshold(config))
     predicted = np.bincount(judged.relation[above], minlength=config.num_labels)
     correct = np.bincount(judged.relation[above & judged.correct], minlength=config.num_labels)
     gold = judged.num_gold

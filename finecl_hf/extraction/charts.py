@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 import numpy as np
 
-from finecl_hf.cards.chart_style import COLOURS, NO_METADATA, STYLE
-from finecl_hf.extraction.breakdown import JudgedCandidates, precision_recall
+from finecl_hf.cards.chart_style import COLOURS, save_chart
+from finecl_hf.extraction.breakdown import precision_recall
+from finecl_hf.extraction.predictions import JudgedCandidates
 
 
 MOST_LABELS = 40  # a matrix of more cannot be read; the others are in its table
@@ -34,7 +34,7 @@ def draw_precision_recall(curves: dict[str, JudgedCandidates], threshold: float,
         if curves:
             axes.legend(frameon=False)
 
-    _save(draw, path, (4.6, 3.6))
+    save_chart(draw, path, (4.6, 3.6))
 
 
 def draw_confusion(labels: list[str], matrix: np.ndarray, path: str | os.PathLike) -> None:
@@ -61,14 +61,4 @@ def draw_confusion(labels: list[str], matrix: np.ndarray, path: str | os.PathLik
             axes.set_title(f"the {count} most frequent of {len(labels)} labels")
 
     side = 2.5 + 0.22 * count
-    _save(draw, path, (side, side))
-
-
-def _save(draw: Callable, path: str | os.PathLike, size: tuple[float, float]) -> None:
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=size, layout="constrained")
-        draw(figure.subplots())
-        figure.savefig(path, format="svg", metadata=NO_METADATA)
+    save_chart(draw, path, (side, side))

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from finecl_hf.data.documents import NA, Document
 from finecl_hf.data.health import LOOK, OK, WRONG, Finding
 from finecl_hf.data.tally import Tally
-from finecl_hf.encoding.batches import RelationCollator
+from finecl_hf.encoding.batches import RelationCollator, to_device
 from finecl_hf.encoding.features import DocumentEncoder
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.modeling import FineCLForRelationExtraction
@@ -213,13 +213,12 @@ def fact_vectors(
     Returns:
         vectors (N, 2 D) `[e_head; e_tail]`, labels (N, R) bool, and the document of each (N,); on the CPU.
     """
-    columns = encoder.encode(documents)
-    rows = [{name: values[i] for name, values in columns.items()} for i in range(len(documents))]
+    rows = encoder.rows(documents)
     collate = RelationCollator(encoder.tokenizer.pad_token_id, na_ratio=0)
     vectors, labels, owner = [], [], []
     for start in range(0, len(rows), 8):
         batch = collate(rows[start : start + 8])
-        entities = model(**_on(batch, model.device)).entities.float().cpu()
+        entities = model(**to_device(batch, model.device)).entities.float().cpu()
         of_document = torch.arange(len(batch["pair_counts"])).repeat_interleave(torch.tensor(batch["pair_counts"]))
         targets = torch.zeros(len(batch["pairs"]), len(encoder.label2id), dtype=torch.bool)
         targets[batch["label_pair"], batch["label_relation"]] = True
@@ -254,10 +253,6 @@ def neighbour_agreement(
 
 def _agreement(labels: torch.Tensor, nearest: torch.Tensor) -> float:
     return float((labels & labels[nearest]).any(dim=1).float().mean())
-
-
-def _on(batch: dict, device: torch.device) -> dict:
-    return {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
 
 
 # A few documents by heart -----------------------------------------------------------------------------

@@ -180,9 +180,9 @@ class RelationEmbedder:
         lost = 0
         for start in range(0, len(documents), self.batch_size):
             group = by_length[start : start + self.batch_size]
-            columns = features.encode([documents[i] for i in group])
-            lost += sum(columns["lost_mentions"])
-            yield group, collate([{name: values[i] for name, values in columns.items()} for i in range(len(group))])
+            rows = features.rows([documents[i] for i in group])
+            lost += sum(row["lost_mentions"] for row in rows)
+            yield group, collate(rows)
         if lost:
             logger.warning(
                 "%s mentions lie past the %s tokens that the encoder reads.", f"{lost:,}", features.max_length

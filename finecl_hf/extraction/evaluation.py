@@ -19,14 +19,13 @@ from finecl_hf.encoding.features import DocumentEncoder, LabelledFeatures, Trunc
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.arguments import EvaluationArguments, FinetuneArguments
 from finecl_hf.extraction.breakdown import (
-    JudgedCandidates,
     confusion_matrix,
     counts_of_facts,
     counts_of_sentences,
 )
 from finecl_hf.extraction.charts import draw_confusion, draw_precision_recall
 from finecl_hf.extraction.configuration import FineCLConfig
-from finecl_hf.extraction.predictions import official_predictions
+from finecl_hf.extraction.predictions import JudgedCandidates, official_predictions
 from finecl_hf.extraction.starting_point import StartingPoint
 from finecl_hf.extraction.trainer import FinetuneTrainer
 from finecl_hf.training.arguments import DataArguments, FineCLTrainingArguments, ModelArguments, sampling_seed

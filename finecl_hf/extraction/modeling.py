@@ -144,7 +144,7 @@ class FineCLForRelationExtraction(AdapterHeads, FineCLPreTrainedModel):
         the labels is for hooks and callbacks, and without influence here."""
         head, config = self.relation_head, self.encoder.config.get_text_config()
         attention = None
-        if head_class(self.config.head).reads_attention:
+        if head.reads_attention:
             attention = EntityAttention.of_entities(
                 token_index, token_weight, entity_offsets, entity_counts, input_ids.shape
             )

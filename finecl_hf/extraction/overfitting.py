@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import one_hot
 
 from finecl_hf.data.documents import Document
-from finecl_hf.encoding.batches import RelationCollator
+from finecl_hf.encoding.batches import RelationCollator, to_device
 from finecl_hf.encoding.features import DocumentEncoder
 from finecl_hf.extraction.heads import HeadInputs
 from finecl_hf.extraction.modeling import FineCLForRelationExtraction
@@ -92,16 +92,12 @@ def overfit(
         seconds: most seconds of training.
         seed: of the order of documents.
     """
-    columns = encoder.encode(documents)
-    rows = [{name: values[i] for name, values in columns.items()} for i in range(len(documents))]
+    rows = encoder.rows(documents)
     facts = sum(len(document.relations) for document in documents)
-    result = Overfitting(len(documents), facts, sum(columns["lost_facts"]))
+    result = Overfitting(len(documents), facts, sum(row["lost_facts"] for row in rows))
     collator = RelationCollator(encoder.tokenizer.pad_token_id)
     generator = torch.Generator().manual_seed(seed)
-    batches = [
-        {name: value.to(model.device) if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
-        for batch in (collator(rows[i : i + BATCH]) for i in range(0, len(rows), BATCH))
-    ]
+    batches = [to_device(collator(rows[i : i + BATCH]), model.device) for i in range(0, len(rows), BATCH)]
     model.eval()  # no dropout
     start = time.monotonic()
     run = _Run(batches, model.config.task, model.config.loss, result, generator, _Step())

@@ -138,13 +138,12 @@ class RelationExtractionPipeline(Pipeline):
             Document(document.title, document.sentences, document.entities, pairs=document.pairs)
             for document in documents
         ]
-        columns = self.encoder.encode(unlabelled)
+        rows = self.encoder.rows(unlabelled)
         self._lost.update(
-            documents=sum(lost > 0 for lost in columns["lost_mentions"]),
-            mentions=sum(columns["lost_mentions"]),
-            entities=sum(columns["lost_entities"]),
+            documents=sum(row["lost_mentions"] > 0 for row in rows),
+            mentions=sum(row["lost_mentions"] for row in rows),
+            entities=sum(row["lost_entities"] for row in rows),
         )
-        rows = [{name: values[i] for name, values in columns.items()} for i in range(len(documents))]
         return {**self.collator(rows), "documents": documents}
 
     def _forward(self, inputs: dict[str, Any]) -> dict[str, Any]:

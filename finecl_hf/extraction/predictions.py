@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +49,7 @@ class Candidates:
 
     def above(self, threshold: float | np.ndarray) -> Candidates:
         """Those that score more than a threshold, or than that of their relation (R,)."""
-        kept = self.score > (threshold[self.relation] if isinstance(threshold, np.ndarray) else threshold)
+        kept = exceeds(self.score, self.relation, threshold)
         evidence = self.evidence[kept] if self.evidence is not None else None
         return Candidates(self.head[kept], self.tail[kept], self.relation[kept], self.score[kept], evidence)
 
@@ -58,6 +58,11 @@ class Candidates:
         if self.evidence is None:
             return [[] for _ in self.score]
         return [sorted(sentence for sentence in row if sentence >= 0) for row in self.evidence.tolist()]
+
+
+def exceeds(score: np.ndarray, relation: np.ndarray, threshold: float | np.ndarray) -> np.ndarray:
+    """(N,) bool: which candidates score more than a threshold, or than that of their relation (R,)."""
+    return score > (threshold[relation] if isinstance(threshold, np.ndarray) else threshold)
 
 
 def relation_scores(logits: torch.Tensor, config: FineCLConfig) -> torch.Tensor:
@@ -182,29 +187,46 @@ def official_predictions(
     return rows
 
 
-def correct_candidates(
-    documents: list[Document], candidates: list[Candidates], config: FineCLConfig
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (N,) of the candidates of all documents, and whether they are gold facts (N,)."""
-    gold = [_facts(document) for document in documents]
-    scores = np.concatenate([part.score for part in candidates])
-    correct = np.array(
-        [
-            (head, tail, config.id2label[relation]) in facts
-            for facts, part in zip(gold, candidates, strict=True)
-            for head, tail, relation in zip(
-                part.head.tolist(), part.tail.tolist(), part.relation.tolist(), strict=True
-            )
-        ],
-        dtype=bool,
-    )
-    return scores, correct
+@dataclass
+class JudgedCandidates:
+    """The candidate facts of all documents: relation ids, scores and whether they are gold, (N,) each.
+
+    Attributes:
+        num_gold: gold facts by relation id, those that are no candidate included; (R + 1,), the last entry those of
+            relations that the model does not know.
+    """
+
+    relation: np.ndarray
+    score: np.ndarray
+    correct: np.ndarray
+    num_gold: np.ndarray
+
+    @classmethod
+    def of(
+        cls, documents: Sequence[Document], candidates: Sequence[Candidates], config: FineCLConfig
+    ) -> JudgedCandidates:
+        unknown = config.num_labels
+        gold = [
+            (place, fact.head, fact.tail, config.label2id.get(fact.relation, unknown))
+            for place, document in enumerate(documents)
+            for fact in document.relations
+        ]
+        gold = np.unique(np.array(gold, dtype=np.int64).reshape(-1, 4), axis=0)
+        place = np.repeat(np.arange(len(candidates)), [len(part.score) for part in candidates])
+        columns = [np.concatenate([getattr(part, name) for part in candidates] or [np.zeros(0, np.int64)])
+                   for name in ("head", "tail", "relation")]  # fmt: skip
+        found = np.stack([place, *columns], axis=1).astype(np.int64)
+        rows, number = np.unique(np.concatenate([gold, found]), axis=0, return_inverse=True)
+        is_gold = np.zeros(len(rows), bool)
+        is_gold[number[: len(gold)]] = True
+        score = np.concatenate([part.score for part in candidates] or [np.zeros(0, np.float32)])
+        num_gold = np.bincount(gold[:, 3], minlength=config.num_labels + 1)
+        return cls(found[:, 3], score, is_gold[number[len(gold) :]], num_gold)
 
 
-def best_threshold(documents: list[Document], candidates: list[Candidates], config: FineCLConfig) -> float:
-    """The threshold with the best F1 on labelled documents."""
-    num_gold = sum(len(_facts(document)) for document in documents)
-    return fit_threshold(*correct_candidates(documents, candidates, config), num_gold)[0]
+def best_threshold(judged: JudgedCandidates) -> float:
+    """The threshold with the best F1."""
+    return fit_threshold(judged.score, judged.correct, int(judged.num_gold.sum()))[0]
 
 
 def fit_decision(
@@ -215,15 +237,14 @@ def fit_decision(
     Args:
         per_relation: whether relations with enough facts get thresholds of their own.
     """
-    scores, correct = correct_candidates(documents, candidates, config)
-    config.threshold = float(best_threshold(documents, candidates, config))
-    config.temperature, config.score_bias = fit_calibration(scores, correct)
+    judged = JudgedCandidates.of(documents, candidates, config)
+    config.threshold = float(best_threshold(judged))
+    config.temperature, config.score_bias = fit_calibration(judged.score, judged.correct)
     config.relation_thresholds = None
     if per_relation:
-        relation = np.concatenate([part.relation for part in candidates])
-        gold = {(place, *fact) for place, document in enumerate(documents) for fact in _facts(document)}
-        num_gold = np.bincount([config.label2id[fact[-1]] for fact in gold], minlength=config.num_labels)
-        found = fit_relation_thresholds(scores, relation, correct, num_gold, config.threshold)
+        found = fit_relation_thresholds(
+            judged.score, judged.relation, judged.correct, judged.num_gold, config.threshold
+        )
         config.relation_thresholds = {config.id2label[number]: value for number, value in found.items()}
 
 
@@ -255,12 +276,8 @@ def score_documents(
     if all(part.evidence is None for part in candidates):
         del scores["evidence_f1"]
     scores["co_occurrence_fpr"] = co_occurrence_fpr(predictions, documents, train_documents or None)
-    raw, correct = correct_candidates(documents, candidates, config)
-    return {**scores, "ece": expected_calibration_error(probabilities(raw, config), correct)}
-
-
-def _facts(document: Document) -> set[tuple[int, int, str]]:
-    return {(fact.head, fact.tail, fact.relation) for fact in document.relations}
+    judged = JudgedCandidates.of(documents, candidates, config)
+    return {**scores, "ece": expected_calibration_error(probabilities(judged.score, config), judged.correct)}
 
 
 def score_sentences(documents: list[Document], labels: list[str]) -> dict[str, float]:

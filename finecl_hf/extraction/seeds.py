@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from finecl_hf.errors import FineCLError
-from finecl_hf.extraction.arguments import ERRORS, FinetuneArguments, seed_list
+from finecl_hf.extraction.arguments import FinetuneArguments, lower_is_better, seed_list
 
 
 logger = logging.getLogger(__name__)
@@ -64,9 +64,8 @@ def summarise(runs: dict[int, dict[str, float]], best_by: str = "f1") -> dict[st
     """
     names = [name for name in next(iter(runs.values())) if all(name in run for run in runs.values())]
     columns = {name: [run[name] for run in runs.values()] for name in names}
-    figure = best_by.removeprefix("eval_")
-    best = f"eval_{figure}"
-    better = min if figure.endswith("loss") or figure in ERRORS else max
+    best = f"eval_{best_by.removeprefix('eval_')}"
+    better = min if lower_is_better(best_by) else max
     return {
         "seeds": list(runs),
         "mean": {name: statistics.fmean(values) for name, values in columns.items()},

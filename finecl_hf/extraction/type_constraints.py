@@ -15,6 +15,7 @@ import torch
 
 from finecl_hf.data.documents import NA, Document
 from finecl_hf.data.json_stream import read_json
+from finecl_hf.encoding.pooling import places_in
 from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import type_key
 
@@ -49,7 +50,7 @@ def learned_constraints(documents: Iterable[Document]) -> Constraints:
     seen: dict[str, Counter] = defaultdict(Counter)
     for document in documents:
         for fact in document.relations:
-            types = document.entities[fact.head][0].type, document.entities[fact.tail][0].type
+            types = document.types_of(fact)
             if all(types):
                 seen[fact.relation][types] += 1
     constraints = {}
@@ -106,18 +107,12 @@ def allowed_relations(
     for relation, allowed in codes.items():
         table[: len(row) + 1, label2id[relation]] = False
         table[[row[code] for code in allowed], label2id[relation]] = True
-    place, known = _places(torch.tensor([type_key(name) for name in names]), entity_type.cpu())
+    place, known = places_in(torch.tensor([type_key(name) for name in names]), entity_type.cpu())
     head, tail = pairs.cpu().T
-    signature, listed = _places(torch.tensor(list(row)), place[head] * len(names) + place[tail])
+    signature, listed = places_in(torch.tensor(list(row)), place[head] * len(names) + place[tail])
     signature = torch.where(listed, signature, len(row))
     signature = torch.where(known[head] & known[tail], signature, len(row) + 1)
     return torch.from_numpy(table)[signature].to(pairs.device)
-
-
-def _places(known: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where each of (N,) values stands in a sorted tensor, and whether it does; some place where it does not."""
-    place = torch.searchsorted(known, values).clamp(max=len(known) - 1)
-    return place, known[place] == values
 
 
 def _is_pair_of_types(pair: Any) -> bool:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from finecl_hf.encoding.pooling import mention_weights, pool_entities
+from finecl_hf.encoding.pooling import mention_weights, places_in, pool_entities, rank_within
 
 
 def _random_mentions(seed, num_entities=7, num_mentions=15, num_tokens=40):
@@ -80,3 +80,14 @@ def test_no_mentions_at_all():
     assert _pool(hidden, none, none, none, 0).shape == (0, 3)
     pooled.sum().backward()
     assert not hidden.grad.any()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ranks_and_places_by_loops(seed):
+    generator = torch.Generator().manual_seed(seed)
+    group = torch.randint(0, 4, (20,), generator=generator)
+    assert rank_within(group).tolist() == [group[:i].tolist().count(value) for i, value in enumerate(group.tolist())]
+    known = torch.tensor([1, 4, 7])
+    place, is_known = places_in(known, group)
+    for value, at, there in zip(group.tolist(), place.tolist(), is_known.tolist(), strict=True):
+        assert there == (value in (1, 4, 7)) and (not there or known[at] == value)

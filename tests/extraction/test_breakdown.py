@@ -8,13 +8,12 @@ import pytest
 from finecl_hf import Document, FineCLConfig
 from finecl_hf.data.documents import Fact, Mention
 from finecl_hf.extraction.breakdown import (
-    JudgedCandidates,
     confusion_matrix,
     counts_of_facts,
     counts_of_sentences,
     precision_recall,
 )
-from finecl_hf.extraction.predictions import Candidates, score_documents
+from finecl_hf.extraction.predictions import Candidates, JudgedCandidates, score_documents
 
 
 LABELS = {"NA": 0, "a": 1, "b": 2, "c": 3}

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from finecl_hf.extraction.breakdown import JudgedCandidates
 from finecl_hf.extraction.charts import MOST_LABELS, draw_confusion, draw_precision_recall
+from finecl_hf.extraction.predictions import JudgedCandidates
 
 
 def judged(num_gold=4):

@@ -11,9 +11,9 @@ from finecl_hf.extraction.calibration import fit_calibration
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.predictions import (
     Candidates,
+    JudgedCandidates,
     best_threshold,
     candidate_rows,
-    correct_candidates,
     decode_rows,
     document_candidates,
     evidence_of_pairs,
@@ -166,7 +166,7 @@ def test_official_rows_are_what_exceeds_the_threshold(scored):
 
 def test_the_best_threshold_beats_every_other(scored):
     documents, candidates = scored
-    best = best_threshold(documents, candidates, config())
+    best = best_threshold(JudgedCandidates.of(documents, candidates, config()))
     every = sorted({score for part in candidates for score in part.score.tolist()})
     f1 = {
         threshold: score_documents(documents, candidates, config(threshold=threshold))["f1"]
@@ -179,7 +179,7 @@ def test_gold_facts_out_of_reach_count_against_recall(scored):
     """A fact that truncation hid is no candidate, yet it is missed."""
     documents, candidates = scored
     hidden = [candidates[0], candidates[2], candidates[2]]  # nothing of document b
-    every = best_threshold(documents, hidden, config())
+    every = best_threshold(JudgedCandidates.of(documents, hidden, config()))
     scores = score_documents(documents, hidden, config(threshold=every))
     assert scores["recall"] <= 3 / 4
     official = docred_scores(official_predictions(documents, hidden, config(threshold=every)), documents)
@@ -194,13 +194,14 @@ def test_gold_facts_out_of_reach_count_against_recall(scored):
 
 def test_calibrated_probabilities_keep_their_order(scored):
     documents, candidates = scored
-    _, correct = correct_candidates(documents, candidates, config())
+    correct = JudgedCandidates.of(documents, candidates, config()).correct
     for part, right in zip(candidates, np.split(correct, [36]), strict=False):
         part.score += 2 * right  # a model that knows something
     fitted = config()
     fit_decision(documents, candidates, fitted)
-    assert fitted.threshold == best_threshold(documents, candidates, config())
-    scores, correct = correct_candidates(documents, candidates, fitted)
+    assert fitted.threshold == best_threshold(JudgedCandidates.of(documents, candidates, config()))
+    judged = JudgedCandidates.of(documents, candidates, fitted)
+    scores, correct = judged.score, judged.correct
     assert correct.sum() == 4 and len(scores) == 54
     assert (fitted.temperature, fitted.score_bias) == fit_calibration(scores, correct) != (1.0, 0.0)
     told = probabilities(scores, fitted)
@@ -212,7 +213,7 @@ def test_calibrated_probabilities_keep_their_order(scored):
 def test_without_candidates_nothing_is_predicted():
     empty = document_candidates(torch.zeros(0, 4), batch_of(1), config())
     documents = [document("c", 1)]
-    threshold = best_threshold(documents, empty, config())
+    threshold = best_threshold(JudgedCandidates.of(documents, empty, config()))
     assert official_predictions(documents, empty, config(threshold=threshold)) == []
 
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from finecl_hf.extraction import relation_thresholds
-from finecl_hf.extraction.breakdown import JudgedCandidates, counts_of_facts
+from finecl_hf.extraction.breakdown import counts_of_facts
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.predictions import (
     Candidates,
+    JudgedCandidates,
     decision_threshold,
     fit_decision,
     official_predictions,

@@ -14,7 +14,7 @@ from finecl_hf.encoding.features import DocumentEncoder, LabelledFeatures
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction import relation_thresholds
 from finecl_hf.extraction.arguments import FinetuneArguments
-from finecl_hf.extraction.predictions import best_threshold, document_candidates, score_documents
+from finecl_hf.extraction.predictions import JudgedCandidates, best_threshold, document_candidates, score_documents
 from finecl_hf.training.loading import label_set
 
 
@@ -60,7 +60,8 @@ def expected(trainer, dataset, threshold=None):
         batch = collator([dataset[i]])
         candidates += document_candidates(model(**batch).logits.detach(), batch, model.config)
     config = model.config
-    config.threshold = best_threshold(dataset.documents, candidates, config) if threshold is None else threshold
+    judged = JudgedCandidates.of(dataset.documents, candidates, config)
+    config.threshold = best_threshold(judged) if threshold is None else threshold
     return score_documents(dataset.documents, candidates, config), config.threshold
 
 

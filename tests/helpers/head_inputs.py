@@ -64,3 +64,24 @@ def random_inputs(counts=(4, 0, 1, 6), length=23, size=12, heads=3, seed=0, dtyp
         entity_counts=list(counts),
         attention=attention * present[:, None, None, :],
     )
+
+
+def assert_equals_definition(head, inputs, by_loops):
+    """Logits and the gradients of hidden states and weights equal those of a definition, pair by pair."""
+    leaves = {"hidden": inputs.hidden.requires_grad_(), **dict(head.named_parameters())}
+    ours, expected = head(inputs), by_loops(head, inputs)
+    torch.testing.assert_close(ours, expected)
+    direction = torch.randn_like(expected)
+    fast = torch.autograd.grad((ours * direction).sum(), leaves.values())
+    slow = torch.autograd.grad((expected * direction).sum(), leaves.values())
+    for name, a, b in zip(leaves, fast, slow, strict=True):
+        assert b.any(), name
+        torch.testing.assert_close(a, b, msg=name)
+
+
+def assert_keeps_its_weights_without_pairs(head, inputs):
+    """A batch without a pair gives each weight a gradient, of zero."""
+    logits = head(inputs)
+    assert logits.shape == (0, 5)
+    logits.sum().backward()
+    assert all(weight.grad is not None and not weight.grad.any() for weight in head.parameters())

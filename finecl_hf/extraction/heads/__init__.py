@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import nn
 
-from finecl_hf.encoding.pooling import pool_entities, pool_mentions
+from finecl_hf.encoding.pooling import logsumexp_within, pool_entities, pool_mentions
 from finecl_hf.errors import FineCLError
 
 
@@ -79,6 +79,11 @@ class HeadInputs:
     def entities(self) -> torch.Tensor:
         """(E, D) the mean over an entity's mentions of the mean over their tokens."""
         return pool_entities(self.hidden, self.token_index, self.token_weight, self.entity_offsets)
+
+    @cached_property
+    def highest(self) -> torch.Tensor:
+        """(E, D) the log-sum-exp over an entity's mentions: a smooth maximum (ATLOP, Zhou et al., AAAI 2021)."""
+        return logsumexp_within(self.mentions, self.mention_entity, len(self.entity_offsets))
 
     @cached_property
     def mentions(self) -> torch.Tensor:

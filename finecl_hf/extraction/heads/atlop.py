@@ -8,7 +8,6 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from finecl_hf.encoding.pooling import logsumexp_within
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.heads import HeadInputs, RelationHead, chunks
 from finecl_hf.extraction.heads.local_context import couples_of, local_contexts
@@ -32,7 +31,7 @@ class AtlopHead(RelationHead):
 
     def forward(self, inputs: HeadInputs) -> torch.Tensor:
         pairs = inputs.pairs
-        entities = logsumexp_within(inputs.mentions, inputs.mention_entity, len(inputs.entity_offsets))
+        entities = inputs.highest
         couples = couples_of(inputs)
         contexts = local_contexts(inputs, couples)
         heads, tails = self.of_head(entities), self.of_tail(entities)  # once per entity, once per couple

@@ -7,6 +7,7 @@ from torch import nn
 from transformers import initialization as init
 
 from finecl_hf.data.distances import NUM_DISTANCES
+from finecl_hf.encoding.pooling import rank_within
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.heads import HeadInputs, RelationHead
 
@@ -69,13 +70,3 @@ def entity_products(
     projected = torch.einsum("hi,rij->hrj", entities[heads], weight)  # (H, R, K)
     products = projected @ entities[tails].transpose(1, 2)  # (H, R, T)
     return products.transpose(1, 2)[row, column]
-
-
-def rank_within(group: torch.Tensor) -> torch.Tensor:
-    """(P,) how many earlier entries have the same value."""
-    order = group.argsort(stable=True)
-    counts = group.bincount()
-    first = counts.cumsum(0) - counts
-    rank = torch.empty_like(group)
-    rank[order] = torch.arange(len(group), device=group.device) - first[group[order]]
-    return rank

@@ -10,7 +10,7 @@ from torch import nn
 from transformers import initialization as init
 
 from finecl_hf.data.distances import NUM_DISTANCES
-from finecl_hf.encoding.pooling import logsumexp_within
+from finecl_hf.encoding.pooling import places_in
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.heads import HeadInputs, RelationHead, chunks
 from finecl_hf.extraction.heads.bilinear import entity_products
@@ -42,7 +42,7 @@ class ContextHead(RelationHead):
 
     def forward(self, inputs: HeadInputs) -> torch.Tensor:
         pairs = inputs.pairs
-        entities = logsumexp_within(inputs.mentions, inputs.mention_entity, len(inputs.entity_offsets))
+        entities = inputs.highest
         types = self.entity_type(type_rows(inputs.entity_type, self.config.entity_types or ()))
         entities = torch.cat([entities, types.to(entities.dtype)], dim=1)
         head, tail = pairs.unbind(dim=1)
@@ -71,5 +71,5 @@ def type_rows(keys: torch.Tensor, known: Sequence[str]) -> torch.Tensor:
         known: types, in any order.
     """
     table = torch.tensor(sorted(map(type_key, known)) or [-1], device=keys.device)
-    place = torch.searchsorted(table, keys).clamp(max=len(table) - 1)
-    return torch.where(table[place] == keys, place + 1, 0)
+    place, is_known = places_in(table, keys)
+    return torch.where(is_known, place + 1, 0)

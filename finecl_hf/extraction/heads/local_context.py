@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from finecl_hf.encoding.pooling import rank_within
 from finecl_hf.extraction.heads import CHUNK, HeadInputs
-from finecl_hf.extraction.heads.bilinear import rank_within
 from finecl_hf.losses import at_least_float32
 
 

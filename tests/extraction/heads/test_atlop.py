@@ -8,7 +8,7 @@ from finecl_hf.extraction import heads
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.heads.atlop import AtlopHead
 from tests.extraction.heads.test_local_context import by_loops as contexts_of
-from tests.helpers.head_inputs import random_inputs
+from tests.helpers.head_inputs import assert_equals_definition, assert_keeps_its_weights_without_pairs, random_inputs
 
 
 def build(size=12, block=4):
@@ -40,23 +40,11 @@ def by_loops(head, inputs):
 def test_equals_the_equations_with_gradients(chunk, monkeypatch):
     monkeypatch.setattr(heads, "CHUNK", chunk)
     head, inputs = build(), random_inputs((4, 0, 1, 6))
-    leaves = {"hidden": inputs.hidden.requires_grad_(), **dict(head.named_parameters())}
-    ours, expected = head(inputs), by_loops(head, inputs)
-    torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6)
-    direction = torch.randn_like(expected)
-    fast = torch.autograd.grad((ours * direction).sum(), leaves.values())
-    slow = torch.autograd.grad((expected * direction).sum(), leaves.values())
-    for name, a, b in zip(leaves, fast, slow, strict=True):
-        assert b.any(), name
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5, msg=name)
+    assert_equals_definition(head, inputs, by_loops)
 
 
 def test_without_pairs_every_weight_has_a_gradient():
-    head, inputs = build(), random_inputs((1, 1))
-    logits = head(inputs)
-    assert logits.shape == (0, 5)
-    logits.sum().backward()
-    assert all(weight.grad is not None and not weight.grad.any() for weight in head.parameters())
+    assert_keeps_its_weights_without_pairs(build(), random_inputs((1, 1)))
 
 
 def test_a_size_that_blocks_do_not_divide():

@@ -11,7 +11,7 @@ from finecl_hf.extraction.heads import HEADS, head_class
 from finecl_hf.extraction.heads.context import ContextHead, type_rows
 from finecl_hf.hashing import type_key
 from tests.extraction.heads.test_local_context import by_loops as contexts_of
-from tests.helpers.head_inputs import random_inputs
+from tests.helpers.head_inputs import assert_equals_definition, assert_keeps_its_weights_without_pairs, random_inputs
 
 
 TYPES = ["PER", "LOC"]
@@ -59,23 +59,11 @@ def by_loops(head, inputs):
 
 def test_equals_the_definition_with_gradients():
     head, inputs = build(), typed_inputs((4, 0, 1, 6))
-    leaves = {"hidden": inputs.hidden.requires_grad_(), **dict(head.named_parameters())}
-    ours, expected = head(inputs), by_loops(head, inputs)
-    torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6)
-    direction = torch.randn_like(expected)
-    fast = torch.autograd.grad((ours * direction).sum(), leaves.values())
-    slow = torch.autograd.grad((expected * direction).sum(), leaves.values())
-    for name, a, b in zip(leaves, fast, slow, strict=True):
-        assert b.any(), name
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5, msg=name)
+    assert_equals_definition(head, inputs, by_loops)
 
 
 def test_without_pairs_every_weight_has_a_gradient():
-    head, inputs = build(), typed_inputs((1, 1))
-    logits = head(inputs)
-    assert logits.shape == (0, 5)
-    logits.sum().backward()
-    assert all(weight.grad is not None and not weight.grad.any() for weight in head.parameters())
+    assert_keeps_its_weights_without_pairs(build(), typed_inputs((1, 1)))
 
 
 def test_types_that_training_had_not_share_a_row():

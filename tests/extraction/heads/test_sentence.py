@@ -7,7 +7,7 @@ from transformers import AutoConfig
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.heads.linear import LinearHead
 from finecl_hf.extraction.heads.sentence import SentenceHead
-from tests.helpers.head_inputs import random_inputs
+from tests.helpers.head_inputs import assert_equals_definition, assert_keeps_its_weights_without_pairs, random_inputs
 
 
 def build(kind):
@@ -41,24 +41,12 @@ def sentence_by_loops(head, inputs):
 @pytest.mark.parametrize("kind, by_loops", [(LinearHead, linear_by_loops), (SentenceHead, sentence_by_loops)])
 def test_equals_the_definition_with_gradients(kind, by_loops):
     head, inputs = build(kind), random_inputs((4, 0, 1, 6))
-    leaves = {"hidden": inputs.hidden.requires_grad_(), **dict(head.named_parameters())}
-    ours, expected = head(inputs), by_loops(head, inputs)
-    torch.testing.assert_close(ours, expected)
-    direction = torch.randn_like(expected)
-    fast = torch.autograd.grad((ours * direction).sum(), leaves.values())
-    slow = torch.autograd.grad((expected * direction).sum(), leaves.values())
-    for name, a, b in zip(leaves, fast, slow, strict=True):
-        assert b.any(), name
-        torch.testing.assert_close(a, b, msg=name)
+    assert_equals_definition(head, inputs, by_loops)
 
 
 @pytest.mark.parametrize("kind", [LinearHead, SentenceHead])
 def test_without_pairs_every_weight_has_a_gradient(kind):
-    head, inputs = build(kind), random_inputs((1, 1))
-    logits = head(inputs)
-    assert logits.shape == (0, 5)
-    logits.sum().backward()
-    assert all(weight.grad is not None and not weight.grad.any() for weight in head.parameters())
+    assert_keeps_its_weights_without_pairs(build(kind), random_inputs((1, 1)))
 
 
 @pytest.mark.parametrize("kind", [LinearHead, SentenceHead])

@@ -14,11 +14,13 @@ from benchmarks import (
     few_shot,
     finetune_step,
     inference,
+    large_document,
     preprocess,
     pretrain_step,
     recorder,
     step_cost,
 )
+from finecl_hf.data.readers import write_documents
 from finecl_hf.encoding.packing import enable_packing
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.trust import SCORES
@@ -186,3 +188,18 @@ def test_episodes_by_loops():
         right = [max(range(3), key=lambda w, q=q: float(q @ prototypes[w])) == way for way in range(3)
                  for q in pairs[way, 2:]]  # fmt: skip
         assert accuracy == pytest.approx(sum(right) / 6)
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_large_document(train, bert_folder, tmp_path, ada, curie):
+    flags = ["--model", str(bert_folder), "--threads", "1"]
+    if train:
+        result = large_document.main([*flags, "--words", "60", "--entities", "5", "--train"])
+        assert (result["words"], result["entities"], result["pairs"]) == (60, 5, 20)
+    else:
+        write_documents([ada, curie], tmp_path / "two.json")
+        result = large_document.main([*flags, "--documents", str(tmp_path / "two.json")])
+        assert result["entities"] == len(ada.entities) + len(curie.entities)
+        cut = large_document.joined(str(tmp_path / "two.json"), 1)
+        assert cut.sentences == ada.sentences[:1] and all(m.sent_id == 0 for entity in cut.entities for m in entity)
+    assert result["seconds"] >= 0 and result["peak_rss_mb"] > 0

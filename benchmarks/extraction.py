@@ -96,9 +96,10 @@ def files_of(args, folder: Path) -> dict[str, str]:
         "test_file": documents[len(documents) - aside - tested : len(documents) - aside] if tested else [],
     }
     files = {} if tested else {"test_file": str(test_file)}
-    for folder_of_names in (Path(args.documents), Path(args.documents, "..", "docred")):  # all 96 relations of DocRED
-        if (folder_of_names / "rel_info.json").is_file():
-            files["rel_info"] = str(folder_of_names / "rel_info.json")
+    if args.corpus == "redocred":
+        for folder_of_names in (Path(args.documents), Path(args.documents, "..", "docred")):  # DocRED's 96 relations
+            if (folder_of_names / "rel_info.json").is_file():
+                files["rel_info"] = str(folder_of_names / "rel_info.json")
     for name, part in parts.items():
         if part:
             files[name] = str(folder / f"{name}.json")

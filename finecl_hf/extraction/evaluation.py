@@ -46,6 +46,7 @@ METRICS = {  # figures that evaluation gives, by task
         "semeval_macro_f1",
         "tacred_f1",
         "co_occurrence_fpr",
+        "ece",
         "loss",
     ),
 }

@@ -133,10 +133,14 @@ def evidence_of_pairs(evidence: torch.Tensor) -> np.ndarray:
     return torch.nn.functional.pad(chosen, (0, MOST_EVIDENCE - chosen.shape[1]), value=-1).cpu().numpy()
 
 
-def sentence_labels(logits: torch.Tensor, batch: dict[str, Any]) -> list[int]:
-    """The relation of each single-pair document; NA where truncation took an argument out of reach."""
-    labels = iter(logits.argmax(dim=1).tolist())
-    return [next(labels) if count else 0 for count in batch["pair_counts"]]
+def sentence_rows(logits: torch.Tensor, batch: dict[str, Any], config: FineCLConfig) -> torch.Tensor:
+    """(B, 2) float32 the most likely relation of each single-pair document, and its score; `PADDING` where truncation
+    took an argument out of reach."""
+    rows = logits.new_full((len(batch["pair_counts"]), 2), PADDING, dtype=torch.float32)
+    score, relation = relation_scores(logits, config).max(dim=1)
+    within_reach = torch.tensor(batch["pair_counts"], dtype=torch.bool, device=logits.device)
+    rows[within_reach] = torch.stack([relation.float(), score], dim=1)
+    return rows
 
 
 def candidate_rows(
@@ -146,10 +150,10 @@ def candidate_rows(
 
     Returns:
         (B, K, 4) float32 head, tail, relation and score of candidates, best first, padded with `PADDING`; (B, K, 8)
-        with their evidence; for sentences (B, 1) relation ids.
+        with their evidence; for sentences see [`sentence_rows`].
     """
     if config.task == "sentence":
-        return torch.tensor(sentence_labels(logits, batch), device=logits.device)[:, None]
+        return sentence_rows(logits, batch, config)
     rows = []
     for part in document_candidates(logits, batch, config, evidence):
         columns = [part.head, part.tail, part.relation, part.score]
@@ -164,7 +168,7 @@ def candidate_rows(
 def decode_rows(rows: list[np.ndarray], config: FineCLConfig) -> list[Candidates] | list[str]:
     """Inverse of [`candidate_rows`]: the candidates, or for sentences the label, of each document."""
     if config.task == "sentence":
-        return [config.id2label[int(row[0])] for row in rows]
+        return [config.id2label[int(relation)] if score > 0 else NA for relation, score in rows]  # NA scores 0
     decoded = []
     for row in rows:
         head, tail, relation, score, *evidence = row[row[:, 0] != PADDING].T
@@ -278,6 +282,21 @@ def score_documents(
     scores["co_occurrence_fpr"] = co_occurrence_fpr(predictions, documents, train_documents or None)
     judged = JudgedCandidates.of(documents, candidates, config)
     return {**scores, "ece": expected_calibration_error(probabilities(judged.score, config), judged.correct)}
+
+
+def judged_sentences(
+    documents: Sequence[Document], rows: Sequence[np.ndarray], config: FineCLConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) scores of the most likely relations of the sentences within reach, and whether they are gold.
+
+    Args:
+        rows: those of [`sentence_rows`].
+    """
+    relation, score = np.asarray(rows, dtype=np.float32).reshape(-1, 2).T
+    correct = [document.label == config.id2label[max(int(number), 0)]
+               for document, number in zip(documents, relation, strict=True)]  # fmt: skip
+    reached = score > PADDING
+    return score[reached], np.array(correct, dtype=bool)[reached]
 
 
 def score_sentences(documents: list[Document], labels: list[str]) -> dict[str, float]:

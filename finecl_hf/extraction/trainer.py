@@ -15,11 +15,14 @@ from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
 from finecl_hf.data.documents import Document
 from finecl_hf.encoding.batches import RelationCollator, type_pairs
 from finecl_hf.errors import FineCLError
+from finecl_hf.extraction.calibration import expected_calibration_error, fit_calibration
 from finecl_hf.extraction.configuration import ENCODER_SETTINGS, FITTED, FineCLConfig
 from finecl_hf.extraction.predictions import (
     candidate_rows,
     decode_rows,
     fit_decision,
+    judged_sentences,
+    probabilities,
     score_documents,
     score_sentences,
 )
@@ -113,10 +116,10 @@ class FinetuneTrainer(RelationTrainer):
     """Stage 3: trains and evaluates a relation model, full or LoRA, on documents or sentences.
 
     Evaluation sets are [`LabelledFeatures`], one or a dict of several. Whenever [`evaluate`] judges the `eval_dataset`
-    of the trainer, or the first of several, the decision threshold is fitted on it, and the calibration of scores (see
-    `calibration`). They belong to the weights: they are in the model's config, saved with each checkpoint and restored
-    with it. All other documents, a test set among them, are judged by them as they stand, and not scored where they
-    have no labels.
+    of the trainer, or the first of several, the calibration of scores is fitted on it (see `calibration`), and for
+    documents the decision threshold. They belong to the weights: they are in the model's config, saved with each
+    checkpoint and restored with it. All other documents, a test set among them, are judged by them as they stand, and
+    not scored where they have no labels.
 
     Args:
         train_documents: for Ign F1; by default those of a `train_dataset` of `LabelledFeatures`, without which it is
@@ -246,7 +249,7 @@ class FinetuneTrainer(RelationTrainer):
         config = self.relation_model.config
         rows = [found[document.key] for document in self._evaluated]
         self._predictions = predictions = decode_rows(rows, config)
-        metrics = self._score(self._evaluated, predictions)
+        metrics = self._score(self._evaluated, predictions, rows)
         if metrics:
             told = {int(key): (int(count), float(loss)) for _, key, count, loss in self._rows}.values()
             metrics["loss"] = sum(count * loss for count, loss in told) / max(sum(count for count, _ in told), 1)
@@ -254,12 +257,16 @@ class FinetuneTrainer(RelationTrainer):
             metrics |= self.more_metrics(EvalPrediction(predictions, self._evaluated))
         return metrics
 
-    def _score(self, documents: list[Document], predictions: list) -> dict[str, float]:
+    def _score(self, documents: list[Document], predictions: list, rows: list[np.ndarray]) -> dict[str, float]:
         config = self.relation_model.config
         if not all(document.labelled for document in documents):
             return {}
         if config.task == "sentence":
-            return score_sentences(documents, predictions)
+            score, correct = judged_sentences(documents, rows, config)
+            if self._fits:
+                config.temperature, config.score_bias = fit_calibration(score, correct)
+            error = expected_calibration_error(probabilities(score, config), correct)
+            return {**score_sentences(documents, predictions), "ece": error}
         if self._fits and any(document.relations for document in documents):
             fit_decision(documents, predictions, config, getattr(self.args, "relation_thresholds", False))
         elif self._fits:

@@ -18,12 +18,12 @@ from finecl_hf.extraction.predictions import (
     document_candidates,
     evidence_of_pairs,
     fit_decision,
+    judged_sentences,
     official_predictions,
     probabilities,
     relation_scores,
     score_documents,
     score_sentences,
-    sentence_labels,
 )
 from finecl_hf.metrics import docred_scores
 
@@ -248,7 +248,21 @@ def test_rows_to_gather_hold_the_candidates(padding):
 def test_a_sentence_gets_its_best_label_and_na_out_of_reach(loss):
     batch = batch_of(2, 2, 2, 2, pairs=[[(0, 1)], [], [(1, 0)], [(0, 1)]])
     logits = torch.tensor([[0.0, 1.0, 2.0, -1.0], [3.0, 1.0, 2.0, -1.0], [0.0, 1.0, 0.0, -1.0]])
-    assert sentence_labels(logits, batch) == [2, 0, 0, 1]
+    settings = config(loss, task="sentence")
+    rows = candidate_rows(logits, batch, settings)
+    assert rows.tolist() == [[2.0, 2.0], [-100.0, -100.0], [2.0, -1.0], [1.0, 1.0]]
+    assert decode_rows(list(rows.numpy()), settings) == [RELATIONS[i] for i in (2, 0, 0, 1)]
+
+
+def test_sentences_are_judged_by_their_best_relation():
+    settings = config("softmax", task="sentence")
+    gold = [
+        document("s", 2, [(0, 1, r)] if r != "NA" else []) for r in (RELATIONS[2], RELATIONS[1], "NA", RELATIONS[1])
+    ]
+    rows = list(np.array([[2.0, 2.0], [-100.0, -100.0], [2.0, -1.0], [1.0, 1.0]]))
+    score, correct = judged_sentences(gold, rows, settings)
+    assert score.tolist() == [2.0, -1.0, 1.0] and correct.tolist() == [True, False, True]
+    assert not len(judged_sentences([], [], settings)[0])
 
 
 @pytest.mark.parametrize("loss", ["bce", "softmax", "adaptive_threshold"])
@@ -263,7 +277,10 @@ def test_the_best_candidate_of_a_sentence_is_its_label(loss):
 
 
 def test_no_sentence_within_reach():
-    assert sentence_labels(torch.zeros(0, 4), batch_of(2, pairs=[[]])) == [0]
+    settings = config("softmax", task="sentence")
+    assert decode_rows(
+        list(candidate_rows(torch.zeros(0, 4), batch_of(2, pairs=[[]]), settings).numpy()), settings
+    ) == ["NA"]
 
 
 def test_sentence_scores_and_semevals_own_figure():

@@ -8,6 +8,7 @@ from transformers import EarlyStoppingCallback
 
 from finecl_hf import FineCLConfig, FineCLForRelationExtraction, FinetuneTrainer
 from finecl_hf.data.corpus import documents_of, load_corpus, relation_counts
+from finecl_hf.data.documents import Document
 from finecl_hf.encoding.batches import RelationCollator
 from finecl_hf.encoding.encoders import load_tokenizer
 from finecl_hf.encoding.features import DocumentEncoder, LabelledFeatures
@@ -188,3 +189,35 @@ def test_a_dataset_without_documents_is_refused(make):
 def test_only_the_loss(make):
     metrics = make(prediction_loss_only=True).evaluate()
     assert metrics["eval_loss"] > 0 and "eval_f1" not in metrics
+
+
+def test_sentences_are_calibrated_on_the_validation_set(bert_folder, tmp_path):
+    gold = [read_sentence(f"Ada {verb} Rome {i} .", relation) for i in range(8)
+            for verb, relation in (("left", "left"), ("saw", "NA"), ("likes", "left" if i % 2 else "NA"))]  # fmt: skip
+    tokenizer = load_tokenizer(bert_folder)
+    encoder = DocumentEncoder(tokenizer, {"NA": 0, "left": 1, "likes": 2}, 32)
+    config = FineCLConfig.for_encoder(encoder, task="sentence", loss="softmax", head="sentence")
+    torch.manual_seed(0)
+    trainer = FinetuneTrainer(
+        model=FineCLForRelationExtraction.from_encoder(bert_folder, config),
+        args=FinetuneArguments(output_dir=str(tmp_path), task="sentence", learning_rate=3e-3, num_train_epochs=3,
+                               save_strategy="no", report_to=[]),
+        train_dataset=encoder.dataset(gold),
+        eval_dataset=encoder.dataset(gold),
+        processing_class=tokenizer,
+    )  # fmt: skip
+    trainer.train()
+    before = trainer.predict(encoder.dataset(gold)).metrics["test_ece"]
+    metrics = trainer.evaluate()
+    config = trainer.model.config
+    assert (config.temperature, config.score_bias) != (1.0, 0.0) and config.threshold == 0.0
+    assert metrics["eval_ece"] < before and trainer.predict(encoder.dataset(gold)).metrics["test_ece"] < before
+
+
+def read_sentence(text, relation):
+    words = text.split()
+    vertex_set = [[{"name": words[p], "sent_id": 0, "pos": [p, p + 1], "type": "X"}] for p in (0, 2)]
+    labels = [{"h": 0, "t": 1, "r": relation}] if relation != "NA" else []
+    return Document.from_dict(
+        {"title": text, "sents": [words], "vertexSet": vertex_set, "labels": labels, "pairs": [[0, 1]]}
+    )

@@ -14,8 +14,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import permutations
+from math import isfinite
 from typing import Any
 
+from finecl_hf.data.text import word_spans
 from finecl_hf.errors import DocumentError
 from finecl_hf.hashing import text_key
 
@@ -41,12 +43,20 @@ class Mention:
 
 @dataclass(slots=True)
 class Fact:
-    """The fact that `relation` holds from entity `head` to entity `tail`; `evidence` are sentence numbers."""
+    """The fact that `relation` holds from entity `head` to entity `tail`.
+
+    Attributes:
+        evidence: numbers of the sentences that show it.
+        source: who says so, such as a language model; "" where that is not known.
+        score: how sure the source is, in its own measure; None where it does not say.
+    """
 
     head: int
     tail: int
     relation: str
     evidence: list[int] = field(default_factory=list)
+    source: str = ""
+    score: float | None = None
 
 
 @dataclass(slots=True)
@@ -60,6 +70,8 @@ class Document:
         relations: facts, silver or gold. Every other pair is NA.
         labelled: False where the source has no labels at all (a test file): to be predicted, never scored.
         pairs: judged (head, tail) pairs; None means every ordered pair of two entities.
+        text: the text that the words were taken from, see [`~finecl_hf.data.spans.text_of`]; None where it is not
+            known.
     """
 
     title: str
@@ -68,12 +80,14 @@ class Document:
     relations: list[Fact] = field(default_factory=list)
     labelled: bool = True
     pairs: list[tuple[int, int]] | None = None
+    text: str | None = None
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> Document:
-        """Builds a document from DocRED's layout (`title`, `sents`, `vertexSet`, `labels`, and our optional `pairs`).
+        """Builds a document from DocRED's layout (`title`, `sents`, `vertexSet`, `labels`, and our optional `pairs`
+        and `text`).
 
-        Unknown keys are ignored, and `labels` may be left out.
+        Unknown keys are ignored, and so is a `text` in which the words do not stand; `labels` may be left out.
 
         Raises:
             DocumentError: naming the first field that breaks the schema.
@@ -85,12 +99,11 @@ class Document:
         raw: dict[str, Any] = {"title": self.title, "sents": self.sentences}
         raw["vertexSet"] = [[_mention_to_dict(mention) for mention in entity] for entity in self.entities]
         if self.labelled:
-            raw["labels"] = [
-                {"h": fact.head, "t": fact.tail, "r": fact.relation, "evidence": fact.evidence}
-                for fact in self.relations
-            ]
+            raw["labels"] = [_fact_to_dict(fact) for fact in self.relations]
         if self.pairs is not None:
             raw["pairs"] = [list(pair) for pair in self.pairs]
+        if self.text is not None:
+            raw["text"] = self.text
         return raw
 
     @classmethod
@@ -101,9 +114,12 @@ class Document:
             [Mention(m["name"], m["sent_id"], *m["pos"], m["type"], m.get("kb_id", "")) for m in entity]
             for entity in raw["vertexSet"]
         ]
-        relations = [Fact(fact["h"], fact["t"], fact["r"], fact["evidence"]) for fact in raw.get("labels", ())]
+        relations = [
+            Fact(fact["h"], fact["t"], fact["r"], fact["evidence"], fact.get("source", ""), fact.get("score"))
+            for fact in raw.get("labels", ())
+        ]
         pairs = [tuple(pair) for pair in raw["pairs"]] if "pairs" in raw else None
-        return cls(raw["title"], raw["sents"], entities, relations, "labels" in raw, pairs)
+        return cls(raw["title"], raw["sents"], entities, relations, "labels" in raw, pairs, raw.get("text"))
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":"))
@@ -181,6 +197,15 @@ def _mention_to_dict(mention: Mention) -> dict[str, Any]:
     return {**raw, "kb_id": mention.kb_id} if mention.kb_id else raw
 
 
+def _fact_to_dict(fact: Fact) -> dict[str, Any]:
+    raw = {"h": fact.head, "t": fact.tail, "r": fact.relation, "evidence": fact.evidence}
+    if fact.source:
+        raw["source"] = fact.source
+    if fact.score is not None:
+        raw["score"] = fact.score
+    return raw
+
+
 def _parse(raw: Any) -> Document:
     if not isinstance(raw, dict):
         raise DocumentError(f"expected an object with title, sents and vertexSet, found {_kind(raw)}.")
@@ -215,7 +240,10 @@ def _parse(raw: Any) -> Document:
     pairs = _parse_pairs(raw.get("pairs"), len(entities))
     if pairs is not None:
         _check_labels_are_judged(relations, set(pairs))
-    return Document(title, sentences, entities, relations, labels is not None, pairs)
+    text = raw.get("text")
+    if not isinstance(text, str) or word_spans(text, sentences) is None:
+        text = None
+    return Document(title, sentences, entities, relations, labels is not None, pairs, text)
 
 
 def _parse_entity(entity: Any, where: str, sentences: list[list[str]]) -> list[Mention]:
@@ -316,7 +344,13 @@ def _parse_label(label: Any, where: str, num_entities: int, num_sentences: int) 
         raise DocumentError(
             f"sentence {outside[0]} does not exist; the document has {num_sentences}.", f"{where}.evidence"
         )
-    return Fact(head, tail, relation, evidence)
+    source, score = label.get("source") or "", label.get("score")
+    if not isinstance(source, str):
+        raise DocumentError(f"expected the name of a source, found {_kind(source)}.", f"{where}.source")
+    _check_encodable(source, f"{where}.source")
+    if score is not None and (isinstance(score, bool) or not isinstance(score, (int, float)) or not isfinite(score)):
+        raise DocumentError(f"expected a finite number, found {_kind(score)}.", f"{where}.score")
+    return Fact(head, tail, relation, evidence, source, None if score is None else float(score))
 
 
 def _parse_pairs(pairs: Any, num_entities: int) -> list[tuple[int, int]] | None:

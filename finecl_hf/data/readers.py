@@ -347,7 +347,9 @@ def _write_parquet(rows: Iterable[dict[str, Any]], file: BinaryIO) -> None:
 
     text, number = pa.string(), pa.int32()
     mention = {"name": text, "sent_id": number, "pos": pa.list_(number), "type": text, "kb_id": text}
-    label = {"h": number, "t": number, "r": text, "evidence": pa.list_(number)}
+    label = {
+        "h": number, "t": number, "r": text, "evidence": pa.list_(number), "source": text, "score": pa.float64(),
+    }  # fmt: skip
     schema = pa.schema(
         {
             "title": text,
@@ -355,6 +357,7 @@ def _write_parquet(rows: Iterable[dict[str, Any]], file: BinaryIO) -> None:
             "vertexSet": pa.list_(pa.list_(pa.struct(mention))),
             "labels": pa.list_(pa.struct(label)),  # null: unlabelled
             "pairs": pa.list_(pa.list_(number)),  # null: every pair
+            "text": text,  # null: unknown
         }
     )
     rows = iter(rows)

@@ -14,33 +14,14 @@ from typing import Any
 
 from finecl_hf.data.documents import _integer, _is_words, _kind, _required, means_no_relation
 from finecl_hf.data.positions import squeeze
+from finecl_hf.data.text import tokenise
 from finecl_hf.errors import DocumentError
 
 
-# A word is a run of characters that are neither space nor punctuation; it may hold ' ’ - _ inside ("state-of-the-art",
-# "don't"). Every other punctuation character is a word of its own. Letters are not listed one script at a time: `\w`
-# would break words of scripts that write vowels as combining marks.
-_PUNCTUATION = r"!-/:-@\[-`{-~¡«»¿‐-‧‰-⁞、-〃〈-】"
-WORD = re.compile(rf"[^\s{_PUNCTUATION}]+(?:['’\-_][^\s{_PUNCTUATION}]+)*|[{_PUNCTUATION}]")
 _SEMEVAL_START = re.compile(r"(\d+)\t(.*)", re.DOTALL)
 _SEMEVAL_TAG = re.compile(r"</?e[12]>")
 _BLANK = re.compile(r"<e([12])>\s+</e\1>")
 SEMEVAL_TITLE = "semeval-"
-
-
-def tokenise(text: str, cuts: Iterable[int] = ()) -> list[tuple[int, int]]:
-    """Splits text into words.
-
-    Args:
-        text: any text.
-        cuts: character positions at which a word must end, such as the borders of an entity.
-
-    Returns:
-        (start, end) in characters of each word.
-    """
-    borders = sorted({0, len(text), *cuts})
-    pieces = zip(borders, borders[1:], strict=False)
-    return [match.span() for start, end in pieces for match in WORD.finditer(text, start, end)]
 
 
 def parse_semeval(lines: Iterable[str]) -> Iterator[dict[str, Any] | DocumentError]:

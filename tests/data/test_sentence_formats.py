@@ -1,19 +1,15 @@
 """Sentence-level corpora arrive in the document schema, and their mistakes are named by the record's own fields."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from finecl_hf.data.documents import NA, Document
 from finecl_hf.data.readers import read_documents
 from finecl_hf.data.sentence_formats import (
-    WORD,
     from_fewrel,
     from_opennre,
     from_semeval,
     from_tacred,
     parse_semeval,
-    tokenise,
 )
 from finecl_hf.errors import DocumentError
 from finecl_hf.extraction.evaluation import semeval_answer_lines
@@ -76,23 +72,6 @@ def error_of(convert, record):
         Document.from_dict(convert(record))
     assert "\n" not in str(caught.value)
     return caught.value
-
-
-def test_words():
-    text = "Don't split state-of-the-art, 'quoted' words (e.g. snake_case) – “naïve” हिन्दी!"
-    assert [text[start:end] for start, end in tokenise(text)] == [
-        *["Don't", "split", "state-of-the-art", ",", "'", "quoted", "'", "words", "(", "e", ".", "g", "."],
-        *["snake_case", ")", "–", "“", "naïve", "”", "हिन्दी", "!"],
-    ]
-
-
-@given(st.text(), st.lists(st.integers(0, 20), max_size=4))
-def test_words_cover_the_text_and_respect_cuts(text, cuts):
-    cuts = [at for at in cuts if at <= len(text)]
-    spans = tokenise(text, cuts)
-    assert "".join(text[start:end] for start, end in spans) == "".join(text.split())
-    assert not any(start < at < end for start, end in spans for at in cuts)
-    assert all(WORD.fullmatch(text[start:end]) for start, end in spans)
 
 
 def test_semeval():

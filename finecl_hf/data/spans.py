@@ -130,8 +130,8 @@ def _checked(span: Span, text: str) -> Span:
     start, end = span.start, span.end
     if start >= end:
         raise DocumentError(
-            f"the span [{start}, {end}) is {'empty' if start == end else 'reversed'}; give [start, end) in characters, "
-            "with end one past the last.",
+            f"the span [{start}, {end}) is {'empty' if start == end else 'reversed'}; give [start, end) in "
+            "characters, with end one past the last.",
             span.where,
         )
     if start < 0 or end > len(text):

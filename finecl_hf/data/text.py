@@ -17,8 +17,8 @@ _END = re.compile(r"(?P<mark>[.!?…]+)[\"'”’»)\]]*(?=\s)|[。！？]+[”�
 _NEXT = re.compile(r"\s*[\"'“‘«(\[]*")
 # Words before a period that does not end a sentence, in lower case
 _ABBREVIATIONS = frozenset(
-    "al approx art ca capt cf co col corp dept dr e.g ed eds eq etc fig figs gen gov hon i.e inc jr lt ltd messrs mr mrs "
-    "ms mt nr no nos op p.m a.m pp prof rep rev sec sen sgt sr st vol vs viz".split()
+    "al approx art ca capt cf co col corp dept dr e.g ed eds eq etc fig figs gen gov hon i.e inc jr lt ltd messrs mr "
+    "mrs ms mt nr no nos op p.m a.m pp prof rep rev sec sen sgt sr st vol vs viz".split()
 )
 
 _LONGEST = 20  # characters that are looked at before a period

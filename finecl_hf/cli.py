@@ -63,10 +63,11 @@ def make_parser() -> ArgumentParser:
 
     _add_doctor_options(command(doctor, "doctor", "Say what is wrong with the files, and the encoder, of a run."))
 
-    sub = command(convert, "convert", "Convert documents from any supported format to DocRED's JSON or parquet.")
+    sub = command(convert, "convert", "Convert documents from any supported format to DocRED's, or to another.")
     sub.add_argument("input", help=SOURCE)
-    sub.add_argument("output", help=OUTPUT)
+    sub.add_argument("output", help=f"{OUTPUT}; with --to, what that format is kept in")
     sub.add_argument("--format", help="format of the input, where its content does not tell")
+    sub.add_argument("--to", metavar="FORMAT", help="format of the output (default docred)")
     sub.add_argument("--split", help="split of a Hub dataset")
     sub.add_argument("--skip_invalid", action="store_true", help="leave invalid documents out")
 
@@ -258,7 +259,7 @@ def convert(args: Namespace) -> None:
             written += 1
             yield document
 
-    write_documents(counted(), args.output)
+    write_documents(counted(), args.output, args.to)
     print(f"Wrote {written:,} documents to {args.output}{', without the invalid ones' if args.skip_invalid else ''}.")
 
 

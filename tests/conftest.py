@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+from pathlib import Path
 
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -113,3 +114,11 @@ def trainers(monkeypatch):
     built = []
     when_built(monkeypatch, built.append)
     return built
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder of the real corpora."""
+    if "FINECL_REAL_DATA" not in os.environ:
+        pytest.skip("FINECL_REAL_DATA does not name the folder of the real corpora")
+    return Path(os.environ["FINECL_REAL_DATA"])

@@ -25,7 +25,7 @@ from finecl_hf.learning_order.trust import unit_trust
 from finecl_hf.metrics import docred_scores, predicted_titles
 from finecl_hf.synthetic.corpus import generate_corpus
 from finecl_hf.training.arguments import DataArguments, ModelArguments, parse_arguments
-from tests.data.test_sentence_formats import SEMEVAL, fewrel, opennre, tacred
+from tests.data.formats.test_sentences import SEMEVAL, fewrel, opennre, tacred
 from tests.helpers.mutations import mutated, scrambled, to_json
 from tests.helpers.small_orders import make
 

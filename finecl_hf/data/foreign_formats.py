@@ -9,7 +9,6 @@ from typing import Any
 
 
 _TEXTS = {
-    "PubTator": re.compile(r"\s*\d+\|[ta]\|"),
     "brat's annotations": re.compile(r"\s*[TRE*]\d*\t\w\S* (\d+ \d+|Arg1:)"),
     "XML": re.compile(r"\s*<\?xml|\s*<!DOCTYPE (?!html)", re.IGNORECASE),
     "a web page": re.compile(r"\s*<(!DOCTYPE )?html", re.IGNORECASE),

@@ -5,7 +5,6 @@ A file is opened once: what it begins with tells how it holds its records, the f
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from io import BufferedReader
@@ -13,9 +12,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from finecl_hf.data.foreign_formats import format_of_record, format_of_text, refusal
+from finecl_hf.data.foreign_formats import format_of_record as foreign_record
+from finecl_hf.data.foreign_formats import format_of_text, refusal
+from finecl_hf.data.formats import Format, format_of_record, formats
 from finecl_hf.data.json_stream import array_elements, parse_json, raw_decode, text_chunks, text_lines
-from finecl_hf.data.sentence_formats import CONVERTERS, parse_semeval
 from finecl_hf.data.unpacking import refuse_repeated_values
 from finecl_hf.errors import DocumentError
 
@@ -42,6 +42,10 @@ def raw_records(path: Path, format: str | None) -> Iterator[RawRecord]:
     Raises:
         DocumentError: for what concerns the whole file, once the records before the place of the error are yielded.
     """
+    chosen = _format_of_file(path, format)
+    if chosen is not None:
+        yield from (RawRecord(chosen.name, value) for value in chosen.from_file(path))
+        return
     with open(path, "rb") as file:
         if path.suffix.lower() == ".parquet" or file.peek(4)[:4] == b"PAR1":
             refuse_repeated_values(path)
@@ -50,9 +54,18 @@ def raw_records(path: Path, format: str | None) -> Iterator[RawRecord]:
             format, values = _text_records(file, path, format)
         for value in values:
             if format is None and isinstance(value, dict):
-                refuse_foreign(format_of_record(value))
-                format = _format_of(value)
+                refuse_foreign(foreign_record(value))
+                format = format_of_record(value)
             yield RawRecord(format or "docred", value)
+
+
+def _format_of_file(path: Path, format: str | None) -> Format | None:
+    """The format of a folder, or of a file that is no text; None for any other."""
+    for candidate in formats().values():
+        if candidate.from_file is not None and format in (None, candidate.name):
+            if candidate.is_folder(path) if path.is_dir() else path.suffix.lower() in candidate.suffixes:
+                return candidate
+    return None
 
 
 def _text_records(file: BufferedReader, path: Path, format: str | None) -> tuple[str | None, Iterator[Any]]:
@@ -64,17 +77,19 @@ def _text_records(file: BufferedReader, path: Path, format: str | None) -> tuple
         raise DocumentError("the file is empty; check that it was written or downloaded to the end.")
     if format is None:
         refuse_foreign(format_of_text(path, start))
-    is_json = start[0] in "[{"
-    is_text = ".txt" in (suffix.lower() for suffix in path.suffixes) or re.match(r"\d+\t", start)
-    if not is_json and (format == "semeval" or format is None and is_text):
-        return "semeval", parse_semeval(text_lines(text))
-    if not is_json:
+    known = [candidate for candidate in formats().values() if format in (None, candidate.name)]
+    for candidate in known:
+        named = format is not None and start[0] not in "[{"
+        if candidate.from_text is not None and (named or candidate.is_text(path, start)):
+            return candidate.name, candidate.from_text(text, path)
+    if start[0] not in "[{":
         hint = "a Git LFS pointer: run `git lfs pull`" if start.startswith("version https://git-lfs") else "not JSON"
         raise DocumentError(f"the file is {hint}; it begins with `{start.splitlines()[0][:40]}`.")
     if start[0] == "[":
         return format, array_elements(text)
-    if format == "fewrel" or format is None and _is_fewrel(start):
-        return "fewrel", _fewrel_instances("".join(text))
+    for candidate in known:
+        if candidate.from_object is not None and (format is not None or candidate.is_object(start)):
+            return candidate.name, candidate.from_object(text)
     _refuse_wrapped(start)
     return format, _json_lines(text)
 
@@ -82,19 +97,7 @@ def _text_records(file: BufferedReader, path: Path, format: str | None) -> tuple
 def refuse_foreign(name: str) -> None:
     """Raises DocumentError where the name of a format that is not read was found."""
     if name:
-        raise DocumentError(refusal(name, ", ".join(("docred", *CONVERTERS))))
-
-
-def _is_fewrel(start: str) -> bool:
-    """Whether a text that begins with an object begins with FewRel's: {relation: [instance, ...], ...}."""
-    found = _FIRST_LIST.match(start)
-    if not found:
-        return False
-    try:
-        first, _ = raw_decode(start, found.end())
-    except ValueError:  # JSON Lines whose first line is bad: for the reader to report
-        return False
-    return _format_of(first) == "fewrel"
+        raise DocumentError(refusal(name, ", ".join(("docred", *formats()))))
 
 
 def _refuse_wrapped(start: str) -> None:
@@ -112,18 +115,6 @@ def _refuse_wrapped(start: str) -> None:
         )
 
 
-def _format_of(record: dict[str, Any]) -> str:
-    if record.keys() & {"subj_start", "subj_end", "obj_start", "obj_end"}:
-        return "tacred"
-    if "sents" not in record and any(isinstance(record.get(key), dict) for key in "ht"):
-        return "opennre"
-    if "tokens" in record and (
-        any(isinstance(record.get(key), list) for key in "ht") or isinstance(record.get("head"), dict)
-    ):
-        return "fewrel"
-    return "docred"
-
-
 def _json_lines(chunks: Iterable[str]) -> Iterator[Any]:
     for number, line in enumerate(text_lines(chunks), 1):
         if not line.strip():
@@ -137,19 +128,6 @@ def _json_lines(chunks: Iterable[str]) -> Iterator[Any]:
             yield parse_json(line)
         except DocumentError as error:
             yield DocumentError(f"line {number} {error.message}; write one object a line.")
-
-
-def _fewrel_instances(text: str) -> Iterator[Any]:
-    """Instances of `{relation: [instance, ...], ...}`, each with its relation. FewRel's files fit into memory."""
-    try:
-        relations = json.loads(text, strict=False)
-    except (ValueError, RecursionError) as error:
-        raise DocumentError(f"the file cannot be read as JSON ({error}); correct it or download it again.") from None
-    for relation, instances in relations.items():
-        if not isinstance(instances, list):
-            raise DocumentError(f"the value of the relation `{relation}` is no list of instances; correct it.")
-        for instance in instances:
-            yield {**instance, "relation": relation} if isinstance(instance, dict) else instance
 
 
 def _parquet_rows(file: BufferedReader) -> Iterator[dict[str, Any]]:

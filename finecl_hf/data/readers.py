@@ -21,19 +21,20 @@ from typing import Any, BinaryIO, NamedTuple
 
 from finecl_hf.data.documents import Document
 from finecl_hf.data.files import replacing
+from finecl_hf.data.formats import Format, formats, parts
 from finecl_hf.data.hub_datasets import hub_files, looks_like_dataset_id
 from finecl_hf.data.positions import NamePositions
 from finecl_hf.data.problems import Problems, Titles
 from finecl_hf.data.raw_records import PARQUET_ROWS, raw_records
-from finecl_hf.data.sentence_formats import CONVERTERS
 from finecl_hf.errors import DocumentError
 
 
 logger = logging.getLogger(__name__)
 
-FORMATS = ("docred", *CONVERTERS)
+FORMATS = ("docred", *formats())
 EXTENSIONS = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".parquet")  # what `write_documents` writes
-_SHARDS = (*EXTENSIONS, ".txt")  # of the files in a folder, those that can hold documents
+# Of the files in a folder, those that can hold documents
+_SHARDS = (*EXTENSIONS, *{suffix for format in formats().values() for suffix in format.suffixes})
 
 
 class Record(NamedTuple):
@@ -148,17 +149,41 @@ def read_documents(
     return list(valid_documents(source, **options))
 
 
-def write_documents(documents: Iterable[Document], path: str | os.PathLike) -> None:
+def write_documents(documents: Iterable[Document], path: str | os.PathLike, format: str | None = None) -> None:
     """Writes documents so that `read_documents` gives equal ones back. The file appears whole or not at all.
 
     Args:
         documents: any iterable; one at a time is in memory.
-        path: ends in `.json`, `.jsonl`, `.json.gz`, `.jsonl.gz` or `.parquet`. Missing folders are made.
+        path: in DocRED's layout ends in `.json`, `.jsonl`, `.json.gz`, `.jsonl.gz` or `.parquet`. Missing folders are
+            made.
+        format: another one of `FORMATS`. What of the documents it has no place for is left out, with a warning that
+            says what; docs/data_formats.md has a table.
 
     Raises:
-        DocumentError: for another extension.
+        DocumentError: for another extension, a format that is only read, or a document that the format cannot hold.
     """
-    write_rows((document.to_dict() for document in documents), path)
+    if format in (None, "docred"):
+        write_rows((document.to_dict() for document in documents), path)
+        return
+    chosen = formats().get(format)
+    if chosen is None or chosen.write is None:
+        written = ", ".join(name for name, known in formats().items() if known.write is not None)
+        raise DocumentError(f'the format "{format}" is not written; choose docred, {written}.', source=str(path))
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    lost: Counter[str] = Counter()
+    chosen.write(_that_fit(documents, chosen, lost, str(path)), Path(path))
+    if lost:
+        counts = ", ".join(f"{name} (of {count:,} documents)" for name, count in sorted(lost.items()))
+        logger.warning("%s: the format %s has no place for %s; the rest was written.", path, format, counts)
+
+
+def _that_fit(documents: Iterable[Document], format: Format, lost: Counter[str], source: str) -> Iterator[Document]:
+    """The documents, while what the format has no place for is counted."""
+    for number, document in enumerate(documents):
+        if reason := format.refuses(document):
+            raise DocumentError(f"{reason}.", source=source, index=number, title=document.title)
+        lost.update(parts(document) - format.holds)
+        yield document
 
 
 def write_rows(rows: Iterable[dict[str, Any]], path: str | os.PathLike) -> None:
@@ -202,6 +227,8 @@ def files_of(source: str | os.PathLike, split: str | None = None) -> list[tuple[
         DocumentError: there is no such file, or the files of a folder are not shards of one corpus.
     """
     path = Path(source)
+    if path.is_dir() and any(format.is_folder(path) for format in formats().values()):
+        return [(str(source), path)]
     if path.is_dir():
         return [(str(shard), shard) for shard in _shards_in(path)]
     if path.exists():
@@ -307,10 +334,11 @@ def _iter_file(
 def _document(raw: Any, format: str, repeats: Counter[str]) -> Document:
     if isinstance(raw, DocumentError):
         raise raw
-    if format == "docred" or not isinstance(raw, dict):
+    known = formats().get(format)
+    if known is None or known.from_file is None and not isinstance(raw, dict):
         return Document.from_dict(raw)
-    converted = CONVERTERS[format](raw)
-    if format in ("fewrel", "opennre") and raw.get("id") is None:  # the title is a hash: equal sentences share it
+    converted = known.to_docred(raw)
+    if known.hashed_titles and raw.get("id") is None:  # the title is a hash: equal sentences share it
         repeats[converted["title"]] += 1
         if (number := repeats[converted["title"]]) > 1:
             converted["title"] += f"-{number}"

@@ -11,8 +11,6 @@ from finecl_hf.errors import DocumentError
 SPANS = {"id": 1, "label": "ORG", "start_offset": 0, "end_offset": 11}
 RESULT = {"value": {"start": 0, "end": 11, "labels": ["ORG"]}, "from_name": "label", "type": "labels"}
 FILES = {
-    ("PubTator", "a.PubTator.txt"): "90001|t|A title.\n90001|a|An abstract.\n90001\t0\t8\tTarvexol\tChemical\tD1\n",
-    ("PubTator", "a.txt"): "1|t|A title.\n",
     ("brat", "a.ann"): "T1\tORG 0 11\tVelora Labs\nR1\tfoundedBy Arg1:T1 Arg2:T2\n",
     ("BioC", "a.json"): json.dumps({"source": "PubTator", "documents": [{"passages": []}]}, indent=1),
     ("BioC", "b.json"): json.dumps({"source": "PubTator", "documents": [{"passages": []}]}),

@@ -13,7 +13,7 @@ from finecl_hf.denoising.cleaning import check_clean_output, choose_labels, clea
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.hashing import text_key
 from finecl_hf.learning_order.table import LearningOrder
-from tests.data.test_sentence_formats import SEMEVAL, fewrel, opennre, tacred
+from tests.data.formats.test_sentences import SEMEVAL, fewrel, opennre, tacred
 
 
 def without(documents, dropped, is_record=False):

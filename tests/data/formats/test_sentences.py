@@ -3,14 +3,14 @@
 import pytest
 
 from finecl_hf.data.documents import NA, Document
-from finecl_hf.data.readers import read_documents
-from finecl_hf.data.sentence_formats import (
+from finecl_hf.data.formats.sentences import (
     from_fewrel,
     from_opennre,
     from_semeval,
     from_tacred,
     parse_semeval,
 )
+from finecl_hf.data.readers import read_documents
 from finecl_hf.errors import DocumentError
 from finecl_hf.extraction.evaluation import semeval_answer_lines
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 from finecl_hf.data.documents import _integer, _is_words, _kind, _required, means_no_relation
+from finecl_hf.data.formats import Format
+from finecl_hf.data.json_stream import raw_decode, text_lines
 from finecl_hf.data.positions import squeeze
 from finecl_hf.data.text import tokenise
 from finecl_hf.errors import DocumentError
@@ -141,14 +144,6 @@ def from_opennre(record: dict[str, Any]) -> dict[str, Any]:
     ]
     title = _text(record, "id") if record.get("id") is not None else _hashed_title("opennre", words, entities, record)
     return _docred(title, words, *entities, record)
-
-
-CONVERTERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    "semeval": from_semeval,
-    "tacred": from_tacred,
-    "fewrel": from_fewrel,
-    "opennre": from_opennre,
-}
 
 
 def _docred(title: str, words: list[str], head: list[dict], tail: list[dict], record: dict) -> dict[str, Any]:
@@ -284,3 +279,71 @@ def _check_name(argument: dict[str, Any], found: str, span: tuple[int, int], whe
         "correct pos or name.",
         where,
     )
+
+
+_FIRST_LIST = re.compile(r'\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\[\s*(?=\{)')  # an object begins with a list of objects
+
+
+def _fewrel_begins(start: str) -> bool:
+    """Whether a text that begins with an object begins with FewRel's: {relation: [instance, ...], ...}."""
+    found = _FIRST_LIST.match(start)
+    if not found:
+        return False
+    try:
+        first, _ = raw_decode(start, found.end())
+    except (ValueError, RecursionError):  # JSON Lines whose first line is bad: for the reader to report
+        return False
+    return isinstance(first, dict) and _is_fewrel(first)
+
+
+def _fewrel_instances(chunks: Iterable[str]) -> Iterator[Any]:
+    """Instances of `{relation: [instance, ...], ...}`, each with its relation. FewRel's files fit into memory."""
+    try:
+        relations = json.loads("".join(chunks), strict=False)
+    except (ValueError, RecursionError) as error:
+        raise DocumentError(f"the file cannot be read as JSON ({error}); correct it or download it again.") from None
+    for relation, instances in relations.items():
+        if not isinstance(instances, list):
+            raise DocumentError(f"the value of the relation `{relation}` is no list of instances; correct it.")
+        for instance in instances:
+            yield {**instance, "relation": relation} if isinstance(instance, dict) else instance
+
+
+def _is_tacred(record: dict[str, Any]) -> bool:
+    return bool(record.keys() & {"subj_start", "subj_end", "obj_start", "obj_end"})
+
+
+def _is_opennre(record: dict[str, Any]) -> bool:
+    return "sents" not in record and any(isinstance(record.get(key), dict) for key in "ht")
+
+
+def _is_fewrel(record: dict[str, Any]) -> bool:
+    return "tokens" in record and (
+        any(isinstance(record.get(key), list) for key in "ht") or isinstance(record.get("head"), dict)
+    )
+
+
+def _is_semeval(path: Path, start: str) -> bool:
+    is_text = ".txt" in (suffix.lower() for suffix in path.suffixes) or re.match(r"\d+\t", start)
+    return start[0] not in "[{" and bool(is_text)
+
+
+FORMATS = (
+    Format(
+        "semeval",
+        from_semeval,
+        suffixes=(".txt",),
+        is_text=_is_semeval,
+        from_text=lambda chunks, path: parse_semeval(text_lines(chunks)),
+    ),
+    Format("tacred", from_tacred, is_record=_is_tacred),
+    Format("opennre", from_opennre, is_record=_is_opennre, hashed_titles=True),
+    Format(
+        "fewrel",
+        from_fewrel,
+        is_record=_is_fewrel,
+        is_object=_fewrel_begins,
+        from_object=_fewrel_instances,
+        hashed_titles=True,
+    ),
+)

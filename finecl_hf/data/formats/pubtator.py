@@ -1,0 +1,167 @@
+"""PubTator (Wei et al., Nucleic Acids Research 2013): title and abstract, mentions by offset, relations by identifier.
+
+As in BioRED and CDR (BioCreative V), an entity is what has one identifier, wherever it is mentioned:
+
+    14510914|t|A title.
+    14510914|a|An abstract.
+    14510914<TAB>2<TAB>7<TAB>title<TAB>Type<TAB>ID[,ID]
+    14510914<TAB>Relation<TAB>ID<TAB>ID[<TAB>Novel]
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from finecl_hf.data.documents import Document
+from finecl_hf.data.files import replacing
+from finecl_hf.data.formats import Format
+from finecl_hf.data.json_stream import text_lines
+from finecl_hf.data.positions import squeeze
+from finecl_hf.data.spans import Span, document_of_text, span_of, text_of
+from finecl_hf.errors import DocumentError
+
+
+logger = logging.getLogger(__name__)
+
+_PASSAGE = re.compile(r"\s*([^|\t\n]{1,200})\|([ta])\|(.*)", re.DOTALL)
+_NOT_KNOWN = {"", "-", "-1"}  # in place of an identifier
+# CDR joins the identifiers of a mention of several entities with `|`, which is also part of BioRED's for variants
+_JOINED = re.compile(r"(-1|[A-Z]\d+)(\|(-1|[A-Z]\d+))+")
+
+
+def records(chunks: Iterable[str], path: Path) -> Iterator[dict[str, Any] | DocumentError]:
+    """Yields `{"id", "title", "abstract", "lines"}` of each document; lines of tab-separated cells, with numbers."""
+    record: dict[str, Any] | None = None
+    for number, whole in enumerate(text_lines(chunks), 1):
+        line = whole.rstrip("\r\n")
+        if not line.strip():
+            continue
+        passage = _PASSAGE.fullmatch(line) if "\t" not in line.split("|", 1)[0] else None
+        if passage and passage[2] == "t":
+            if record:
+                yield record
+            record = {"id": passage[1].strip(), "title": passage[3], "abstract": "", "lines": []}
+        elif passage and record and passage[1].strip() == record["id"]:
+            record["abstract"] = passage[3]
+        elif record and line.partition("\t")[0].strip() == record["id"] and "\t" in line:
+            record["lines"].append((number, line.split("\t")))
+        else:
+            yield DocumentError(
+                f"line {number} (`{line[:40]}`) belongs to no document; each begins with `ID|t|title`, and its other "
+                "lines with the same ID."
+            )
+    if record:
+        yield record
+
+
+def to_docred(record: dict[str, Any]) -> dict[str, Any]:
+    """The title is the identifier; mentions of several entities belong to each of them.
+
+    A relation of an entity with itself has no place in a document and is left out, with a warning.
+
+    Raises:
+        DocumentError: naming the line that is wrong.
+    """
+    title, abstract = record["title"], record["abstract"]
+    text = f"{title} {abstract}" if abstract else title
+    entities: dict[str, list[Span]] = {}
+    rows = [(f"line {number}", cells[1:]) for number, cells in record["lines"]]
+    for where, cells in rows:
+        if _is_mention(cells):
+            start, end = int(cells[0]), int(cells[1])
+            name, kind, known_as = cells[2], cells[3], cells[4].strip() if len(cells) > 4 else ""
+            for kb_id in _identifiers(known_as):
+                span = Span(start, end, kind, kb_id, name, where)
+                entities.setdefault(kb_id or f"{kind}\t{squeeze(name)}", []).append(span)
+    number_of = {key: number for number, key in enumerate(entities)}
+    labels = []
+    for where, cells in rows:
+        if _is_mention(cells):
+            continue
+        if len(cells) < 3:
+            raise DocumentError("neither a mention (start, end, text, type, id) nor a relation (name, id, id).", where)
+        relation, head, tail = (cell.strip() for cell in cells[:3])
+        for kb_id in (head, tail):
+            if kb_id not in number_of:
+                raise DocumentError(f'the relation {relation} is about "{kb_id[:60]}", which no mention has.', where)
+        if head == tail:
+            logger.warning("%s: the relation %s of %s with itself is left out.", record["id"], relation, head)
+            continue
+        labels.append({"h": number_of[head], "t": number_of[tail], "r": relation, "evidence": []})
+    return document_of_text(record["id"], text, list(entities.values()), labels, breaks=[len(title)])
+
+
+def write(documents: Iterable[Document], path: Path) -> None:
+    """An entity without an identifier that has several mentions, or a fact, is called `e` and its number.
+
+    Line breaks become spaces: a passage is one line.
+    """
+    with replacing(path) as file:
+        for document in documents:
+            file.write((_text_of(document) + "\n").encode())
+
+
+def _text_of(document: Document) -> str:
+    text, words = text_of(document)
+    title, abstract = _passages(text, words)
+    lines = [f"{document.title}|t|{title}", f"{document.title}|a|{abstract}"]
+    named = [_identifier(document, number) for number in range(len(document.entities))]
+    mentions: dict[tuple[int, int, str], list[str]] = {}
+    for entity, kb_id in zip(document.entities, named, strict=True):
+        for mention in entity:
+            mentions.setdefault((*span_of(mention, words), mention.type), []).append(kb_id)
+    for (start, end, kind), ids in sorted(mentions.items()):
+        name = re.sub(r"\s", " ", text[start:end])
+        lines.append("\t".join([document.title, str(start), str(end), name, kind, ",".join(dict.fromkeys(ids))]))
+    for fact in document.relations:
+        lines.append("\t".join([document.title, fact.relation, named[fact.head], named[fact.tail]]))
+    return "\n".join(lines) + "\n"
+
+
+def _passages(text: str, words: list[list[tuple[int, int]]]) -> tuple[str, str]:
+    """Title and abstract: the first sentence and the rest, with one space between."""
+    line = re.sub(r"[\r\n\t]", " ", text)
+    end = next((sentence[-1][1] for sentence in words if sentence), len(line))
+    return (line[:end], line[end + 1 :]) if line[end : end + 1] == " " else (line, "")
+
+
+def _identifier(document: Document, number: int) -> str:
+    entity = document.entities[number]
+    kb_id = next((mention.kb_id for mention in entity if mention.kb_id), "")
+    is_needed = len(entity) > 1 or any(number in (fact.head, fact.tail) for fact in document.relations)
+    return kb_id or (f"e{number}" if is_needed else "-")
+
+
+def _refuses(document: Document) -> str:
+    if re.search(r"[|\t\r\n]", document.title) or len(document.title) > 200:
+        return "PubTator's identifiers are short and hold no `|`, tab or line break; give it another title"
+    return ""
+
+
+def _is_mention(cells: list[str]) -> bool:
+    return len(cells) >= 4 and cells[0].strip().isdecimal() and cells[1].strip().isdecimal()
+
+
+def _identifiers(known_as: str) -> list[str]:
+    """The identifiers of a mention; one that is empty where it has none."""
+    pieces = known_as.split("|") if _JOINED.fullmatch(known_as) else known_as.split(",")
+    found = [piece.strip() for piece in pieces if piece.strip() not in _NOT_KNOWN]
+    return list(dict.fromkeys(found)) or [""]
+
+
+FORMATS = (
+    Format(
+        "pubtator",
+        to_docred,
+        suffixes=(".pubtator", ".txt"),
+        is_text=lambda path, start: _PASSAGE.match(start.split("\n", 1)[0]) is not None,
+        from_text=records,
+        write=write,
+        holds=frozenset({"text", "sentences", "mentions", "types", "kb_ids"}),
+        refuses=_refuses,
+    ),
+)

@@ -96,7 +96,7 @@ def to_docred(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def write(documents: Iterable[Document], path: Path) -> None:
-    """An entity without an identifier that has several mentions, or a fact, is called `e` and its number.
+    """An entity without an identifier that has several names, or a fact, is called `e` and its number.
 
     Line breaks become spaces: a passage is one line.
     """
@@ -132,7 +132,8 @@ def _passages(text: str, words: list[list[tuple[int, int]]]) -> tuple[str, str]:
 def _identifier(document: Document, number: int) -> str:
     entity = document.entities[number]
     kb_id = next((mention.kb_id for mention in entity if mention.kb_id), "")
-    is_needed = len(entity) > 1 or any(number in (fact.head, fact.tail) for fact in document.relations)
+    names = {(mention.type, squeeze(mention.name)) for mention in entity}  # one of them: the reader joins its mentions
+    is_needed = len(names) > 1 or any(number in (fact.head, fact.tail) for fact in document.relations)
     return kb_id or (f"e{number}" if is_needed else "-")
 
 

@@ -98,4 +98,16 @@ def test_the_corpora_are_read_whole(name, itself, real_data, tmp_path):
     facts = sum(len(document.relations) for document in documents)
     assert facts == sum(not row[1].isdigit() for row in rows) - itself
     write_documents(documents, tmp_path / "again.txt", format="pubtator")
-    assert read_documents(tmp_path / "again.txt") == documents
+    again = read_documents(tmp_path / "again.txt")
+    assert [document.text for document in again] == [document.text for document in documents]
+    assert [document.sentences for document in again] == [document.sentences for document in documents]
+    assert list(map(said, again)) == list(map(said, documents))
+
+
+def said(document):
+    """What a document says, whatever the order of its mentions."""
+    ids = [entity[0].kb_id or entity[0].name.lower() for entity in document.entities]
+    words = text_of(document)[1]
+    mentions = {(*span_of(mention, words), mention.type, kb_id)
+                for kb_id, entity in zip(ids, document.entities, strict=True) for mention in entity}  # fmt: skip
+    return mentions, {(ids[fact.head], fact.relation, ids[fact.tail]) for fact in document.relations}

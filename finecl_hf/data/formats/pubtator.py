@@ -70,11 +70,13 @@ def to_docred(record: dict[str, Any]) -> dict[str, Any]:
     text = f"{title} {abstract}" if abstract else title
     entities: dict[str, list[Span]] = {}
     rows = [(f"line {number}", cells[1:]) for number, cells in record["lines"]]
+    related = {cell.strip() for _, cells in rows if not _is_mention(cells) for cell in cells[1:3]}
     for where, cells in rows:
         if _is_mention(cells):
             start, end = int(cells[0]), int(cells[1])
             name, kind, known_as = cells[2], cells[3], cells[4].strip() if len(cells) > 4 else ""
-            for kb_id in _identifiers(known_as):
+            # What a relation calls by a joined identifier is an entity of its own
+            for kb_id in [known_as] if known_as in related else _identifiers(known_as):
                 span = Span(start, end, kind, kb_id, name, where)
                 entities.setdefault(kb_id or f"{kind}\t{squeeze(name)}", []).append(span)
     number_of = {key: number for number, key in enumerate(entities)}

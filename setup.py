@@ -9,6 +9,8 @@ from setuptools import find_packages, setup
 DUCKDB = ["duckdb>=2.0; python_version >= '3.11'", "duckdb>=1.4; python_version < '3.11'"]
 EXTRAS = {
     "distant": DUCKDB,  # a requirement by now; the name stays for those who use it
+    "spacy": ["spacy>=3.7"],  # its documents, files and pipelines
+    "tables": ["openpyxl>=3.1"],  # spreadsheets
     "test": [
         "pytest>=8.0",
         "pytest-xdist>=3.5",

@@ -1,0 +1,50 @@
+"""What a format holds comes back from its files as it was."""
+
+import pytest
+
+from finecl_hf.data.formats import formats, parts
+from finecl_hf.data.readers import read_documents, write_documents
+from finecl_hf.errors import DocumentError
+from tests.helpers.random_documents import only, random_document
+
+
+WRITTEN = [name for name, format in formats().items() if format.write is not None]
+
+
+def held_by(format, count):
+    """Documents and sentences of all sorts, as far as the format can hold them."""
+    made = (only(random_document(seed, sentence=seed % 2 == 0), format.holds) for seed in range(count))
+    return [document for document in made if document is not None and not format.refuses(document)]
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("count", [40, pytest.param(2000, marks=pytest.mark.slow)])
+def test_documents_come_back(name, count, tmp_path):
+    format = formats()[name]
+    documents = held_by(format, count)
+    assert len(documents) > count / 10 and set.union(*map(parts, documents)) <= format.holds
+    path = tmp_path / f"a{(format.suffixes or ('.json',))[0]}"
+    write_documents(documents, path, format=name)
+    assert read_documents(path, format=name) == read_documents(path) == documents
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_what_a_format_cannot_hold_is_said(name, tmp_path, caplog):
+    format = formats()[name]
+    documents = [document for document in map(random_document, range(1, 40, 2)) if not format.refuses(document)]
+    documents += [
+        document for document in (random_document(seed, True) for seed in range(20)) if not format.refuses(document)
+    ]
+    write_documents(documents, tmp_path / "a", format=name)
+    lost = set.union(*map(parts, documents)) - format.holds
+    assert all(name in caplog.text for name in lost)
+
+
+def test_a_document_that_does_not_fit_is_refused(tmp_path):
+    document = random_document(1)
+    document.title = "a|b"
+    with pytest.raises(DocumentError, match="another title"):
+        write_documents([document], tmp_path / "a", format="pubtator")
+    assert not (tmp_path / "a").exists()
+    with pytest.raises(DocumentError, match="is not written; choose docred, "):
+        write_documents([document], tmp_path / "a", format="conll")

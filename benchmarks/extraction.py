@@ -2,6 +2,7 @@
 
     python benchmarks/extraction.py --corpus redocred --documents redocred --model all-MiniLM-L6-v2 --seeds 66 67 68
     python benchmarks/extraction.py --corpus semeval --documents semeval2010 --model all-MiniLM-L6-v2 --seeds 0 1 2
+    python benchmarks/extraction.py --corpus cdr --documents cdr --model all-MiniLM-L6-v2
 
 `--documents` is the corpus's folder as it is published; or name `--train_file`, `--validation_file` and `--test_file`.
 Each run is `run_finetune.py` in a process of its own; whatever else is given goes to it. `--choose` judges on part of
@@ -29,11 +30,19 @@ from finecl_hf import read_documents, write_documents
 SCRIPT = Path(__file__).parent.parent / "run_finetune.py"
 
 
-# Re-DocRED's training documents are not needed: dev has 500, 50 of which choose the threshold.
-REDOCRED = ("dev_revised.json", "test_revised*.json")
-SEMEVAL = ("TRAIN_FILE.TXT", "TEST_FILE_FULL.TXT")
+# What to train on, and to test on. Re-DocRED's training documents are not needed: dev has 500.
+FILES = {
+    "redocred": ("dev_revised.json", "test_revised*.json"),
+    "semeval": ("TRAIN_FILE.TXT", "TEST_FILE_FULL.TXT"),
+    "biored": ("Train.PubTator", "Dev.PubTator"),
+    "cdr": ("CDR_TrainingSet.PubTator.txt*", "CDR_DevelopmentSet.PubTator.txt*"),
+}
+ASIDE = 50  # of the training documents, which choose the threshold; sentences need none
+CHOOSE = {"semeval": 1000, "biored": 50}  # training documents that --choose judges on; of the others 100
 RECIPES = {
     "redocred": {"num_train_epochs": 8, "per_device_train_batch_size": 4},
+    "biored": {"num_train_epochs": 8, "per_device_train_batch_size": 4},
+    "cdr": {"num_train_epochs": 8, "per_device_train_batch_size": 4},
     "semeval": {"task": "sentence", "per_device_train_batch_size": 16},
 }
 FIGURES = (
@@ -85,11 +94,14 @@ def files_of(args, folder: Path) -> dict[str, str]:
         return {name: file for name, file in named.items() if file}
     if not args.documents:
         raise SystemExit("Name the corpus's folder with --documents, or the three files.")
-    train_name, test_name = REDOCRED if args.corpus == "redocred" else SEMEVAL
-    (test_file,) = sorted(Path(args.documents).glob(test_name))[:1]
-    documents = list(read_documents(str(Path(args.documents, train_name))))
-    aside = 50 if args.corpus == "redocred" else 0
-    tested = {"redocred": 100, "semeval": 1000}[args.corpus] if args.choose else 0
+    train_file, test_file = (next(iter(sorted(Path(args.documents).glob(name))), None) for name in FILES[args.corpus])
+    if train_file is None or test_file is None:
+        raise SystemExit(
+            f"{args.documents} does not hold {' and '.join(FILES[args.corpus])}; name the corpus's folder."
+        )
+    documents = read_documents(train_file)
+    aside = ASIDE if args.corpus != "semeval" else 0
+    tested = CHOOSE.get(args.corpus, 100) if args.choose else 0
     parts = {
         "train_file": documents[: len(documents) - aside - tested],
         "validation_file": documents[len(documents) - aside :] if aside else [],

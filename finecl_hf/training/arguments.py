@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+from argparse import SUPPRESS, Action
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -17,6 +18,7 @@ from transformers import HfArgumentParser, TrainingArguments
 
 from finecl_hf.data.json_stream import read_json
 from finecl_hf.errors import LIBRARIES, FineCLError, escape_what_consoles_cannot_show, raised_in
+from finecl_hf.training.help_page import help_page
 from finecl_hf.training.sigterm import EXIT_STATUS, INTERRUPTED, on_sigterm
 from finecl_hf.training.trainer_flags import REFUSED, refuse_flags
 
@@ -204,10 +206,31 @@ def sampling_seed(args: TrainingArguments) -> int:
 
 
 class ScriptParser(HfArgumentParser):
-    """Reports mistakes as [`FineCLError`] instead of printing the usage of a hundred flags."""
+    """Reports mistakes as [`FineCLError`] instead of printing the usage of a hundred flags, and `--help` in a page."""
+
+    def __init__(self, types: Sequence[type]):
+        super().__init__(types, allow_abbrev=False)
+        self.shows_all = False
+        self.add_argument("--help_all", action=_HelpAll, help="show each flag in full, and all flags of the Trainer")
+
+    def format_help(self) -> str:
+        if self.shows_all:
+            return super().format_help()
+        flags = [action for action in self._actions if action.dest not in ("help", "help_all")]
+        return help_page(self.prog, self.dataclass_types, flags)
 
     def error(self, message: str):
         raise FineCLError(f"{message[0].upper()}{message[1:]}. Run with --help for all arguments.")
+
+
+class _HelpAll(Action):
+    def __init__(self, option_strings: list[str], dest: str, help: str):
+        super().__init__(option_strings, SUPPRESS, nargs=0, default=SUPPRESS, help=help)
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        parser.shows_all = True
+        parser.print_help()
+        parser.exit()
 
 
 def parse_arguments(types: Sequence[type], argv: list[str] | None = None) -> tuple:
@@ -226,7 +249,7 @@ def parse_arguments(types: Sequence[type], argv: list[str] | None = None) -> tup
         if issubclass(type, FineCLTrainingArguments):
             given = {field.name: _value_of(f"--{field.name}", argv) for field in fields(type)}
             argv = [*_as_flags(type.preset_values(given.get("preset"), given)), *argv]
-    parser = ScriptParser(types, allow_abbrev=False)
+    parser = ScriptParser(types)
     try:
         *parsed, unknown = parser.parse_args_into_dataclasses(
             argv, look_for_args_file=False, return_remaining_strings=True

@@ -31,7 +31,7 @@ def help_page(program: str, types: Sequence[type], actions: Iterable[Action]) ->
         types: dataclasses of arguments, a group each: of the fields that they declare, not of those they inherit.
         actions: the parser's, by which a flag's values and help are told.
     """
-    by_name = {action.dest: action for action in actions if not action.option_strings[-1].startswith("--no_")}
+    by_name = {action.dest: action for action in actions}  # of what is on by default, the flag that switches it off
     told: set[str] = set()
     lines = [
         f"usage: {program} --flag value ...      or: {program} CONFIG.yaml --flag value ...",

@@ -48,7 +48,6 @@ def main(argv=None):
         write_predictions,
         write_train_documents,
     )
-    from finecl_hf.extraction.reversed_copies import takes_reversed_copies, with_reversed_copies
     from finecl_hf.extraction.starting_point import StartingPoint
     from finecl_hf.extraction.type_constraints import type_constraints
     from finecl_hf.training.checkpoints import checkpoint_to_resume
@@ -85,11 +84,7 @@ def main(argv=None):
 
     # Features
     encoder = load_encoder(model_args, label2id, args.long_documents)
-    features = truncation = seen = None
-    if args.do_train:
-        args.reversed_copies = takes_reversed_copies(args.reversed_copies, args.task, label2id)
-        seen = with_reversed_copies(corpus, label2id) if args.reversed_copies else corpus
-        features, truncation = load_features(seen, encoder, data_args, args)
+    features, truncation = load_features(corpus, encoder, data_args, args) if args.do_train else (None, None)
     validation, test = (
         load_evaluation_set(file if wanted is not False else None, max_samples, what, encoder, data_args, args)
         for wanted, file, max_samples, what in (
@@ -130,7 +125,6 @@ def main(argv=None):
             truncation,
             kind="lora_adapter" if args.use_lora else "relation_model",
             train_fraction=args.train_fraction,
-            reversed_copies=args.reversed_copies,
         )
     trainer = FinetuneTrainer(
         model=model,
@@ -140,7 +134,7 @@ def main(argv=None):
         data_collator=RelationCollator(encoder.tokenizer.pad_token_id, args.na_ratio, args.seed),
         processing_class=encoder.tokenizer,
         callbacks=callbacks,
-        corpus=seen,
+        corpus=corpus,
         train_documents=train_documents,
         fit_threshold=args.do_train,
         card_data=card,

@@ -120,11 +120,6 @@ class FinetuneArguments(FineCLTrainingArguments):
     relation_thresholds: bool = option(
         False, "Fit thresholds of single relations, too, where --validation_file has 30 facts of them."
     )
-    reversed_copies: bool | None = option(
-        None,
-        "Train on each sentence also with head and tail exchanged, where labels are directed, as SemEval's are; the "
-        "default there.",
-    )
     train_fraction: float = option(
         1.0, "Share of the training documents to use; drawn so that no relation is lost where it can be helped."
     )

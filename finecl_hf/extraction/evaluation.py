@@ -138,7 +138,6 @@ def relation_card(
     kind: str = "relation_model",
     silver_labels: bool = False,
     train_fraction: float | None = None,
-    reversed_copies: bool = False,
 ) -> FineCLCardData:
     """Facts known before training, for the card of a relation model or an adapter."""
     return run_card(
@@ -156,7 +155,6 @@ def relation_card(
         head=config.head,
         silver_labels=silver_labels,
         train_fraction=train_fraction,
-        reversed_copies=reversed_copies,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from transformers import AutoConfig, PreTrainedConfig
@@ -113,19 +114,52 @@ class FineCLConfig(PreTrainedConfig):
     def check(self) -> None:
         """
         Raises:
-            FineCLError: a setting has a value that means nothing.
+            FineCLError: a setting has a value that means nothing: a configuration may come from anybody.
         """
         from finecl_hf.encoding.words import MARKERS
 
         for name, values in {**_CHOICES, "entity_markers": ("none", *MARKERS)}.items():
             if getattr(self, name) not in values:
                 raise FineCLError(f'there is no {name} "{getattr(self, name)}"; it is one of {", ".join(values)}.')
-        for name, least in _LEAST.items():
+        for name, (least, most) in _WHOLE.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise FineCLError(f"{name} is {value!r}, where a whole number from {least} is expected.")
-        if not self.prototype_temperature > 0:
-            raise FineCLError(f"prototype_temperature is {self.prototype_temperature}; it has to be above 0.")
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+                raise FineCLError(f"{name} is {value!r}, where a whole number from {least} to {most:,} is expected.")
+        for name, (above, most) in _NUMBERS.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not above < value <= most:
+                raise FineCLError(
+                    f"{name} is {value!r}, where a number above {above:g} and up to {most:g} is expected."
+                )
+        for name, kind in _KINDS.items():
+            if not isinstance(getattr(self, name), (kind, type(None))):
+                raise FineCLError(f"{name} is {getattr(self, name)!r:.60}, where a {kind.__name__} is expected.")
+        if not all(isinstance(entity_type, str) for entity_type in self.entity_types or ()):
+            raise FineCLError("entity_types holds what is no text.")
+        self._check_relations()
+        if getattr(self.text_config, "num_hidden_layers", None) == 0:
+            raise FineCLError("the encoder has no layer (num_hidden_layers is 0).")
+
+    def _check_relations(self) -> None:
+        """The label set, and what is said of its relations."""
+        labels = self.label2id
+        if not isinstance(labels, dict) or {i: label for label, i in labels.items()} != self.id2label:
+            raise FineCLError("label2id and id2label do not say the same.")
+        if sorted(self.id2label) != list(range(len(self.id2label))):
+            raise FineCLError("the numbers of id2label do not go from 0 on, one by one.")
+        for name in ("relation_thresholds", "type_constraints"):
+            if unknown := (getattr(self, name) or {}).keys() - labels.keys():
+                raise FineCLError(f'{name} is about "{min(map(str, unknown))}", which is no relation of the model.')
+        for relation, threshold in (self.relation_thresholds or {}).items():
+            if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or threshold != threshold:
+                raise FineCLError(f"the threshold of {relation} is {threshold!r}, where a number is expected.")
+        for relation, pairs in (self.type_constraints or {}).items():
+            if not isinstance(pairs, list) or not all(_is_pair_of_types(pair) for pair in pairs):
+                raise FineCLError(f"type_constraints of {relation}: a list of [head type, tail type] is expected.")
+
+
+def _is_pair_of_types(pair: Any) -> bool:
+    return isinstance(pair, (list, tuple)) and len(pair) == 2 and all(isinstance(kind, str) for kind in pair)
 
 
 # What documents are encoded by, as it is called here and in `DocumentEncoder`
@@ -142,10 +176,33 @@ _LARGEST = {"num_hidden_layers": 1000} | dict.fromkeys(
     ("hidden_size", "entity_size", "distance_size", "block_size", "head_size", "type_size"), 100_000
 )
 _CHOICES = {
+    "task": ("document", "sentence"),
     "long_documents": ("windows", "truncate"),
     "hide_names": ("none", "type", "mask"),
 }
-_LEAST = {"max_seq_length": 1, "block_size": 1, "num_prototypes": 0, "num_neighbours": 0}
+_WHOLE = {  # the least and the most
+    "max_seq_length": (1, MOST),
+    "mixed_layers": (1, 1000),
+    "num_prototypes": (0, 1_000_000),
+    "num_neighbours": (0, MOST),
+    **dict.fromkeys(("entity_size", "distance_size", "block_size", "head_size", "type_size"), (1, 100_000)),
+}
+_LOGIT = (-math.inf, math.inf)
+_NUMBERS = {  # above the one, up to the other
+    "threshold": _LOGIT,
+    "score_bias": _LOGIT,
+    "temperature": (0, math.inf),
+    "prototype_temperature": (0, math.inf),
+    "evidence_weight": (-1, math.inf),
+    "head_dropout": (-1e-9, 0.999),
+}
+_KINDS = {
+    "relation_names": dict,
+    "relation_thresholds": dict,
+    "type_constraints": dict,
+    "entity_types": list,
+    "base_encoder": dict,
+}
 
 
 AutoConfig.register(FineCLConfig.model_type, FineCLConfig)

@@ -57,6 +57,7 @@ def _load_adapter(
     if kwargs.pop("device_map", None) is not None:
         raise FineCLError(f"{name}: device_map does not go with an adapter; leave it away.")
     config = FineCLConfig.of_relation_model(name, **kwargs)
+    config.check()  # before its base is loaded
     adapter = read_adapter_config(name, **kwargs)
     known = config.base_encoder or {}
     base = base_model or adapter.base_model_name_or_path

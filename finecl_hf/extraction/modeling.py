@@ -59,7 +59,7 @@ class FineCLForRelationExtraction(AdapterHeads, FineCLPreTrainedModel):
 
     def __init__(self, config: FineCLConfig, encoder: PreTrainedModel | None = None):
         super().__init__(config)
-        if config.loss not in RELATION_LOSSES:
+        if config.loss not in list(RELATION_LOSSES):  # which may be a list, in a damaged configuration
             raise FineCLError(f'there is no loss "{config.loss}"; losses: {", ".join(RELATION_LOSSES)}.')
         config.check()
         head = head_class(config.head)
@@ -107,7 +107,14 @@ class FineCLForRelationExtraction(AdapterHeads, FineCLPreTrainedModel):
                 from finecl_hf.extraction.loading import load_relation_model
 
                 return load_relation_model(name, merge=False, **kwargs)
-        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        wants_info = kwargs.pop("output_loading_info", False)
+        model, info = super().from_pretrained(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
+        if missing := sorted(name for name in info["missing_keys"] if "pooler" not in name):
+            raise FineCLError(
+                f"{pretrained_model_name_or_path}: the weights lack {len(missing)} of the tensors that config.json asks "
+                f"for, such as {missing[0]}; they belong to another configuration, or are damaged."
+            )
+        return (model, info) if wants_info else model
 
     def make_trainable(self) -> None:
         """Lets all weights learn but those of the encoder's pooler, which has no part in this: DDP and FSDP take a

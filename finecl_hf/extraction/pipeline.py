@@ -152,8 +152,8 @@ class RelationExtractionPipeline(Pipeline):
 
     def postprocess(self, outputs: dict[str, Any], threshold: float | None = None) -> list[list[dict[str, Any]]]:
         config = self.model.config
-        candidates = document_candidates(outputs["logits"], outputs, config, outputs["shares"])
         threshold = decision_threshold(config) if threshold is None else threshold
+        candidates = document_candidates(outputs["logits"], outputs, config, outputs["shares"], threshold)
         result = []
         for document, found in zip(outputs["documents"], candidates, strict=True):
             chosen = found.above(threshold)

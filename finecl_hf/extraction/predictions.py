@@ -85,7 +85,11 @@ def relation_scores(logits: torch.Tensor, config: FineCLConfig) -> torch.Tensor:
 
 
 def document_candidates(
-    logits: torch.Tensor, batch: dict[str, Any], config: FineCLConfig, evidence: torch.Tensor | None = None
+    logits: torch.Tensor,
+    batch: dict[str, Any],
+    config: FineCLConfig,
+    evidence: torch.Tensor | None = None,
+    threshold: float | np.ndarray = -np.inf,
 ) -> list[Candidates]:
     """The best-scored relations of each document of a batch, of those that the types of their entities allow.
 
@@ -95,6 +99,7 @@ def document_candidates(
         logits: (P, R).
         batch: the fields of a `RelationBatch`.
         evidence: (P, S) share of each sentence, of models that tell it.
+        threshold: only those that score more than this, or than that of their relation (R,), where it is settled.
     """
     sentences = evidence_of_pairs(evidence) if evidence is not None else None
     first_pair = np.cumsum([0, *batch["pair_counts"][:-1]])
@@ -102,6 +107,7 @@ def document_candidates(
     if config.type_constraints:
         allowed = allowed_relations(config.type_constraints, config.label2id, batch["entity_type"], batch["pairs"])
         scores = scores.masked_fill(~allowed.to(scores.device), -torch.inf)
+    least = torch.as_tensor(threshold, dtype=scores.dtype, device=scores.device)
     first_entity = np.cumsum([0, *batch["entity_counts"][:-1]])
     result = []
     for part, pairs, first, first_of_document in zip(
@@ -111,10 +117,9 @@ def document_candidates(
         first_pair,
         strict=True,
     ):
-        flat = part.flatten()
-        best, place = flat.topk(min(len(flat) - len(part), max(2 * len(part), 64)))
-        possible = best > -torch.inf  # what types forbid is no candidate
-        best, place = best[possible], place[possible]
+        possible = (part > least).flatten().nonzero().squeeze(1)  # what types forbid is no candidate
+        best, order = part.flatten()[possible].topk(min(len(possible), max(2 * len(part), 64)))
+        place = possible[order]
         pair, relation = np.divmod(place.cpu().numpy(), logits.shape[1])
         head, tail = pairs.numpy()[pair].T - first
         told = sentences[first_of_document + pair] if sentences is not None else None

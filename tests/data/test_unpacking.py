@@ -37,12 +37,12 @@ def bomb(tmp_path):
 @pytest.mark.parametrize(
     ("name", "start", "filling"),
     [
-        ("a.jsonl.gz", b"", b" "),
-        ("a.jsonl.gz", b"", b"\n"),
+        pytest.param("a.jsonl.gz", b"", b" ", marks=pytest.mark.slow),
+        pytest.param("a.jsonl.gz", b"", b"\n", marks=pytest.mark.slow),
         ("a.json.gz", b'[{"title": "', b"a"),
-        ("a.jsonl.gz", b'{"title": "', b"a"),
-        ("a.json.gz", b'{"P1": [{"tokens": ["', b"a"),
-        ("a.txt.gz", b'1\t"', b"a"),
+        pytest.param("a.jsonl.gz", b'{"title": "', b"a", marks=pytest.mark.slow),
+        pytest.param("a.json.gz", b'{"P1": [{"tokens": ["', b"a", marks=pytest.mark.slow),
+        pytest.param("a.txt.gz", b'1\t"', b"a", marks=pytest.mark.slow),
     ],
 )
 def test_gzip_bombs(bomb, name, start, filling):

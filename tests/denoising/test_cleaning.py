@@ -254,6 +254,7 @@ def test_a_file_cut_off_leaves_the_old_output(tmp_path, ada, curie):
     assert (tmp_path / "out.json").read_text() == "old"
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_corpus(tmp_path, ada):
     ada.sentences[1] *= 200
     with open(tmp_path / "in.jsonl", "w") as file:

@@ -27,9 +27,33 @@ def test_save_and_load(tmp_path, encoder):
 @pytest.mark.parametrize(
     "name, value",
     [("long_documents", "window"), ("entity_markers", "nope"), ("hide_names", "nope"), ("max_seq_length", -5),
-     ("block_size", 0), ("num_prototypes", -1), ("num_neighbours", -3), ("prototype_temperature", 0)],
+     ("block_size", 0), ("num_prototypes", -1), ("num_neighbours", -3), ("prototype_temperature", 0),
+     ("num_prototypes", 90_000_000), ("mixed_layers", 0), ("mixed_layers", "4"), ("mixed_layers", None),
+     ("mixed_layers", True), ("head_size", 0), ("type_size", 0), ("entity_types", "abc"), ("entity_types", 5),
+     ("entity_types", [1]), ("head", [1]), ("head", {}), ("loss", {}), ("task", "nope"), ("task", None),
+     ("threshold", "x"), ("threshold", None), ("threshold", float("nan")), ("temperature", 0), ("temperature", "a"),
+     ("score_bias", None), ("relation_thresholds", {"zz": 1}), ("relation_thresholds", [1]),
+     ("relation_thresholds", "x"), ("relation_thresholds", {"NA": "x"}), ("type_constraints", {"zz": [["A", "B"]]}),
+     ("type_constraints", [1]), ("type_constraints", {"NA": "x"}), ("type_constraints", {"NA": [["A", 1]]}),
+     ("relation_names", "x"), ("head_dropout", 2), ("head_dropout", "a"),
+     ("evidence_weight", "a"), ("base_encoder", "x")],
 )  # fmt: skip
 def test_settings_that_mean_nothing(name, value):
-    config = FineCLConfig.for_labels({"NA": 0, "born in": 1}, **{name: value})
-    with pytest.raises(FineCLError, match=name):
+    config = FineCLConfig.for_labels({"NA": 0, "born in": 1}, text_config=BertConfig(hidden_size=8), **{name: value})
+    told = "threshold of NA" if value == {"NA": "x"} and "thresholds" in name else name
+    with pytest.raises(FineCLError, match=told):
+        FineCLForRelationExtraction(config)
+
+
+@pytest.mark.parametrize(
+    "label2id, id2label",
+    [(None, None), ("x", None), ([1], None), ({"NA": 0, "a": 0}, None), ({"NA": 0, "a": "1"}, None),
+     ({"NA": 0}, {0: "b"}), ({"NA": 0, "a": 2}, {0: "NA", 2: "a"})],
+)  # fmt: skip
+def test_label_sets_that_do_not_hang_together(label2id, id2label):
+    config = FineCLConfig.for_labels({"NA": 0, "a": 1}, text_config=BertConfig(hidden_size=8))
+    config.label2id = label2id
+    if id2label is not None:
+        config.id2label = id2label
+    with pytest.raises(FineCLError, match="label"):
         FineCLForRelationExtraction(config)

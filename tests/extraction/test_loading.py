@@ -99,3 +99,12 @@ def test_configurations_that_no_model_has(folder, key, value):
         return
     with pytest.raises(FineCLError):
         load_relation_model(folder)
+
+
+def test_weights_of_another_head_are_no_model(bert_folder, tmp_path):
+    config = FineCLConfig.for_labels({"NA": 0, "a": 1}, head="bilinear")
+    FineCLForRelationExtraction.from_encoder(bert_folder, config).save_pretrained(tmp_path)
+    raw = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**raw, "head": "sentence"}))
+    with pytest.raises(FineCLError, match="relation_head"):
+        load_relation_model(tmp_path)

@@ -329,3 +329,14 @@ def test_evidence_goes_with_its_pair_through_gathering_into_official_rows():
     assert "evidence_f1" in score_documents(documents, decoded, config())
     silent = decode_rows(list(candidate_rows(logits, batch, config()).numpy()), config())
     assert "evidence_f1" not in score_documents(documents, silent, config())
+
+
+def test_a_settled_threshold_leaves_out_what_it_would_reject():
+    batch = batch_of(3, 0, 4)
+    logits = random_logits(batch)
+    for threshold in (0.3, np.array([0.0, 0.5, -0.5, 2.0]), 1e9):
+        every = [part.above(threshold) for part in document_candidates(logits, batch, config())]
+        found = document_candidates(logits, batch, config(), threshold=threshold)
+        for one, other in zip(every, found, strict=True):
+            for name in ("head", "tail", "relation", "score"):
+                assert getattr(one, name).tolist() == getattr(other, name).tolist()

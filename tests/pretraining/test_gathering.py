@@ -1,5 +1,6 @@
 """Gathering in processes of its own; what it is for is tested in test_step."""
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
@@ -24,5 +25,6 @@ def _check(rank, file):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_rows_of_all_processes_and_their_gradients(tmp_path):
     mp.spawn(_check, (str(tmp_path / "meeting"),), nprocs=len(COUNTS))

@@ -39,7 +39,7 @@ def head_class(name: str) -> type[RelationHead]:
     Raises:
         FineCLError: there is none of that name.
     """
-    if name not in HEADS:
+    if name not in list(HEADS):  # which may be a list, in a damaged configuration
         raise FineCLError(f'there is no head "{name}"; heads: {", ".join(HEADS)}.')
     return getattr(import_module(f"{__name__}.{name}"), HEADS[name])
 

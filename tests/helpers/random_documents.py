@@ -41,7 +41,7 @@ def random_document(seed, sentence=False):
 
 
 def only(document, holds):
-    """The document without what a format has no place for, see `formats.parts`; None where nothing sensible is left."""
+    """The document without what a format has no place for (`formats.parts`); None where nothing sensible is left."""
     if "sentences" not in holds and len(document.sentences) > 1:
         return None
     entities = [

@@ -8,7 +8,9 @@ import random
 import shutil
 import signal
 import warnings
+import zlib
 from contextlib import contextmanager
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +32,7 @@ from finecl_hf.training.arguments import DataArguments, ModelArguments, parse_ar
 from tests.data.formats import test_bioc, test_brat, test_conll04, test_dygie, test_spert
 from tests.data.formats.test_sentences import SEMEVAL, fewrel, opennre, tacred
 from tests.helpers.mutations import mutated, scrambled, to_json
+from tests.helpers.random_documents import random_document
 from tests.helpers.small_orders import make
 
 
@@ -96,6 +99,34 @@ def lists_of_other_tools(draw):
 def texts_of_other_tools(draw):
     name, text = draw.choice(TEXTS)
     return name, scrambled(text.encode(), draw)
+
+
+@cache
+def docbin():
+    pytest.importorskip("spacy")
+    from tests.data.formats.test_docbin import docbin_of
+
+    return docbin_of([random_document(seed) for seed in range(4)])
+
+
+def spacy_documents(draw):
+    """What is packed, with a part of it changed; or the file, scrambled."""
+    whole = docbin()
+    if draw.random() < 0.2:
+        return "a.spacy", scrambled(whole, draw)
+    import srsly
+
+    parts = srsly.msgpack_loads(zlib.decompress(whole))
+    if draw.random() < 0.5:
+        parts = mutated(parts, draw)
+    else:
+        key = draw.choice(("tokens", "spaces", "lengths", "user_data", "span_groups"))
+        data, place = (parts, key) if isinstance(parts[key], bytes) else (parts[key], draw.randrange(len(parts[key])))
+        data[place] = scrambled(data[place], draw)
+    try:
+        return "a.spacy", zlib.compress(srsly.msgpack_dumps(parts))
+    except (ValueError, OverflowError, UnicodeError):  # values that it cannot hold
+        return "a.spacy", whole[:-1]
 
 
 def _parquet(rows, draw):
@@ -252,12 +283,13 @@ def parse(path, tmp_path):
     parse_arguments((ModelArguments, DataArguments, DenoiseArguments), [str(path)])
 
 
-KINDS = {  # how many of 25,000
+KINDS = {  # how many of 26,000
     "JSON documents": (5000, json_documents, read_and_write),
     "lines of documents": (4000, line_documents, read_and_write),
     "text documents": (1500, text_documents, read_and_write),
     "lists of other tools": (3000, lists_of_other_tools, read_and_write_alike),
     "texts of other tools": (2000, texts_of_other_tools, read_and_write_alike),
+    "files of spaCy": (1000, spacy_documents, read_and_write_alike),
     "parquet documents": (2000, parquet_documents, read_and_write),
     "JSON orders": (1500, json_orders, read_order),
     "parquet orders": (1500, parquet_orders, read_order),
@@ -302,4 +334,4 @@ def test_a_few(kind, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_thousand(kind, tmp_path):
     spoil(kind, KINDS[kind][0], tmp_path, seed=2)
-    assert sum(count for count, _, _ in KINDS.values()) == 25_000
+    assert sum(count for count, _, _ in KINDS.values()) == 26_000

@@ -18,7 +18,7 @@ from finecl_hf.data.documents import Document
 
 
 # Of two formats that fit a file, the first is taken
-MODULES = ("bioc", "brat", "pubtator", "conll04", "dygie", "spert", "sentences")
+MODULES = ("bioc", "brat", "pubtator", "conll04", "docbin", "dygie", "spert", "sentences")
 
 
 @dataclass(frozen=True)

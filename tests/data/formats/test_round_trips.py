@@ -1,5 +1,7 @@
 """What a format holds comes back from its files as it was."""
 
+from importlib.util import find_spec
+
 import pytest
 
 from finecl_hf.data.formats import formats, parts
@@ -8,7 +10,10 @@ from finecl_hf.errors import DocumentError
 from tests.helpers.random_documents import only, random_document
 
 
-WRITTEN = [name for name, format in formats().items() if format.write is not None]
+NEEDS = {"docbin": pytest.mark.skipif(find_spec("spacy") is None, reason="spaCy is not installed")}
+WRITTEN = [
+    pytest.param(name, marks=NEEDS.get(name, ())) for name, format in formats().items() if format.write is not None
+]
 
 
 def held_by(format, count):

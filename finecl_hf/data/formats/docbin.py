@@ -10,7 +10,7 @@ import logging
 import zlib
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +54,12 @@ def document_of_spacy(doc: Any, title: str = "doc") -> Document:
 def _docred(doc: Any, title: str) -> dict[str, Any]:
     spans = list(doc.ents) or list(doc.spans.get(SPANS, ()))
     kept = _Kept(doc.user_data.get(_OURS), spans)
-    spans = [span for span in spans if span.text.strip()]
+    spans = [span for span in spans if any(map(kept.is_word, span))]
     title = kept.title or doc.user_data.get("title") or title
-    place_of, sentences = _sentences(doc, spans)
-    mentions = [_mention(span, place_of, sentences) for span in spans]
+    place_of, sentences = _sentences(doc, spans, kept)
+    mentions = [_mention(span, place_of) for span in spans]
+    for number, name in kept.names.items():
+        mentions[number]["name"] = name
     entities = kept.entities or _by_identifier(mentions)
     raw: dict[str, Any] = {
         "title": title,
@@ -70,15 +72,15 @@ def _docred(doc: Any, title: str) -> dict[str, Any]:
     return raw
 
 
-def _sentences(doc: Any, spans: list[Any]) -> tuple[dict[int, tuple[int, int]], list[list[str]]]:
+def _sentences(doc: Any, spans: list[Any], kept: _Kept) -> tuple[dict[int, tuple[int, int]], list[list[str]]]:
     """The sentence of each token and its place there, and the words of each sentence; none ends inside a span."""
-    tokens = [token for token in doc if token.text.strip()]
+    tokens = [token for token in doc if kept.is_word(token)]
     if doc.has_annotation("SENT_START"):
         inside = {number for span in spans for number in range(span.start + 1, span.end)}
         pending, first = True, []
         for token in doc:  # a sentence may begin with white space
             pending = (pending or bool(token.is_sent_start)) and token.i not in inside
-            if token.text.strip() and (pending or not first):
+            if kept.is_word(token) and (pending or not first):
                 first.append(token.idx)
                 pending = False
     else:
@@ -92,7 +94,7 @@ def _sentences(doc: Any, spans: list[Any]) -> tuple[dict[int, tuple[int, int]], 
     return place_of, sentences
 
 
-def _mention(span: Any, place_of: dict[int, tuple[int, int]], sentences: list[list[str]]) -> dict[str, Any]:
+def _mention(span: Any, place_of: dict[int, tuple[int, int]]) -> dict[str, Any]:
     places = [place_of[number] for number in range(span.start, span.end) if number in place_of]
     sent_id, start = places[0]
     kb_id = next((name for name in (span.kb_id_, span.id_) if name not in _UNLINKED), "")
@@ -119,22 +121,27 @@ class _Kept:
         title: of the document; "" where nothing was kept.
         has_text: whether the document came with its text.
         entities: numbers of the mentions of each; None where they do not fit.
+        names: of mentions that are spelt otherwise in the text.
         facts: labels in DocRED's layout; None for an unlabelled document.
         pairs: that are judged.
     """
 
     def __init__(self, kept: Any, spans: list[Any]):
         kept = kept if isinstance(kept, dict) else {}
-        title, entities = kept.get("title"), kept.get("entities")
-        self.title = title if isinstance(title, str) else ""
+        self._blanks = _numbers(kept.get("blanks"))
+        self.title = kept["title"] if isinstance(kept.get("title"), str) else ""
         self.has_text = kept.get("text") is not False
-        numbers = [number for entity in _tuples(entities) for number in _tuples(entity)]
-        fits = entities is not None and all(type(number) is int for number in numbers)
-        fits = fits and sorted(numbers) == [*range(len(spans))] and all(map(_tuples, _tuples(entities)))
-        self.entities = (
-            [list(entity) for entity in entities] if fits and all(span.text.strip() for span in spans) else None
-        )
         self.facts, self.pairs = kept.get("facts"), kept.get("pairs")
+        entities = [_numbers(entity) for entity in _items(kept.get("entities"))]
+        fits = all(entities) and sorted(chain.from_iterable(entities)) == [*range(len(spans))]
+        fits = fits and "entities" in kept and all(any(map(self.is_word, span)) for span in spans)
+        self.entities = entities if fits else None
+        names = [pair for pair in _items(kept.get("names")) if len(_items(pair)) == 2 and isinstance(pair[1], str)]
+        self.names = {number: name for number, name in names if fits and number in range(len(spans))}
+
+    def is_word(self, token: Any) -> bool:
+        """Whether a token is a word: spaCy keeps white space in tokens, too."""
+        return bool(token.text.strip()) or token.i in self._blanks
 
     def relations(self, spans: list[Any]) -> dict[tuple[int, int], dict[str, float]] | None:
         """`doc._.rel` as it was written."""
@@ -144,8 +151,12 @@ class _Kept:
         return _tutorial(first, [(fact["h"], fact["t"], fact["r"]) for fact in self.facts])
 
 
-def _tuples(value: Any) -> tuple:
+def _items(value: Any) -> tuple:
     return tuple(value) if isinstance(value, (list, tuple)) else ()
+
+
+def _numbers(value: Any) -> list[int]:
+    return [number for number in _items(value) if type(number) is int]
 
 
 def _tutorial(first: list[int], facts: Iterable[tuple[int, int, str]]) -> dict[tuple[int, int], dict[str, float]]:
@@ -337,11 +348,14 @@ def spacy_of_document(document: Document, vocab: Any) -> Any:
     for number, (_, _, entity, _) in enumerate(mentions):
         entities[entity].append(rank_of[number])
     raw = document.to_dict()
+    named = [(rank_of[number], mention.name) for number, (_, _, _, mention) in enumerate(mentions)]
     doc.user_data["title"] = document.title
     doc.user_data[_OURS] = {
         "title": document.title,
         "text": document.text is not None,
         "entities": entities,
+        "names": [[rank, name] for rank, name in named if name != spans[rank].text.strip()],
+        "blanks": [number for number in number_of.values() if not words[number].strip()],
         "facts": raw.get("labels"),
         "pairs": raw.get("pairs"),
     }
@@ -384,10 +398,8 @@ def _tokens(document: Document) -> tuple[list[str], list[bool], list[bool], dict
 
 
 def _refuses(document: Document) -> str:
-    if any(not word.strip() for sentence in document.sentences for word in sentence):
-        return "a word is empty or white space, which spaCy keeps apart from words; remove it"
-    if not all(document.sentences):
-        return "a sentence has no words, which spaCy has none of; remove it"
+    if not all(sentence and all(sentence) for sentence in document.sentences):
+        return "a word or a sentence is empty, and spaCy has no such; remove it"
     return ""
 
 

@@ -118,9 +118,18 @@ def test_all_of_a_document_comes_back(tmp_path, ada, curie):
     odd.pairs, odd.relations = [(0, 1)] if len(odd.entities) > 1 else [], []
     text = "  Ada \n ran . \t"
     spaced = Document.from_dict({"title": "s", "sents": [["Ada"], ["ran", "."]], "vertexSet": [], "text": text})
-    documents = [ada, curie, odd, spaced]
+    raw = {"title": "b", "sents": [["Ada", "\xa0", "'s", " "], ["\n"]]}
+    raw["vertexSet"] = [[{"name": "Ada's", "sent_id": 0, "pos": [0, 3]}, {"sent_id": 1, "pos": [0, 1]}]]
+    documents = [ada, curie, odd, spaced, Document.from_dict(raw)]
     write_documents(documents, tmp_path / "a.spacy", format="docbin")
     assert read_documents(tmp_path / "a.spacy") == documents and spaced.text == text
+
+
+@pytest.mark.parametrize("sentences", [[["a", ""]], [["a"], []]])
+def test_what_spacy_has_not_is_refused(sentences, tmp_path):
+    document = Document("t", sentences, [])
+    with pytest.raises(DocumentError, match="a word or a sentence is empty"):
+        write_documents([document], tmp_path / "a.spacy", format="docbin")
 
 
 def test_files_of_others(tmp_path, doc):

@@ -5,9 +5,12 @@ import gzip
 import io
 import json
 import random
+import shutil
 import signal
 import warnings
+import zlib
 from contextlib import contextmanager
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from finecl_hf.data.readers import iter_documents, read_documents, write_documents
+from finecl_hf.data.formats import formats
+from finecl_hf.data.readers import iter_documents, read_documents, valid_records, write_documents
 from finecl_hf.data.relation_names import read_relation_choice, read_relation_names
 from finecl_hf.denoising.arguments import DenoiseArguments
 from finecl_hf.distant.projection import ProjectionOptions, project_files
@@ -25,8 +29,10 @@ from finecl_hf.learning_order.trust import unit_trust
 from finecl_hf.metrics import docred_scores, predicted_titles
 from finecl_hf.synthetic.corpus import generate_corpus
 from finecl_hf.training.arguments import DataArguments, ModelArguments, parse_arguments
+from tests.data.formats import test_bioc, test_brat, test_conll04, test_dygie, test_spert
 from tests.data.formats.test_sentences import SEMEVAL, fewrel, opennre, tacred
 from tests.helpers.mutations import mutated, scrambled, to_json
+from tests.helpers.random_documents import random_document
 from tests.helpers.small_orders import make
 
 
@@ -37,6 +43,13 @@ TRIPLES = [
     {"head": DOCUMENTS[0].entities[0][0].name, "relation": "P1", "tail": DOCUMENTS[0].entities[1][0].name},
     {"head": 'a "b"', "relation": "P2", "tail": "c;d"},
 ]
+LISTS = [
+    [test_dygie.RECORD],
+    [test_bioc.RECORD],
+    {"source": "", "documents": [test_bioc.RECORD]},
+    [test_spert.RECORD] * 2,
+]  # records of formats that other tools write
+TEXTS = [("a.corp", test_conll04.FILE), ("a.ann", test_brat.ANNOTATIONS), ("a.xml", test_bioc.XML)]
 
 
 @contextmanager
@@ -75,6 +88,45 @@ def line_documents(draw):
 
 def text_documents(draw):
     return "a.txt", scrambled(SEMEVAL.encode(), draw)
+
+
+def lists_of_other_tools(draw):
+    value = mutated(draw.choice(LISTS), draw)
+    data = to_json(value, draw)
+    return "a.json", scrambled(data, draw) if draw.random() < 0.3 else data
+
+
+def texts_of_other_tools(draw):
+    name, text = draw.choice(TEXTS)
+    return name, scrambled(text.encode(), draw)
+
+
+@cache
+def docbin():
+    pytest.importorskip("spacy")
+    from tests.data.formats.test_docbin import docbin_of
+
+    return docbin_of([random_document(seed) for seed in range(4)])
+
+
+def spacy_documents(draw):
+    """What is packed, with a part of it changed; or the file, scrambled."""
+    whole = docbin()
+    if draw.random() < 0.2:
+        return "a.spacy", scrambled(whole, draw)
+    import srsly
+
+    parts = srsly.msgpack_loads(zlib.decompress(whole))
+    if draw.random() < 0.5:
+        parts = mutated(parts, draw)
+    else:
+        key = draw.choice(("tokens", "spaces", "lengths", "user_data", "span_groups"))
+        data, place = (parts, key) if isinstance(parts[key], bytes) else (parts[key], draw.randrange(len(parts[key])))
+        data[place] = scrambled(data[place], draw)
+    try:
+        return "a.spacy", zlib.compress(srsly.msgpack_dumps(parts))
+    except (ValueError, OverflowError, UnicodeError):  # values that it cannot hold
+        return "a.spacy", whole[:-1]
 
 
 def _parquet(rows, draw):
@@ -180,6 +232,23 @@ def read_and_write(path, tmp_path):
     return documents
 
 
+def read_and_write_alike(path, tmp_path):
+    """Reads, and writes in the format that it was."""
+    path.with_suffix(".txt").write_text(test_brat.TEXT)  # what the annotations are of
+    records = list(valid_records(path, skip_invalid=True, quiet=True))
+    documents, format = [record.item for record in records], records[0].format
+    if format == "docred" or formats()[format].write is None:
+        return
+    folder = tmp_path / "again"
+    shutil.rmtree(folder, ignore_errors=True)
+    again = folder / f"a{(formats()[format].suffixes or ('.json',))[0]}"
+    try:
+        write_documents(documents, again, format=format)
+    except DocumentError:
+        return  # said to have no place there
+    assert len(read_documents(again)) == len(documents)
+
+
 def read_order(path, tmp_path):
     order = LearningOrder.read(path)
     LearningOrder.read(path, names=False).weights()
@@ -214,10 +283,13 @@ def parse(path, tmp_path):
     parse_arguments((ModelArguments, DataArguments, DenoiseArguments), [str(path)])
 
 
-KINDS = {  # how many of 20,000
+KINDS = {  # how many of 26,000
     "JSON documents": (5000, json_documents, read_and_write),
     "lines of documents": (4000, line_documents, read_and_write),
     "text documents": (1500, text_documents, read_and_write),
+    "lists of other tools": (3000, lists_of_other_tools, read_and_write_alike),
+    "texts of other tools": (2000, texts_of_other_tools, read_and_write_alike),
+    "files of spaCy": (1000, spacy_documents, read_and_write_alike),
     "parquet documents": (2000, parquet_documents, read_and_write),
     "JSON orders": (1500, json_orders, read_order),
     "parquet orders": (1500, parquet_orders, read_order),
@@ -260,6 +332,6 @@ def test_a_few(kind, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_twenty_thousand(kind, tmp_path):
+def test_many_thousand(kind, tmp_path):
     spoil(kind, KINDS[kind][0], tmp_path, seed=2)
-    assert sum(count for count, _, _ in KINDS.values()) == 20_000
+    assert sum(count for count, _, _ in KINDS.values()) == 26_000

@@ -387,6 +387,20 @@ def _required(raw: dict[str, Any], key: str, where: str = "") -> Any:
     return raw[key]
 
 
+def _objects(raw: dict[str, Any], key: str, where: str = "", optional: bool = False) -> list[tuple[dict, str]]:
+    """The objects that a list holds, each with its field; where it is optional, none for a list that is not there."""
+    field = f"{where}.{key}" if where else key
+    values = raw.get(key) if optional else _required(raw, key, where)
+    if values is None and optional:
+        return []
+    if not isinstance(values, list):
+        raise DocumentError(f"expected a list, found {_kind(values)}.", field)
+    for i, value in enumerate(values):
+        if not isinstance(value, dict):
+            raise DocumentError(f"expected an object, found {_kind(value)}.", f"{field}[{i}]")
+    return [(value, f"{field}[{i}]") for i, value in enumerate(values)]
+
+
 def _integer(value: Any, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise DocumentError(f"expected an integer, found {_kind(value)}.", where)

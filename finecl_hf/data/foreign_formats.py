@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 
 _TEXTS = {
-    "brat's annotations": re.compile(r"\s*[TRE*]\d*\t\w\S* (\d+ \d+|Arg1:)"),
-    "XML": re.compile(r"\s*<\?xml|\s*<!DOCTYPE (?!html)", re.IGNORECASE),
+    "XML": re.compile(r"\s*<(\?xml|!DOCTYPE (?!html))(?!.{0,5000}<collection[\s>])", re.IGNORECASE | re.DOTALL),
     "a web page": re.compile(r"\s*<(!DOCTYPE )?html", re.IGNORECASE),
     "CoNLL columns": re.compile(r"(-DOCSTART-|#begin document)"),
-    "BioC": re.compile(r'\s*\{[^\[]*"documents"\s*:\s*\[[^\[]*"passages"\s*:', re.DOTALL),
 }
 
 
@@ -23,8 +20,6 @@ def _has(*keys: str) -> Callable[[dict], bool]:
 
 # What a record of JSON holds; the first that fits. A DocRED record has `sents`, and is none of them.
 _RECORDS: dict[str, Callable[[dict], bool]] = {
-    "BioC": lambda record: "passages" in record or _has("documents", "source")(record),
-    "SciERC": lambda record: _has("sentences", "ner")(record) or _has("sentences", "doc_key")(record),
     "Label Studio": lambda record: any(
         isinstance(part, dict) and "result" in part
         for part in [*_list(record, "annotations"), *_list(record, "completions")]
@@ -37,16 +32,12 @@ _RECORDS: dict[str, Callable[[dict], bool]] = {
         )
     ),
     "Prodigy": _has("text", "spans", "relations"),
-    "SpERT": _has("tokens", "entities", "relations"),
 }
 
 
-def format_of_text(path: Path, start: str) -> str:
+def format_of_text(start: str) -> str:
     """The name of a format that is not read, by the beginning of a file; "" where it is none of these."""
-    found = next((name for name, pattern in _TEXTS.items() if pattern.match(start)), "")
-    if not found and path.suffix.lower() == ".txt" and path.with_suffix(".ann").is_file():
-        return "brat's text"
-    return found
+    return next((name for name, pattern in _TEXTS.items() if pattern.match(start)), "")
 
 
 def format_of_record(record: dict[str, Any]) -> str:

@@ -140,16 +140,48 @@ def array_elements(chunks: Iterable[str]) -> Iterator[Any]:
     """
     text = _Window(chunks)
     text.next_char()
-    text.at += 1  # behind the opening bracket
-    if text.next_char() == "]":
-        text.at += 1
-    else:
-        delimiter = ","
-        while delimiter == ",":
-            value, delimiter = text.element()
-            yield value
+    yield from _elements(text)
     if text.next_char():
         raise DocumentError("text follows the end of the JSON list; keep one list a file, or use JSON Lines.")
+
+
+def member_elements(chunks: Iterable[str], *keys: str) -> Iterator[Any]:
+    """Yields the elements of the array that a JSON object holds under one of some keys, one by one.
+
+    Args:
+        chunks: pieces of the text of the object, as of [`array_elements`].
+
+    Raises:
+        DocumentError: after the last good element, as [`array_elements`] does; or there is no such array.
+    """
+    begins = re.compile(rf'"({"|".join(map(re.escape, keys))})"\s*:\s*(?=\[)')
+    text = _Window(chunks)
+    text.next_char()
+    while not (found := begins.search(text.text)):
+        if not text.fill():
+            raise DocumentError(f"the object has no list `{keys[0]}`; correct it or write the file again.")
+    text.at = found.end()
+    yield from _elements(text)
+    while text.fill():
+        pass
+    try:
+        parse_json('{"":[]' + text.text[text.at :])
+    except DocumentError as error:
+        raise DocumentError(
+            f"what follows the list `{found[1]}` {error.message}; download or write the file again."
+        ) from None
+
+
+def _elements(text: _Window) -> Iterator[Any]:
+    """Elements of the array whose opening bracket comes next; what follows it is left unread."""
+    text.at += 1
+    if text.next_char() == "]":
+        text.at += 1
+        return
+    delimiter = ","
+    while delimiter == ",":
+        value, delimiter = text.element()
+        yield value
 
 
 class _Window:
@@ -169,7 +201,7 @@ class _Window:
             self.at = _SPACE.match(self.text, self.at).end()
             if self.at < len(self.text):
                 return self.text[self.at]
-            if not self._fill():
+            if not self.fill():
                 return ""
 
     def element(self) -> tuple[Any, str]:
@@ -194,10 +226,10 @@ class _Window:
                 what = "`,` expected"
             # A typing error far from the end must not read the rest of a huge file into memory.
             is_cut = what.startswith("Unterminated string") or not self.text[where + _LONGEST_TOKEN :].strip()
-            if not is_cut or not self._fill():
+            if not is_cut or not self.fill():
                 raise self._error(what, where)
 
-    def _fill(self) -> bool:
+    def fill(self) -> bool:
         """Appends text, at least as much as is waiting: decoding a long value again and again stays linear.
 
         Returns:

@@ -76,7 +76,7 @@ def _text_records(file: BufferedReader, path: Path, format: str | None) -> tuple
     if not start:
         raise DocumentError("the file is empty; check that it was written or downloaded to the end.")
     if format is None:
-        refuse_foreign(format_of_text(path, start))
+        refuse_foreign(format_of_text(start))
     known = [candidate for candidate in formats().values() if format in (None, candidate.name)]
     for candidate in known:
         named = format is not None and start[0] not in "[{"

@@ -7,22 +7,19 @@ rest. docs/data_formats.md shows each format.
 from __future__ import annotations
 
 import glob
-import gzip
-import json
 import logging
 import os
 import re
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from finecl_hf.data.documents import Document
-from finecl_hf.data.files import replacing
 from finecl_hf.data.formats import Format, formats, parts
 from finecl_hf.data.hub_datasets import hub_files, looks_like_dataset_id
+from finecl_hf.data.json_writing import replacing_packed, write_json
 from finecl_hf.data.positions import NamePositions
 from finecl_hf.data.problems import Problems, Titles
 from finecl_hf.data.raw_records import PARQUET_ROWS, raw_records
@@ -191,13 +188,11 @@ def write_rows(rows: Iterable[dict[str, Any]], path: str | os.PathLike) -> None:
     columns only."""
     path = Path(path)
     extension = written_extension(path)
-    with replacing(path) as file:
+    with replacing_packed(path) as file:
         if extension == ".parquet":
             _write_parquet(rows, file)
-            return
-        # no name and no time in the gzip header: equal documents give equal files
-        with gzip.GzipFile("", "wb", fileobj=file, mtime=0) if extension.endswith(".gz") else nullcontext(file) as out:
-            _write_json(rows, out, lines=".jsonl" in extension)
+        else:
+            write_json(rows, file, lines=".jsonl" in extension)
 
 
 def written_extension(path: str | os.PathLike) -> str:
@@ -348,24 +343,6 @@ def _document(raw: Any, format: str, repeats: Counter[str]) -> Document:
 def _title_of(raw: Any) -> str | None:
     title = (raw.get("title") or raw.get("id")) if isinstance(raw, dict) else None
     return str(title) if isinstance(title, (str, int)) else None
-
-
-def _write_json(rows: Iterable[dict[str, Any]], out: BinaryIO, lines: bool) -> None:
-    if lines:
-        for row in rows:
-            out.write(_encoded(row) + b"\n")
-        return
-    separator = b"[\n"
-    for row in rows:
-        out.write(separator + _encoded(row))
-        separator = b",\n"
-    out.write(b"[]\n" if separator == b"[\n" else b"\n]\n")
-
-
-def _encoded(row: dict[str, Any]) -> bytes:
-    # UTF-8 has no half characters, which may stand in keys that no reader looks at; JSON spells them as Python does.
-    text = json.dumps(row, ensure_ascii=False, separators=(",", ":"), default=str)  # parquet may hold dates
-    return text.encode(errors="backslashreplace")
 
 
 def _write_parquet(rows: Iterable[dict[str, Any]], file: BinaryIO) -> None:

@@ -125,6 +125,15 @@ def span_of(mention: Mention, spans: list[list[tuple[int, int]]]) -> tuple[int, 
     return sentence[mention.start][0], sentence[mention.end - 1][1]
 
 
+def sentence_bounds(spans: list[list[tuple[int, int]]]) -> list[tuple[int, int]]:
+    """[start, end) of each sentence in characters, without those that have no words.
+
+    Args:
+        spans: those of [`text_of`].
+    """
+    return [(sentence[0][0], sentence[-1][1]) for sentence in spans if sentence]
+
+
 def _checked(span: Span, text: str) -> Span:
     """The span without white space at its borders."""
     start, end = span.start, span.end

@@ -111,8 +111,8 @@ class FineCLForRelationExtraction(AdapterHeads, FineCLPreTrainedModel):
         model, info = super().from_pretrained(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
         if missing := sorted(name for name in info["missing_keys"] if "pooler" not in name):
             raise FineCLError(
-                f"{pretrained_model_name_or_path}: the weights lack {len(missing)} of the tensors that config.json asks "
-                f"for, such as {missing[0]}; they belong to another configuration, or are damaged."
+                f"{pretrained_model_name_or_path}: the weights lack {len(missing)} of the tensors that config.json "
+                f"asks for, such as {missing[0]}; they belong to another configuration, or are damaged."
             )
         return (model, info) if wants_info else model
 

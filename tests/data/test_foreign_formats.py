@@ -11,15 +11,9 @@ from finecl_hf.errors import DocumentError
 SPANS = {"id": 1, "label": "ORG", "start_offset": 0, "end_offset": 11}
 RESULT = {"value": {"start": 0, "end": 11, "labels": ["ORG"]}, "from_name": "label", "type": "labels"}
 FILES = {
-    ("brat", "a.ann"): "T1\tORG 0 11\tVelora Labs\nR1\tfoundedBy Arg1:T1 Arg2:T2\n",
-    ("BioC", "a.json"): json.dumps({"source": "PubTator", "documents": [{"passages": []}]}, indent=1),
-    ("BioC", "b.json"): json.dumps({"source": "PubTator", "documents": [{"passages": []}]}),
-    ("BioC", "c.json"): json.dumps([{"id": "1", "passages": []}]),
-    ("SciERC", "a.jsonl"): json.dumps({"doc_key": "X", "sentences": [["a"]], "ner": [[]], "relations": [[]]}),
     ("doccano", "b.jsonl"): json.dumps({"id": 1, "text": "Velora Labs", "entities": [SPANS], "relations": []}),
     ("Label Studio", "d.json"): json.dumps([{"id": 6, "annotations": [{"id": 3, "result": [RESULT]}]}], indent=2),
     ("Prodigy", "c.jsonl"): json.dumps({"text": "a", "spans": [], "relations": []}),
-    ("SpERT", "e.json"): json.dumps([{"tokens": ["a"], "entities": [], "relations": []}]),
     ("XML", "a.xml"): '<?xml version="1.0"?><collection/>',
     ("web page", "a.html"): "<!DOCTYPE html><html></html>",
 }
@@ -31,13 +25,6 @@ def test_the_format_is_named_with_those_that_are_read(name, file, tmp_path):
     with pytest.raises(DocumentError, match=name) as error:
         list(iter_documents(tmp_path / file))
     assert all(known in str(error.value) for known in FORMATS)
-
-
-def test_the_text_of_brat_is_told_by_its_annotations(tmp_path):
-    (tmp_path / "a.txt").write_text("Velora Labs was set up.\n")
-    (tmp_path / "a.ann").write_text("T1\tORG 0 11\tVelora Labs\n")
-    with pytest.raises(DocumentError, match="brat"):
-        list(iter_documents(tmp_path / "a.txt"))
 
 
 def test_a_document_may_have_other_keys(tmp_path, ada):

@@ -17,7 +17,8 @@ from typing import Any
 from finecl_hf.data.documents import Document
 
 
-MODULES = ("pubtator", "sentences")  # of two formats that fit a file, the first is taken
+# Of two formats that fit a file, the first is taken
+MODULES = ("bioc", "brat", "pubtator", "conll04", "docbin", "dygie", "spert", "sentences")
 
 
 @dataclass(frozen=True)

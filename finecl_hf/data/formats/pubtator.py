@@ -10,7 +10,6 @@ As in BioRED and CDR (BioCreative V), an entity is what has one identifier, wher
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,18 +18,15 @@ from typing import Any
 from finecl_hf.data.documents import Document
 from finecl_hf.data.files import replacing
 from finecl_hf.data.formats import Format
+from finecl_hf.data.identifiers import entities_by_identifier, identifiers
 from finecl_hf.data.json_stream import text_lines
 from finecl_hf.data.positions import squeeze
+from finecl_hf.data.relating import Related, labels_between
 from finecl_hf.data.spans import Span, document_of_text, span_of, text_of
 from finecl_hf.errors import DocumentError
 
 
-logger = logging.getLogger(__name__)
-
 _PASSAGE = re.compile(r"\s*([^|\t\n]{1,200})\|([ta])\|(.*)", re.DOTALL)
-_NOT_KNOWN = {"", "-", "-1"}  # in place of an identifier
-# CDR joins the identifiers of a mention of several entities with `|`, which is also part of BioRED's for variants
-_JOINED = re.compile(r"(-1|[A-Z]\d+)(\|(-1|[A-Z]\d+))+")
 
 
 def records(chunks: Iterable[str], path: Path) -> Iterator[dict[str, Any] | DocumentError]:
@@ -68,32 +64,25 @@ def to_docred(record: dict[str, Any]) -> dict[str, Any]:
     """
     title, abstract = record["title"], record["abstract"]
     text = f"{title} {abstract}" if abstract else title
-    entities: dict[str, list[Span]] = {}
     rows = [(f"line {number}", cells[1:]) for number, cells in record["lines"]]
     related = {cell.strip() for _, cells in rows if not _is_mention(cells) for cell in cells[1:3]}
+    mentions = []
     for where, cells in rows:
         if _is_mention(cells):
             start, end = int(cells[0]), int(cells[1])
             name, kind, known_as = cells[2], cells[3], cells[4].strip() if len(cells) > 4 else ""
             # What a relation calls by a joined identifier is an entity of its own
-            for kb_id in [known_as] if known_as in related else _identifiers(known_as):
-                span = Span(start, end, kind, kb_id, name, where)
-                entities.setdefault(kb_id or f"{kind}\t{squeeze(name)}", []).append(span)
-    number_of = {key: number for number, key in enumerate(entities)}
-    labels = []
+            ids = [known_as] if known_as in related else identifiers(known_as)
+            mentions.append((Span(start, end, kind, name=name, where=where), ids))
+    entities = entities_by_identifier(mentions)
+    relations = []
     for where, cells in rows:
         if _is_mention(cells):
             continue
         if len(cells) < 3:
             raise DocumentError("neither a mention (start, end, text, type, id) nor a relation (name, id, id).", where)
-        relation, head, tail = (cell.strip() for cell in cells[:3])
-        for kb_id in (head, tail):
-            if kb_id not in number_of:
-                raise DocumentError(f'the relation {relation} is about "{kb_id[:60]}", which no mention has.', where)
-        if head == tail:
-            logger.warning("%s: the relation %s of %s with itself is left out.", record["id"], relation, head)
-            continue
-        labels.append({"h": number_of[head], "t": number_of[tail], "r": relation, "evidence": []})
+        relations.append(Related(*(cell.strip() for cell in cells[:3]), where))
+    labels = labels_between(record["id"], relations, {key: number for number, key in enumerate(entities)})
     return document_of_text(record["id"], text, list(entities.values()), labels, breaks=[len(title)])
 
 
@@ -147,13 +136,6 @@ def _refuses(document: Document) -> str:
 
 def _is_mention(cells: list[str]) -> bool:
     return len(cells) >= 4 and cells[0].strip().isdecimal() and cells[1].strip().isdecimal()
-
-
-def _identifiers(known_as: str) -> list[str]:
-    """The identifiers of a mention; one that is empty where it has none."""
-    pieces = known_as.split("|") if _JOINED.fullmatch(known_as) else known_as.split(",")
-    found = [piece.strip() for piece in pieces if piece.strip() not in _NOT_KNOWN]
-    return list(dict.fromkeys(found)) or [""]
 
 
 FORMATS = (

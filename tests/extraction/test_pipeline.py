@@ -10,7 +10,7 @@ import transformers
 from finecl_hf import RelationExtractionPipeline
 from finecl_hf.data.documents import Document
 from finecl_hf.encoding.encoders import load_tokenizer
-from finecl_hf.errors import DocumentError, FineCLError
+from finecl_hf.errors import DocumentError
 from finecl_hf.extraction.adapters import add_adapters
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.modeling import FineCLForRelationExtraction
@@ -76,9 +76,9 @@ def by_fact(triples):
 
 def test_triples_say_who_what_and_how_sure(extract, ada):
     triples = extract(ada)
-    assert triples and all(
-        list(triple) == ["head", "relation", "name", "tail", "score", "h_idx", "t_idx"] for triple in triples
-    )
+    keys = ["head", "relation", "name", "tail", "score", "h_idx", "t_idx"]
+    keys += ["head_span", "tail_span", "evidence", "evidence_spans"]
+    assert triples and all(list(triple) == keys for triple in triples)
     assert [triple["score"] for triple in triples] == sorted((t["score"] for t in triples), reverse=True)
     for triple in triples:
         assert triple["head"] == ada.entities[triple["h_idx"]][0].name
@@ -176,12 +176,25 @@ def test_a_sentence_has_one_label_at_most(bert_folder, tmp_path, ada):
         same(triples, every if every[0]["score"] > 0.5 else [])
 
 
-def test_a_model_that_tells_head_from_tail_takes_one_pair(bert_folder, tmp_path, ada):
+def test_a_model_that_tells_head_from_tail_judges_each_pair_by_itself(bert_folder, tmp_path, ada):
     build(bert_folder, tmp_path, task="sentence", loss="softmax", entity_markers="typed")
     extract = RelationExtractionPipeline.from_pretrained(str(tmp_path), device="cpu")
-    assert extract(replace(ada, relations=[], pairs=[(0, 1)]), threshold=-1e9)
-    with pytest.raises(FineCLError, match="one judged pair"):
-        extract(ada)
+    assert len(extract(replace(ada, relations=[], pairs=[(0, 1)]), threshold=-1e9)) == 1
+    found = extract(ada, threshold=-1e9, batch_size=3)
+    assert {(triple["h_idx"], triple["t_idx"]) for triple in found} == set(ada.judged_pairs)
+    assert [triple["score"] for triple in found] == sorted((triple["score"] for triple in found), reverse=True)
+    for triple in found:  # as the one sentence that holds both, with nothing else marked
+        if {triple["h_idx"], triple["t_idx"]} == {1, 2}:
+            alone = replace(
+                ada, relations=[], sentences=ada.sentences[:1], entities=[ada.entities[1], ada.entities[2]],
+                pairs=[(triple["h_idx"] - 1, triple["t_idx"] - 1)],
+            )  # fmt: skip
+            (expected,) = extract(alone, threshold=-1e9)
+            assert triple["score"] == pytest.approx(expected["score"], abs=1e-5)
+            assert triple["relation"] == expected["relation"] and triple["evidence"] == [0]
+    near = RelationExtractionPipeline(extract.model, extract.tokenizer, device="cpu", reach=1)
+    pairs = {(triple["h_idx"], triple["t_idx"]) for triple in near(ada, threshold=-1e9)}
+    assert pairs == {(h, t) for h, t in ada.judged_pairs if 3 not in (h, t) or 0 in (h, t)}
 
 
 def test_a_model_that_was_trained_without_names_sees_none(bert_folder, corpus, tmp_path, ada):

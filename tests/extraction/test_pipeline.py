@@ -10,7 +10,7 @@ import transformers
 from finecl_hf import RelationExtractionPipeline
 from finecl_hf.data.documents import Document
 from finecl_hf.encoding.encoders import load_tokenizer
-from finecl_hf.errors import DocumentError
+from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.extraction.adapters import add_adapters
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.modeling import FineCLForRelationExtraction
@@ -227,3 +227,66 @@ def test_windows_find_relations_between_entities_that_lie_far_apart(bert_folder,
     found = RelationExtractionPipeline.from_pretrained(str(tmp_path))(long, threshold=-1e9)
     pairs = {(triple["h_idx"], triple["t_idx"]) for triple in found}
     assert pairs == set(ada.judged_pairs) and not caplog.records
+
+
+# Raw text -----------------------------------------------------------------------------------------
+
+TEXT = "Marie Curie was born in Warsaw. She left London."
+ENTITIES = [{"start": 0, "end": 11, "label": "PER"}, {"start": 24, "end": 30, "label": "LOC"}, (41, 47, "LOC")]
+NAMES = {"Marie Curie": "PER", "Warsaw": "LOC", "London": "LOC"}
+
+
+def find(text):
+    return [(text.index(name), text.index(name) + len(name), kind) for name, kind in NAMES.items() if name in text]
+
+
+def test_raw_text_and_text_with_entities(folder, extract):
+    reading = RelationExtractionPipeline.from_pretrained(folder, device="cpu", recogniser=find)
+    found = extract({"text": TEXT, "entities": ENTITIES})
+    assert found and reading(TEXT) == found and reading([TEXT]) == [found]
+    for triple in found:
+        assert TEXT[slice(*triple["head_span"])] == triple["head"] and triple["evidence"] in ([0], [1], [0, 1])
+        assert all(TEXT[start:end].endswith(".") for start, end in triple["evidence_spans"])
+    with pytest.raises(FineCLError, match="this is raw text"):
+        extract(TEXT)
+    with pytest.raises(FineCLError, match="document 1: entities: expected a list"):
+        extract([{"text": TEXT, "entities": ENTITIES}, {"text": TEXT, "entities": 3}])
+
+
+def test_a_stream_is_in_order_and_reads_a_window_ahead(folder, ada, curie):
+    extract = RelationExtractionPipeline.from_pretrained(folder, device="cpu", recogniser=find)
+    read = []
+
+    def endless():
+        while True:
+            for item in (TEXT, curie, "", ada.to_dict(), TEXT * 3):
+                read.append(item)
+                yield item
+
+    stream = extract.extractions(endless(), batch_size=2, window=7)
+    found = [next(stream) for _ in range(15)]
+    assert len(read) == 21
+    for item, extraction in zip(read, found, strict=False):
+        assert extraction.item is item
+        same(by_fact(extraction.triples), by_fact(extract(item)))
+    stream = extract.stream([TEXT, ada, {"sents": 3}, TEXT], batch_size=1)
+    assert len(next(stream)) > 0 and len(next(stream)) > 0
+    with pytest.raises(FineCLError, match='document 2.*"title" is missing'):
+        next(stream)
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 0}, {"batch_size": True}, {"batch_size": "x"}])
+def test_options_of_a_call_that_mean_nothing(options, extract, ada):
+    with pytest.raises(FineCLError, match="batch_size"):
+        extract([ada], **options)
+    with pytest.raises(FineCLError, match="expected documents or texts"):
+        extract(3)
+    with pytest.raises(FineCLError, match="a stream is of several"):
+        extract.stream(TEXT).__next__()
+
+
+def test_parts_of_a_large_text_are_said(extract, monkeypatch, caplog):
+    monkeypatch.setattr("finecl_hf.extraction.parts.MOST_WORDS", 8)
+    found = extract({"text": TEXT, "entities": ENTITIES}, threshold=-1e9)
+    assert {(triple["h_idx"], triple["t_idx"]) for triple in found} == {(0, 1), (1, 0)}
+    assert "are judged in 2 parts, cut between sentences" in caplog.text

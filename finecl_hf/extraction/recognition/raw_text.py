@@ -108,8 +108,9 @@ class TextReader:
         return recognise(self.recogniser, texts) if texts else []
 
     def _document(self, item: Item, found: list[Span] | FineCLError | None, types: frozenset[str]) -> Document:
-        if isinstance(found, FineCLError):
-            raise found
+        for failed in (found, item):  # readers give an error in place of what they cannot read
+            if isinstance(failed, FineCLError):
+                raise failed
         if isinstance(item, Document):
             return item
         if isinstance(item, str):

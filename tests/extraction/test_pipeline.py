@@ -249,7 +249,7 @@ def test_raw_text_and_text_with_entities(folder, extract):
         assert all(TEXT[start:end].endswith(".") for start, end in triple["evidence_spans"])
     with pytest.raises(FineCLError, match="this is raw text"):
         extract(TEXT)
-    with pytest.raises(FineCLError, match="document 1: entities: expected a list"):
+    with pytest.raises(FineCLError, match="document 1, entities: expected a list"):
         extract([{"text": TEXT, "entities": ENTITIES}, {"text": TEXT, "entities": 3}])
 
 

@@ -33,7 +33,11 @@ setup(
     python_requires=">=3.10",
     packages=[*find_packages(include=["finecl_hf", "finecl_hf.*"]), "finecl_hf.model_cards"],
     package_dir={"finecl_hf.model_cards": "model_cards"},
-    package_data={"finecl_hf.denoising": ["report.html", "report.md"], "finecl_hf.model_cards": ["*.md"]},
+    package_data={
+        "finecl_hf.denoising": ["report.html", "report.md"],
+        "finecl_hf.extraction": ["relation_page.html"],
+        "finecl_hf.model_cards": ["*.md"],
+    },
     install_requires=[
         "torch>=2.6",
         "transformers>=5.0",
@@ -53,5 +57,8 @@ setup(
         "pyyaml>=6.0",
     ],
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["finecl-hf=finecl_hf.cli:main"]},
+    entry_points={
+        "console_scripts": ["finecl-hf=finecl_hf.cli:main"],
+        "spacy_factories": ["finecl=finecl_hf.extraction.spacy_component:make_component"],
+    },
 )

@@ -1,6 +1,7 @@
 """The `finecl-hf` command: checks, converts, makes and scores the files that pass between the stages.
 
-Each subcommand imports what it needs when it runs, so that `--help` is instant; only `doctor --model` needs torch.
+Each subcommand imports what it needs when it runs, so that `--help` is instant; only `doctor --model` and
+`predict` need torch.
 """
 
 from __future__ import annotations
@@ -111,6 +112,8 @@ def make_parser() -> ArgumentParser:
     sub.add_argument("--num_documents", type=int, default=600, help="silver documents")
     sub.add_argument("--seed", type=int, default=0, help="another seed, another world")
 
+    _add_predict_options(command(predict, "predict", "Find the triples of texts or documents with a relation model."))
+
     sub = command(score, "score", "Score predictions in DocRED's submission format.")
     sub.add_argument("predictions", help="JSON list of {title, h_idx, t_idx, r}")
     sub.add_argument("gold", help="labelled documents")
@@ -128,6 +131,22 @@ def _add_order_and_documents(sub: ArgumentParser) -> None:
     )
     sub.add_argument("--format", help="format of the documents, where their content does not tell")
     sub.add_argument("--split", help="split of a Hub dataset")
+
+
+def _add_predict_options(sub: ArgumentParser) -> None:
+    sub.add_argument("model", help="output folder of run_finetune.py, or a Hub id")
+    sub.add_argument("input", help="texts: .txt, one a line, or JSON Lines; or documents in any supported format")
+    sub.add_argument("output", help="ends in .jsonl, and is gone on with after a stop; - for stdout")
+    sub.add_argument("--recogniser", help="what finds the entities of raw text: a token-classification model, a spaCy "
+                     "pipeline, or a file of names (name<TAB>type)")  # fmt: skip
+    sub.add_argument("--text_key", default="text", help="key of the text in JSON Lines (default text)")
+    sub.add_argument("--whole", action="store_true", help="a .txt file is one text")
+    sub.add_argument("--format", help="format of documents, where their content does not tell")
+    sub.add_argument("--batch_size", type=int, default=8, help="documents a forward pass (default 8)")
+    sub.add_argument("--threshold", type=float, help="on a relation's score, in place of the fitted one")
+    sub.add_argument("--skip_invalid", action="store_true", help="write nothing of what cannot be read")
+    sub.add_argument("--html", metavar="FILE", help="also a page that shows the first 200 texts with their triples")
+    sub.add_argument("--device", help="where the model runs, such as cuda:0")
 
 
 def _add_doctor_options(sub: ArgumentParser) -> None:
@@ -357,6 +376,38 @@ def synthesize(args: Namespace) -> None:
     for name, value in corpus.statistics().items():
         print(f"{name.replace('_', ' '):<24}{value:>8,.5g}")
     print(f"Wrote {args.folder}")
+
+
+def predict(args: Namespace) -> int:
+    from finecl_hf.data.files import refuse_overwriting
+    from finecl_hf.data.readers import local_files
+
+    if args.batch_size < 1:
+        raise FineCLError(f"--batch_size {args.batch_size} is out of range; give at least 1.")
+    if args.html:
+        if args.output == "-":
+            raise FineCLError("--html is made from the output's file; name one in place of -.")
+        refuse_overwriting(args.html, [*local_files(args.input), args.output])
+    elif args.output != "-":
+        refuse_overwriting(args.output, local_files(args.input))
+    local_files(args.input)
+    from finecl_hf.extraction.pipeline import RelationExtractionPipeline
+    from finecl_hf.extraction.prediction_files import PredictOptions, predict_file
+    from finecl_hf.extraction.relation_page import write_page
+
+    extract = RelationExtractionPipeline.from_pretrained(args.model, device=args.device, recogniser=args.recogniser)
+    options = PredictOptions(
+        args.text_key, args.batch_size, args.threshold, args.format, args.whole, args.skip_invalid
+    )
+    try:
+        written, invalid = predict_file(extract, args.input, args.output, options, {"recogniser": args.recogniser})
+    except KeyboardInterrupt:
+        _tell("Stopped; the same command goes on where this one stopped.")
+        return 130
+    _tell(f"Wrote {written:,} lines to {args.output}; {invalid:,} inputs could not be read.")
+    if args.html:
+        _tell(f"Wrote {args.html}: {write_page(args.output, args.html)}")
+    return 1 if invalid and not args.skip_invalid else 0
 
 
 def score(args: Namespace) -> None:

@@ -51,6 +51,7 @@ def test_help_needs_no_torch():
         "report",
         "clean",
         "synthesize",
+        "predict",
         "score",
     )
     assert all(f"\n    {name}" in shown for name in names)

@@ -1,26 +1,31 @@
-"""Documents in, triples out."""
+"""Documents or raw text in, triples out."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import torch
 from transformers import Pipeline, PreTrainedTokenizerBase
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from finecl_hf.data.documents import Document
+from finecl_hf.data.documents import MOST_ENTITIES, Document
 from finecl_hf.encoding.batches import RelationCollator
 from finecl_hf.encoding.encoders import hub_arguments, load_tokenizer
 from finecl_hf.encoding.features import DocumentEncoder
-from finecl_hf.encoding.words import tells_roles
-from finecl_hf.errors import FineCLError
+from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.extraction.configuration import FineCLConfig
+from finecl_hf.extraction.extractions import Extraction
 from finecl_hf.extraction.loading import load_relation_model
 from finecl_hf.extraction.modeling import FineCLForRelationExtraction
+from finecl_hf.extraction.parts import MOST_WORDS, Part, parts_of
 from finecl_hf.extraction.predictions import decision_threshold, document_candidates, probabilities
+from finecl_hf.extraction.recognition.raw_text import Item, Source, TextReader, is_single
+from finecl_hf.extraction.recognition.types import known_types
+from finecl_hf.extraction.triples import Places, Triple, merged_triples
 
 
 logger = logging.getLogger(__name__)
@@ -30,19 +35,32 @@ MODEL_ARGUMENTS = (
     "mention_entity", "entity_type", "pairs", "distances", "pair_counts", "entity_counts", "window_index",
     "window_lengths", "sentence",
 )  # fmt: skip
+READING = ("recogniser", "merge", "dates", "numbers", "coreference", "type_names")  # arguments of a `TextReader`
+WINDOW = 16  # batches that a stream reads ahead, to put documents of similar length together
 
 
 class RelationExtractionPipeline(Pipeline):
-    """Extracts relations from documents whose entities are marked.
+    """Extracts relations from documents, from text whose entities are given, and from raw text.
 
     Example:
-        >>> extract = RelationExtractionPipeline.from_pretrained("outputs/extractor")
+        >>> extract = RelationExtractionPipeline.from_pretrained("outputs/extractor", recogniser="names.tsv")
+        >>> extract("Marie Curie was born in Warsaw.")
+        >>> entities = [{"start": 0, "end": 11, "label": "PER"}, {"start": 24, "end": 30, "label": "LOC"}]
+        >>> extract({"text": "Marie Curie was born in Warsaw.", "entities": entities})
         >>> extract(read_documents("documents.json"))
 
-    The result for a document is a list of triples, most certain first: `head`, `relation` (id), `name` (readable,
-    where known), `tail`, `score` in (0, 1) (the probability that the triple is right, see `calibration`), and the
-    entity numbers `h_idx` and `t_idx`; models whose head is `evidence` also give `evidence`, the sentences that show
-    it. Once this module is imported, `transformers.pipeline("relation-extraction", ...)` makes it, too.
+    The result is a list of triples, most certain first:
+
+    - `head`, `relation` (id), `name` (readable, where known), `tail`;
+    - `score` in (0, 1), the probability that the triple is right, see `calibration`;
+    - `h_idx` and `t_idx`, the numbers of the entities, see [`extractions`];
+    - `head_span` and `tail_span`, [start, end) of both arguments in the text, in characters;
+    - `evidence`, the sentences that show it, by number, and `evidence_spans`, where they are. They are told by models
+      whose head is `evidence`; else they are those where both arguments stand, or stand nearest.
+
+    Models for sentences judge each pair of a text in the sentence that holds it. Texts of more than 1,000 entities or
+    20,000 words are judged in parts, which is said. Once this module is imported,
+    `transformers.pipeline("relation-extraction", ...)` makes it, too.
     """
 
     _load_tokenizer = True
@@ -57,20 +75,40 @@ class RelationExtractionPipeline(Pipeline):
         Args:
             name_or_path: output folder of `run_finetune.py`, or a Hub id.
             device: where the model is to run, in place of a `device_map`.
-            kwargs: passed on to [`load_relation_model`]: `dtype`, `base_model`, `attn_implementation`, ...; those that
-                say where to look, such as `revision` and `token`, also to the tokenizer.
+            kwargs: `recogniser`, `merge`, `dates`, `numbers`, `coreference`, `type_names`, `reach`: see the
+                constructor. Others are passed on to [`load_relation_model`]: `dtype`, `base_model`,
+                `attn_implementation`, ...; those that say where to look, such as `revision` and `token`, also to the
+                tokenizer.
 
         Raises:
-            FineCLError: see [`load_relation_model`].
+            FineCLError: see [`load_relation_model`], and [`TextReader`].
         """
+        reading = {name: kwargs.pop(name) for name in (*READING, "reach") if name in kwargs}
         model = load_relation_model(name_or_path, **kwargs)
         tokenizer = load_tokenizer(
             name_or_path, trust_remote_code=kwargs.get("trust_remote_code"), **hub_arguments(kwargs)
         )
-        return cls(model=model, tokenizer=tokenizer, device=device)
+        return cls(model=model, tokenizer=tokenizer, device=device, **reading)
 
-    def __init__(self, model: FineCLForRelationExtraction, tokenizer: PreTrainedTokenizerBase, **kwargs: Any):
+    def __init__(
+        self,
+        model: FineCLForRelationExtraction,
+        tokenizer: PreTrainedTokenizerBase,
+        reach: int | None = None,
+        **kwargs: Any,
+    ):
+        """
+        Args:
+            reach: of models for sentences: judge only pairs that stand in so many sentences or fewer.
+            kwargs: how raw text is read: `recogniser`, `merge`, `dates`, `numbers`, `coreference`, `type_names`, see
+                [`TextReader`]. Others are those of `transformers.Pipeline`, such as `device`.
+        """
+        reading = {name: kwargs.pop(name) for name in READING if name in kwargs}
         super().__init__(model=model, tokenizer=tokenizer, **kwargs)
+        if reach is not None and (isinstance(reach, bool) or not isinstance(reach, int) or reach < 1):
+            raise FineCLError(f"reach is {reach!r}; give a number of sentences, at least 1.")
+        self.reach = reach
+        self.reader = TextReader(**reading, device=self.device)
         self._lost: Counter[str] = Counter()  # what of the running call's documents lies past the model's length
         self.collator = RelationCollator(tokenizer.pad_token_id)
         self._encoder: tuple[FineCLConfig, DocumentEncoder] | None = None
@@ -87,12 +125,15 @@ class RelationExtractionPipeline(Pipeline):
             self._encoder = config, encoder
         return self._encoder[1]
 
-    def __call__(
-        self, documents: Document | dict | Iterable[Document | dict], batch_size: int = 8, **kwargs: Any
-    ) -> list:
+    def __call__(self, documents: Item | Iterable[Item], batch_size: int = 8, **kwargs: Any) -> list:
         """
         Args:
-            documents: one document or several, as [`Document`] or in DocRED's layout; labels in them are ignored.
+            documents: one or several of
+                - a [`Document`], or a dict in DocRED's layout; labels in them are ignored;
+                - a text, as a string or `{"text": ..., "title": ...}`: its entities are found by the recogniser;
+                - `{"text": ..., "entities": [...]}`, in characters, see `recognition.mentions.mention_of`. An entity
+                  is a mention or a list of its mentions; where all are single mentions, those of one are merged;
+                - a `Doc` of spaCy, with the entities and sentences that are set.
             batch_size: documents a forward pass; documents of similar length share one.
             kwargs: `threshold` (on the score of `predictions.relation_scores`) in place of the fitted ones.
 
@@ -100,35 +141,95 @@ class RelationExtractionPipeline(Pipeline):
             list of triples for one document, list of such lists for several.
 
         Raises:
-            FineCLError: the model tells head from tail by their markers, and a document has more than one judged pair.
+            FineCLError: what cannot be read, in a sentence that says where and why.
         """
-        single = isinstance(documents, (Document, dict))
-        documents = [_as_document(document) for document in ([documents] if single else documents)]
-        self._check_roles(documents)
-        by_length = sorted(range(len(documents)), key=lambda i: sum(map(len, documents[i].sentences)))
-        groups = [by_length[start : start + batch_size] for start in range(0, len(documents), batch_size)]
-        # Batches are made here: pairs of several documents lie flat in one tensor, which Pipeline's own batching
-        # would take apart wrongly. It takes each list for one input.
-        self._lost.clear()
-        found = super().__call__([[documents[i] for i in group] for group in groups], **kwargs) if groups else []
+        single = is_single(documents)
+        if not single and not isinstance(documents, Iterable):
+            raise FineCLError(f"expected documents or texts, found {type(documents).__name__}.")
+        found = self._extract([documents] if single else list(documents), batch_size, **kwargs)
         self._tell_losses()
-        results: list[list[dict]] = [[] for _ in documents]
-        for group, triples in zip(groups, found, strict=True):
-            for i, of_document in zip(group, triples, strict=True):
-                results[i] = of_document
+        for number, extraction in enumerate(found):
+            if extraction.error is not None:
+                raise extraction.error if single else _located(extraction.error, number)
+        results = [extraction.triples for extraction in found]
         return results[0] if single else results
 
-    def _check_roles(self, documents: list[Document]) -> None:
+    def stream(self, items: Iterable[Item], batch_size: int = 8, **kwargs: Any) -> Iterator[list[Triple]]:
+        """Yields the triples of each item, in order, from an iterator that may have no end.
+
+        Args:
+            items, batch_size, kwargs: as of [`extractions`].
+
+        Raises:
+            FineCLError: at the first item that cannot be read, once the results of those before it are given.
+        """
+        for number, extraction in enumerate(self.extractions(items, batch_size, **kwargs)):
+            if extraction.error is not None:
+                raise _located(extraction.error, number)
+            yield extraction.triples
+
+    def extractions(
+        self, items: Iterable[Item], batch_size: int = 8, window: int | None = None, **kwargs: Any
+    ) -> Iterator[Extraction]:
+        """As [`stream`], with the document that was made of each item; what cannot be read has an error and stops
+        nothing.
+
+        Args:
+            items: as `documents` of [`__call__`].
+            batch_size: documents a forward pass.
+            window: items that are read ahead, and all that is in memory: those of similar length share a pass.
+            kwargs: `threshold`.
+        """
+        window = WINDOW * batch_size if window is None else window
+        if window < 1:
+            raise FineCLError(f"window {window} is out of range; read at least 1 item ahead.")
+        if is_single(items) or not isinstance(items, Iterable):
+            raise FineCLError("a stream is of several items; give a list or an iterator of them.")
+        return self._windows(iter(items), batch_size, window, kwargs)
+
+    def _windows(self, items: Iterator[Item], batch_size: int, window: int, options: dict) -> Iterator[Extraction]:
+        try:
+            while chosen := list(islice(items, window)):
+                # transformers warns of calls one after another; the windows of a stream are no such calls
+                self.call_count = 0
+                yield from self._extract(chosen, batch_size, **options)
+        finally:
+            self._tell_losses()
+
+    def _extract(self, items: list[Item], batch_size: int, **kwargs: Any) -> list[Extraction]:
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise FineCLError(f"batch_size is {batch_size!r}; give a number of documents, at least 1.")
         config = self.model.config
-        if config.task != "sentence" or not tells_roles(config.entity_markers):
-            return
-        for document in documents:
-            if not document.is_sentence:
-                raise FineCLError(
-                    f'document "{document.title}": this model was trained on sentences whose head and tail are marked '
-                    f"(--entity_markers {config.entity_markers}); give each document one judged pair, such as "
-                    '"pairs": [[0, 1]].'
-                )
+        sources = self.reader.read(items, known_types(config))
+        numbered = [
+            (number, part) for number, source in enumerate(sources) for part in self._parts(source)
+        ]  # fmt: skip
+        by_length = sorted(numbered, key=lambda pair: sum(map(len, pair[1].document.sentences)))
+        groups = [by_length[start : start + batch_size] for start in range(0, len(numbered), batch_size)]
+        # Batches are made here: pairs of several documents lie flat in one tensor, which Pipeline's own batching
+        # would take apart wrongly. It takes each list for one input.
+        inputs = [[part.document for _, part in group] for group in groups]
+        found = super().__call__(inputs, **kwargs) if groups else []
+        results: list[list[Triple]] = [[] for _ in items]
+        for group, triples in zip(groups, found, strict=True):
+            for (number, part), of_part in zip(group, triples, strict=True):
+                results[number] += map(part.in_whole, of_part)
+        return [self._extraction(*pair) for pair in zip(sources, results, strict=True)]
+
+    def _parts(self, source: Source) -> list[Part]:
+        if source.document is None:
+            return []
+        one_pair = self.model.config.task == "sentence"
+        parts = list(parts_of(source.document, one_pair, self.reach))
+        if not one_pair and len(parts) > 1:
+            self._lost.update(cut=1, parts=len(parts))
+        return parts
+
+    def _extraction(self, source: Source, triples: list[Triple]) -> Extraction:
+        if not triples:
+            return Extraction(source.item, source.document, [], source.error)
+        places = Places(source.document)
+        return Extraction(source.item, source.document, [*map(places.add_to, merged_triples(triples))])
 
     def _sanitize_parameters(self, threshold: float | None = None) -> tuple[dict, dict, dict]:
         return {}, {}, {} if threshold is None else {"threshold": threshold}
@@ -167,6 +268,13 @@ class RelationExtractionPipeline(Pipeline):
         return result
 
     def _tell_losses(self) -> None:
+        """Says what of the documents since the last time could not be judged, once."""
+        if self._lost["cut"]:
+            logger.warning(
+                "%s texts of more than %s entities or %s words are judged in %s parts, cut between sentences; "
+                "relations from one part to another are not found.",
+                *(f"{number:,}" for number in (self._lost["cut"], MOST_ENTITIES, MOST_WORDS, self._lost["parts"])),
+            )
         if self._lost["mentions"]:
             logger.warning(
                 "%s mentions in %s documents lie past the %s tokens that the model reads, and with them %s entities, "
@@ -174,6 +282,7 @@ class RelationExtractionPipeline(Pipeline):
                 *(f"{self._lost[name]:,}" for name in ("mentions", "documents")),
                 self.encoder.max_length, f"{self._lost['entities']:,}",
             )  # fmt: skip
+        self._lost.clear()
 
     def _triple(self, document: Document, head: int, relation: int, tail: int, score: float) -> dict[str, Any]:
         config = self.model.config
@@ -189,8 +298,11 @@ class RelationExtractionPipeline(Pipeline):
         }
 
 
-def _as_document(document: Document | dict) -> Document:
-    return document if isinstance(document, Document) else Document.from_dict(document)
+def _located(error: FineCLError, number: int) -> FineCLError:
+    """The error, with the number of the item that it is about."""
+    if isinstance(error, DocumentError) and error.index is None:
+        return DocumentError(error.message, error.field, error.source, number, error.title)
+    return error if isinstance(error, DocumentError) else FineCLError(f"document {number}: {error}")
 
 
 PIPELINE_REGISTRY.register_pipeline(

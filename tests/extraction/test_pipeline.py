@@ -76,9 +76,9 @@ def by_fact(triples):
 
 def test_triples_say_who_what_and_how_sure(extract, ada):
     triples = extract(ada)
-    assert triples and all(
-        list(triple) == ["head", "relation", "name", "tail", "score", "h_idx", "t_idx"] for triple in triples
-    )
+    keys = ["head", "relation", "name", "tail", "score", "h_idx", "t_idx"]
+    keys += ["head_span", "tail_span", "evidence", "evidence_spans"]
+    assert triples and all(list(triple) == keys for triple in triples)
     assert [triple["score"] for triple in triples] == sorted((t["score"] for t in triples), reverse=True)
     for triple in triples:
         assert triple["head"] == ada.entities[triple["h_idx"]][0].name
@@ -176,12 +176,25 @@ def test_a_sentence_has_one_label_at_most(bert_folder, tmp_path, ada):
         same(triples, every if every[0]["score"] > 0.5 else [])
 
 
-def test_a_model_that_tells_head_from_tail_takes_one_pair(bert_folder, tmp_path, ada):
+def test_a_model_that_tells_head_from_tail_judges_each_pair_by_itself(bert_folder, tmp_path, ada):
     build(bert_folder, tmp_path, task="sentence", loss="softmax", entity_markers="typed")
     extract = RelationExtractionPipeline.from_pretrained(str(tmp_path), device="cpu")
-    assert extract(replace(ada, relations=[], pairs=[(0, 1)]), threshold=-1e9)
-    with pytest.raises(FineCLError, match="one judged pair"):
-        extract(ada)
+    assert len(extract(replace(ada, relations=[], pairs=[(0, 1)]), threshold=-1e9)) == 1
+    found = extract(ada, threshold=-1e9, batch_size=3)
+    assert {(triple["h_idx"], triple["t_idx"]) for triple in found} == set(ada.judged_pairs)
+    assert [triple["score"] for triple in found] == sorted((triple["score"] for triple in found), reverse=True)
+    for triple in found:  # as the one sentence that holds both, with nothing else marked
+        if {triple["h_idx"], triple["t_idx"]} == {1, 2}:
+            alone = replace(
+                ada, relations=[], sentences=ada.sentences[:1], entities=[ada.entities[1], ada.entities[2]],
+                pairs=[(triple["h_idx"] - 1, triple["t_idx"] - 1)],
+            )  # fmt: skip
+            (expected,) = extract(alone, threshold=-1e9)
+            assert triple["score"] == pytest.approx(expected["score"], abs=1e-5)
+            assert triple["relation"] == expected["relation"] and triple["evidence"] == [0]
+    near = RelationExtractionPipeline(extract.model, extract.tokenizer, device="cpu", reach=1)
+    pairs = {(triple["h_idx"], triple["t_idx"]) for triple in near(ada, threshold=-1e9)}
+    assert pairs == {(h, t) for h, t in ada.judged_pairs if 3 not in (h, t) or 0 in (h, t)}
 
 
 def test_a_model_that_was_trained_without_names_sees_none(bert_folder, corpus, tmp_path, ada):
@@ -214,3 +227,66 @@ def test_windows_find_relations_between_entities_that_lie_far_apart(bert_folder,
     found = RelationExtractionPipeline.from_pretrained(str(tmp_path))(long, threshold=-1e9)
     pairs = {(triple["h_idx"], triple["t_idx"]) for triple in found}
     assert pairs == set(ada.judged_pairs) and not caplog.records
+
+
+# Raw text -----------------------------------------------------------------------------------------
+
+TEXT = "Marie Curie was born in Warsaw. She left London."
+ENTITIES = [{"start": 0, "end": 11, "label": "PER"}, {"start": 24, "end": 30, "label": "LOC"}, (41, 47, "LOC")]
+NAMES = {"Marie Curie": "PER", "Warsaw": "LOC", "London": "LOC"}
+
+
+def find(text):
+    return [(text.index(name), text.index(name) + len(name), kind) for name, kind in NAMES.items() if name in text]
+
+
+def test_raw_text_and_text_with_entities(folder, extract):
+    reading = RelationExtractionPipeline.from_pretrained(folder, device="cpu", recogniser=find)
+    found = extract({"text": TEXT, "entities": ENTITIES})
+    assert found and reading(TEXT) == found and reading([TEXT]) == [found]
+    for triple in found:
+        assert TEXT[slice(*triple["head_span"])] == triple["head"] and triple["evidence"] in ([0], [1], [0, 1])
+        assert all(TEXT[start:end].endswith(".") for start, end in triple["evidence_spans"])
+    with pytest.raises(FineCLError, match="this is raw text"):
+        extract(TEXT)
+    with pytest.raises(FineCLError, match="document 1, entities: expected a list"):
+        extract([{"text": TEXT, "entities": ENTITIES}, {"text": TEXT, "entities": 3}])
+
+
+def test_a_stream_is_in_order_and_reads_a_window_ahead(folder, ada, curie):
+    extract = RelationExtractionPipeline.from_pretrained(folder, device="cpu", recogniser=find)
+    read = []
+
+    def endless():
+        while True:
+            for item in (TEXT, curie, "", ada.to_dict(), TEXT * 3):
+                read.append(item)
+                yield item
+
+    stream = extract.extractions(endless(), batch_size=2, window=7)
+    found = [next(stream) for _ in range(15)]
+    assert len(read) == 21
+    for item, extraction in zip(read, found, strict=False):
+        assert extraction.item is item
+        same(by_fact(extraction.triples), by_fact(extract(item)))
+    stream = extract.stream([TEXT, ada, {"sents": 3}, TEXT], batch_size=1)
+    assert len(next(stream)) > 0 and len(next(stream)) > 0
+    with pytest.raises(FineCLError, match='document 2.*"title" is missing'):
+        next(stream)
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 0}, {"batch_size": True}, {"batch_size": "x"}])
+def test_options_of_a_call_that_mean_nothing(options, extract, ada):
+    with pytest.raises(FineCLError, match="batch_size"):
+        extract([ada], **options)
+    with pytest.raises(FineCLError, match="expected documents or texts"):
+        extract(3)
+    with pytest.raises(FineCLError, match="a stream is of several"):
+        extract.stream(TEXT).__next__()
+
+
+def test_parts_of_a_large_text_are_said(extract, monkeypatch, caplog):
+    monkeypatch.setattr("finecl_hf.extraction.parts.MOST_WORDS", 8)
+    found = extract({"text": TEXT, "entities": ENTITIES}, threshold=-1e9)
+    assert {(triple["h_idx"], triple["t_idx"]) for triple in found} == {(0, 1), (1, 0)}
+    assert "are judged in 2 parts, cut between sentences" in caplog.text

@@ -1,0 +1,239 @@
+"""Triples of a file of texts or documents, a line of JSON each; a run goes on where an earlier one stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from filelock import FileLock, Timeout
+
+from finecl_hf.data.files import refuse_overwriting, replacing, writing
+from finecl_hf.data.formats import format_of_record
+from finecl_hf.data.raw_records import raw_records
+from finecl_hf.data.readers import iter_documents, local_files
+from finecl_hf.errors import DocumentError, FineCLError
+from finecl_hf.extraction.base_encoder import weights_digest
+from finecl_hf.extraction.pipeline import WINDOW, RelationExtractionPipeline
+
+
+STDOUT = "-"
+SECONDS = 10.0  # between two words about the progress
+ENDS = 1 << 20  # bytes at either end of a file that tell it from another of its size
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How a file is read and predicted.
+
+    Attributes:
+        text_key: the key of the text in lines of JSON.
+        batch_size: documents a forward pass.
+        threshold: in place of the model's own.
+        format: of documents; None finds it out.
+        whole: a `.txt` file is one text, not one a line.
+        skip_invalid: write nothing of what cannot be read.
+    """
+
+    text_key: str = "text"
+    batch_size: int = 8
+    threshold: float | None = None
+    format: str | None = None
+    whole: bool = False
+    skip_invalid: bool = False
+
+
+def predict_file(
+    extract: RelationExtractionPipeline, source: str, output: str, options: PredictOptions, run: dict[str, Any]
+) -> tuple[int, int]:
+    """Writes a line of JSON for each text or document: `index`, `title`, `text`, `entities` and `triples`, or `error`.
+
+    Args:
+        source: lines of text (`.txt`) or of JSON with a text, or documents in any format.
+        output: a `.jsonl` file, which is gone on with where an earlier run of the same kind stopped; `-` for stdout.
+        run: what else has to be the same in a run that goes on, such as the recogniser.
+
+    Returns:
+        How many lines were written, and how many of the inputs could not be read.
+
+    Raises:
+        FineCLError: the input cannot be read at all, or the output belongs to another run.
+    """
+    if output == STDOUT:
+        return _predict(extract, source, 0, options, sys.stdout.buffer)
+    if not output.endswith(".jsonl"):
+        raise FineCLError(f"{output}: the name must end in .jsonl, or be - for stdout.")
+    refuse_overwriting(output, local_files(source))
+    path = Path(output)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    told = {"input": _identity(source), "model": weights_digest(extract.model), **run, **vars(options)}
+    del told["batch_size"]
+    with _alone(path):
+        begin = _resume(path, json.loads(json.dumps(told, default=str)))
+        with writing(path), open(path, "ab") as file:
+            return _predict(extract, source, begin, options, file)
+
+
+def _predict(
+    extract: RelationExtractionPipeline, source: str, begin: int, options: PredictOptions, file: BinaryIO
+) -> tuple[int, int]:
+    if begin:
+        print(f"The first {begin:,} are there; going on behind them.", file=sys.stderr)
+    items = (_titled(item, number) for number, item in enumerate(iter_items(source, options)) if number >= begin)
+    threshold = {} if options.threshold is None else {"threshold": options.threshold}
+    started = told = time.monotonic()
+    written = invalid = 0
+    found = extract.extractions(items, options.batch_size, **threshold)
+    for number, extraction in enumerate(found, begin):
+        invalid += extraction.error is not None
+        if extraction.error is None or not options.skip_invalid:
+            line = json.dumps({"index": number, **extraction.to_dict()}, ensure_ascii=False, separators=(",", ":"))
+            file.write(line.encode(errors="backslashreplace") + b"\n")
+            written += 1
+        if (number + 1 - begin) % (WINDOW * options.batch_size) == 0:
+            file.flush()
+        if time.monotonic() - told > SECONDS:
+            told = time.monotonic()
+            done = number + 1 - begin
+            print(f"{number + 1:,} done, {done / (told - started):,.1f} a second.", file=sys.stderr)
+    file.flush()
+    return written, invalid
+
+
+def iter_items(source: str, options: PredictOptions) -> Iterator[Any]:
+    """Yields what a pipeline takes, in order; a `DocumentError` for what cannot be read.
+
+    Raises:
+        DocumentError: for what concerns the whole file.
+    """
+    path = Path(source)
+    if path.suffix.lower() == ".txt" and options.format is None and path.is_file():
+        yield from _texts(path, options.whole)
+    elif options.format is None and _holds_texts(path, options.text_key):
+        for record in raw_records(path, "docred"):
+            yield _item(record.value, options.text_key)
+    else:
+        yield from iter_documents(source, format=options.format)
+
+
+def _texts(path: Path, whole: bool) -> Iterator[Any]:
+    if whole:
+        data = path.read_bytes()
+        yield _decoded(data.removeprefix(b"\xef\xbb\xbf"), path, None)
+        return
+    with open(path, "rb") as file:
+        for number, line in enumerate(file):
+            yield _decoded(line.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n"), path, number)
+
+
+def _decoded(data: bytes, path: Path, number: int | None) -> str | DocumentError:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        return DocumentError(f"the text is not UTF-8 ({error.reason}); write it again.", "", str(path), number)
+
+
+def _holds_texts(path: Path, key: str) -> bool:
+    """Whether the first record of a file is a text, and no document of a format that is read."""
+    if not path.is_file() or path.suffix.lower() == ".parquet":
+        return False
+    try:
+        first = next((r.value for r in raw_records(path, "docred") if isinstance(r.value, dict)), None)
+    except (DocumentError, OSError):
+        return False
+    return first is not None and key in first and "sents" not in first and format_of_record(first) == "docred"
+
+
+def _item(record: Any, key: str) -> Any:
+    if isinstance(record, DocumentError) or not isinstance(record, dict) or "sents" in record or key == "text":
+        return record
+    if key not in record:
+        return DocumentError(f'the key "{key}" is missing; name the one of the text with --text_key.')
+    return {**record, "text": record[key]}
+
+
+def _titled(item: Any, number: int) -> Any:
+    """A text without a title is called by its number, which is the same in a run that goes on."""
+    if isinstance(item, str):
+        return {"text": item, "title": f"text-{number}"}
+    if isinstance(item, dict) and "sents" not in item and not any(item.get(key) for key in ("title", "id")):
+        return {**item, "title": f"text-{number}"}
+    return item
+
+
+def _identity(source: str) -> dict[str, Any]:
+    """What tells an input from another one: the sizes and the ends of its files."""
+    found = {}
+    for path in local_files(source):
+        if path.is_file():
+            size, digest = path.stat().st_size, blake2b(digest_size=16)
+            with open(path, "rb") as file:
+                digest.update(file.read(ENDS))
+                file.seek(max(0, size - ENDS))
+                digest.update(file.read(ENDS))
+            found[path.name] = [size, digest.hexdigest()]
+    return {"source": os.path.abspath(source) if found else source, "files": found}
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(f"{path.name}.run.json")
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Refuses two runs that write one file."""
+    lock = path.with_name(f".{path.name}.lock")
+    try:
+        with FileLock(lock, timeout=0):
+            yield
+    except Timeout:
+        raise FineCLError(f"{path}: another run writes this file; wait for its end or name another file.") from None
+
+
+def _resume(path: Path, told: dict[str, Any]) -> int:
+    """How many inputs an earlier run has dealt with; a line that it could not finish is cut off.
+
+    Raises:
+        FineCLError: the file is there, and is no output of such a run.
+    """
+    beside = _sidecar(path)
+    if path.exists() and path.stat().st_size:
+        try:
+            before = json.loads(beside.read_bytes())
+        except (OSError, ValueError):
+            before = None
+        if not isinstance(before, dict):
+            raise FineCLError(
+                f"{path}: there is such a file, and no {beside.name} says that it can be gone on with; name another."
+            )
+        if differ := sorted(name for name in {*before, *told} if before.get(name) != told.get(name)):
+            raise FineCLError(
+                f"{path}: was begun with another {', '.join(differ)}; name another file, or remove it to start anew."
+            )
+        return _whole_lines(path)
+    with replacing(beside) as file:
+        file.write(json.dumps(told, indent=1).encode())
+    return 0
+
+
+def _whole_lines(path: Path) -> int:
+    """Cuts off what follows the last whole line. Returns the number of the input behind that line's."""
+    end, last = 0, -1
+    with open(path, "rb+") as file:
+        for line in file:
+            try:
+                number = json.loads(line)["index"] if line.endswith(b"\n") else None
+            except (ValueError, TypeError, KeyError):
+                number = None
+            if not isinstance(number, int):
+                break
+            end, last = end + len(line), number
+        file.truncate(end)
+    return last + 1

@@ -1,0 +1,119 @@
+"""`finecl-hf predict`: lines for each input, gone on with after a stop; and the page."""
+
+import json
+
+import pytest
+
+from finecl_hf.cli import main
+from finecl_hf.data.readers import write_documents
+from finecl_hf.extraction import relation_page
+from finecl_hf.extraction.pipeline import RelationExtractionPipeline
+from tests.extraction.test_pipeline import build
+
+
+TEXTS = ["Marie Curie was born in Warsaw.", "", "Alan Turing & <b> left London for Manchester."]
+
+
+@pytest.fixture(scope="module")
+def model(bert_folder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    build(bert_folder, folder)
+    return str(folder)
+
+
+@pytest.fixture
+def names(tmp_path):
+    lines = ["Marie Curie\tPER", "Alan Turing\tPER", "Warsaw\tLOC", "London\tLOC", "Manchester\tLOC"]
+    (tmp_path / "names.tsv").write_text("\n".join(lines))
+    return ["--recogniser", str(tmp_path / "names.tsv")]
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_lines_of_text_and_of_json(model, names, tmp_path, capsys):
+    (tmp_path / "in.txt").write_text("\n".join(TEXTS))
+    assert main(["predict", model, str(tmp_path / "in.txt"), str(tmp_path / "a.jsonl"), *names]) == 0
+    found = lines(tmp_path / "a.jsonl")
+    assert [row["index"] for row in found] == [0, 1, 2] and [row["text"] for row in found] == TEXTS
+    for row in found:
+        for triple in row["triples"]:
+            assert row["text"][slice(*triple["head_span"])] == triple["head"]
+            assert [triple["head_span"][0]] == [m["start"] for m in row["entities"][triple["h_idx"]]][:1]
+    assert any(row["triples"] for row in found)
+    rows = [json.dumps({"id": number, "body": text}) for number, text in enumerate(TEXTS)]
+    (tmp_path / "in.jsonl").write_text("\n".join([rows[0], "{broken", *rows[1:], '{"other": 1}']))
+    argv = ["predict", model, str(tmp_path / "in.jsonl"), "-", "--text_key", "body", *names]
+    assert main(argv) == 1
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert ["error" in row for row in printed] == [False, True, False, False, True]
+    assert [row["triples"] for row in printed if "triples" in row] == [row["triples"] for row in found]
+    assert main([*argv, "--skip_invalid"]) == 0 and capsys.readouterr().out.count("\n") == 3
+    again = tmp_path / "again.jsonl"  # what comes out goes in
+    assert main(["predict", model, str(tmp_path / "a.jsonl"), str(again)]) == 0
+    assert [row["triples"] for row in lines(again)] == [row["triples"] for row in found]
+
+
+def test_a_whole_file_and_documents(model, names, tmp_path, ada, curie):
+    (tmp_path / "in.txt").write_text("\n".join(TEXTS))
+    assert main(["predict", model, str(tmp_path / "in.txt"), str(tmp_path / "a.jsonl"), "--whole", *names]) == 0
+    assert [len(row["entities"]) for row in lines(tmp_path / "a.jsonl")] == [5]
+    write_documents([ada, curie], tmp_path / "in.json")
+    assert main(["predict", model, str(tmp_path / "in.json"), str(tmp_path / "b.jsonl")]) == 0
+    expected = RelationExtractionPipeline.from_pretrained(model, device="cpu")([ada, curie])
+    assert [[t["relation"] for t in row["triples"]] for row in lines(tmp_path / "b.jsonl")] == [
+        [triple["relation"] for triple in triples] for triples in expected
+    ]
+
+
+def test_a_run_goes_on_behind_the_last_whole_line(model, names, tmp_path, capsys):
+    (tmp_path / "in.txt").write_text("\n".join(TEXTS * 3))
+    output = tmp_path / "out.jsonl"
+    argv = ["predict", model, str(tmp_path / "in.txt"), str(output), *names]
+    assert main(argv) == 0
+    whole = output.read_bytes()
+    for kept in (len(whole) // 2, whole.index(b"\n") + 1, 3):
+        output.write_bytes(whole[:kept])
+        assert main(argv) == 0
+        for row, expected in zip(lines(output), map(json.loads, whole.splitlines()), strict=True):
+            for triple, other in zip(row["triples"], expected["triples"], strict=True):
+                assert triple.pop("score") == pytest.approx(other.pop("score"), abs=1e-5)
+            assert row == expected
+    output.write_bytes(whole)
+    capsys.readouterr()
+    assert main(argv) == 0 and "Wrote 0 lines" in capsys.readouterr().err and output.read_bytes() == whole
+    assert main([*argv, "--threshold", "3"]) == 2
+    assert "was begun with another threshold" in capsys.readouterr().err
+    (tmp_path / "in.txt").write_text("other")
+    assert main(argv) == 2 and "was begun with another input" in capsys.readouterr().err
+    (tmp_path / "out.jsonl.run.json").unlink()
+    assert main(argv) == 2 and "there is such a file, and no out.jsonl.run.json" in capsys.readouterr().err
+    assert output.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    "more, words",
+    [
+        (["{tmp}/none.txt", "{tmp}/o.jsonl"], "there is no such file"),
+        (["{tmp}/in.txt", "{tmp}/o.csv"], "must end in .jsonl"),
+        (["{tmp}/in.txt", "{tmp}/in.txt"], "this file is read"),
+        (["{tmp}/in.txt", "-", "--html", "{tmp}/p.html"], "--html is made from the output"),
+        (["{tmp}/in.txt", "-", "--batch_size", "0"], "--batch_size 0 is out of range"),
+        (["{tmp}/in.txt", "-", "--recogniser", "{tmp}/none.tsv"], "cannot be read"),
+    ],
+)
+def test_mistakes_are_sentences(more, words, model, tmp_path, capsys):
+    (tmp_path / "in.txt").write_text("x")
+    assert main(["predict", model, *(part.format(tmp=tmp_path) for part in more)]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_the_page(model, names, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(relation_page, "MOST_SHOWN", 4)
+    (tmp_path / "in.txt").write_text("\n".join(TEXTS * 2))
+    argv = ["predict", model, str(tmp_path / "in.txt"), str(tmp_path / "o.jsonl"), "--html", str(tmp_path / "p.html")]
+    assert main([*argv, *names]) == 0 and "4 texts, the other 2 are left out" in capsys.readouterr().err
+    page = (tmp_path / "p.html").read_text(encoding="utf-8")
+    assert "&amp; &lt;b&gt; left" in page and "2 more are in the file" in page and "place of birth" in page
+    assert 'data-start="0"' in page and "http" not in page.replace("http://www.w3.org/2000/svg", "")

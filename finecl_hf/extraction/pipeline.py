@@ -35,7 +35,14 @@ MODEL_ARGUMENTS = (
     "mention_entity", "entity_type", "pairs", "distances", "pair_counts", "entity_counts", "window_index",
     "window_lengths", "sentence",
 )  # fmt: skip
-READING = ("recogniser", "merge", "dates", "numbers", "coreference", "type_names")  # arguments of a `TextReader`
+READING = (
+    "recogniser",
+    "join_mentions",
+    "dates",
+    "numbers",
+    "coreference",
+    "type_names",
+)  # arguments of a `TextReader`
 WINDOW = 16  # batches that a stream reads ahead, to put documents of similar length together
 
 
@@ -75,7 +82,7 @@ class RelationExtractionPipeline(Pipeline):
         Args:
             name_or_path: output folder of `run_finetune.py`, or a Hub id.
             device: where the model is to run, in place of a `device_map`.
-            kwargs: `recogniser`, `merge`, `dates`, `numbers`, `coreference`, `type_names`, `reach`: see the
+            kwargs: `recogniser`, `join_mentions`, `dates`, `numbers`, `coreference`, `type_names`, `reach`: see the
                 constructor. Others are passed on to [`load_relation_model`]: `dtype`, `base_model`,
                 `attn_implementation`, ...; those that say where to look, such as `revision` and `token`, also to the
                 tokenizer.
@@ -100,8 +107,8 @@ class RelationExtractionPipeline(Pipeline):
         """
         Args:
             reach: of models for sentences: judge only pairs that stand in so many sentences or fewer.
-            kwargs: how raw text is read: `recogniser`, `merge`, `dates`, `numbers`, `coreference`, `type_names`, see
-                [`TextReader`]. Others are those of `transformers.Pipeline`, such as `device`.
+            kwargs: how raw text is read: `recogniser`, `join_mentions`, `dates`, `numbers`, `coreference`,
+                `type_names`, see [`TextReader`]. Others are those of `transformers.Pipeline`, such as `device`.
         """
         reading = {name: kwargs.pop(name) for name in READING if name in kwargs}
         super().__init__(model=model, tokenizer=tokenizer, **kwargs)

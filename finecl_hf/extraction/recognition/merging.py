@@ -30,18 +30,19 @@ _SMALL_WORDS = {"of", "the", "and", "for", "in", "on", "de", "la", "du", "des", 
 _PERSON = ["per", "person", "people", "human"]
 
 
-def rules_of(merge: bool | str | Iterable[str]) -> frozenset[str]:
-    """The rules that `merge` asks for: all, none, or those it names.
+def rules_of(join_mentions: bool | str | Iterable[str]) -> frozenset[str]:
+    """The rules that `join_mentions` asks for: all, none, or those it names.
 
     Raises:
         FineCLError: a name that is no rule.
     """
-    if isinstance(merge, bool):
-        return frozenset(RULES if merge else ())
-    named = [merge] if isinstance(merge, str) else list(merge) if isinstance(merge, Iterable) else [merge]
+    if isinstance(join_mentions, bool):
+        return frozenset(RULES if join_mentions else ())
+    several = isinstance(join_mentions, Iterable) and not isinstance(join_mentions, str)
+    named = list(join_mentions) if several else [join_mentions]
     for name in named:
         if name not in RULES:
-            raise FineCLError(f"merge: there is no rule {name!r}; rules: {', '.join(RULES)}.")
+            raise FineCLError(f"join_mentions: there is no rule {name!r}; rules: {', '.join(RULES)}.")
     return frozenset(named)
 
 

@@ -46,7 +46,8 @@ class TextReader:
     Args:
         recogniser: see [`~finecl_hf.extraction.recognition.recognisers.make_recogniser`]; None where every text comes
             with its entities.
-        merge: which mentions are one entity: True for all rules of [`merge_mentions`], False for none, or their names.
+        join_mentions: which mentions are one entity: True for all rules of [`merge_mentions`], False for none, or
+            their names.
         dates, numbers: find them in raw text by patterns. None does so for models that know such a type, where the
             recogniser knows none and has found none.
         coreference: see [`merge_mentions`]; it is asked wherever mentions are merged.
@@ -60,7 +61,7 @@ class TextReader:
     def __init__(
         self,
         recogniser: Any = None,
-        merge: bool | str | Iterable[str] = True,
+        join_mentions: bool | str | Iterable[str] = True,
         dates: bool | None = None,
         numbers: bool | None = None,
         coreference: Coreference | None = None,
@@ -74,7 +75,7 @@ class TextReader:
         if type_names is not None and not isinstance(type_names, dict):
             raise FineCLError(f"type_names: expected a dict of types, found {_kind(type_names)}.")
         self.recogniser: Recogniser | None = None if recogniser is None else make_recogniser(recogniser, device)
-        self.rules, self.coreference = rules_of(merge), coreference
+        self.rules, self.coreference = rules_of(join_mentions), coreference
         self.dates, self.numbers, self.type_names = dates, numbers, type_names or {}
         self._number = count()
 

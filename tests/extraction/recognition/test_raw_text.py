@@ -27,7 +27,7 @@ def test_raw_text_with_types_as_the_model_knows_them():
     found = read({"text": TEXT}, frozenset({"PER", "LOC", "TIME"}), recogniser=NAMES)
     assert found == [[("Marie Curie", "PER"), ("Curie", "PER")], [("Warsaw", "LOC")], [("1867", "TIME")]]
     assert len(read(TEXT, frozenset({"TIME"}), recogniser=NAMES, dates=False)) == 2
-    assert read(TEXT, recogniser=NAMES, numbers=True, merge=False)[-1] == [("two", "NUM")]
+    assert read(TEXT, recogniser=NAMES, numbers=True, join_mentions=False)[-1] == [("two", "NUM")]
     assert read(TEXT, recogniser=NAMES, type_names={"GPE": "City"})[1] == [("Warsaw", "City")]
 
 
@@ -40,7 +40,7 @@ def test_given_entities_are_merged_unless_they_are_lists():
     first, last = {"start": 0, "end": 11, "label": "PER"}, {"start": 40, "end": 45, "label": "PER"}
     assert len(read({"text": TEXT, "entities": [first, last]})) == 1
     assert len(read({"text": TEXT, "entities": [[first], last]})) == 2
-    assert len(read({"text": TEXT, "entities": [first, last]}, merge=False)) == 2
+    assert len(read({"text": TEXT, "entities": [first, last]}, join_mentions=False)) == 2
     assert read({"text": TEXT, "entities": [[first, last]]})[0][1] == ("Curie", "PER")
     assert read({"text": " ", "entities": []}) == []
 
@@ -71,7 +71,9 @@ def test_what_cannot_be_read_is_a_sentence(item, words):
 
 def test_more_entities_than_a_document_may_have_are_read():
     text = "".join(f"name{number} said so. " for number in range(1500))
-    document = TextReader(lambda text: [(at, at + 5) for at in range(0, 15_000, 10)], merge=False).read([text])[0]
+    document = TextReader(lambda text: [(at, at + 5) for at in range(0, 15_000, 10)], join_mentions=False).read(
+        [text]
+    )[0]
     assert document.error is None and len(document.document.entities) == 1500 and document.document.pairs is None
 
 
@@ -97,7 +99,9 @@ def test_a_document_of_spacy():
     assert document.sentences == [["Ada", "left", "."], ["Bob", "came"]] and document.entities[0][0].kb_id == "Q7"
 
 
-@pytest.mark.parametrize("options", [{"recogniser": 3}, {"merge": "x"}, {"coreference": 3}, {"type_names": [1]}])
+@pytest.mark.parametrize(
+    "options", [{"recogniser": 3}, {"join_mentions": "x"}, {"coreference": 3}, {"type_names": [1]}]
+)
 def test_options_that_mean_nothing(options):
     with pytest.raises(FineCLError):
         TextReader(**options)

@@ -86,7 +86,8 @@ def _substitute(
     words: list[str], spans: np.ndarray, substitutes: list[str]
 ) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Puts one word in place of each mention; of mentions that overlap, the one that begins first (the longer one,
-    where they begin together) decides for all.
+    where they begin together) decides for all; of the very same words, the first substitute in alphabetical order,
+    whatever that of entities.
 
     Returns:
         words, spans, and where each word, and the end, went.
@@ -94,7 +95,7 @@ def _substitute(
     words = list(words)
     kept = np.ones(len(words), dtype=bool)
     covered = 0  # words before this one belong to a mention already
-    for mention in np.lexsort((-spans[:, 1], spans[:, 0])):
+    for mention in np.lexsort((substitutes, -spans[:, 1], spans[:, 0])):
         start, end = spans[mention]
         if start >= covered:
             words[start] = substitutes[mention]

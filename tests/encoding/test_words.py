@@ -174,10 +174,10 @@ def test_sentences_begin_where_their_first_word_or_marker_stands(markers, hide_n
     assert [part.tolist() for part in by_sentence] == alone
 
 
-@pytest.mark.parametrize("markers", MARKERS)
-def test_the_order_of_entities_changes_no_word(markers):
+@pytest.mark.parametrize("markers, hide_names", [*((kind, "none") for kind in MARKERS), ("none", "type")])
+def test_the_order_of_entities_changes_no_word(markers, hide_names):
     entities = [[Mention("a", 0, 0, 1, type)] for type in ("PER", "LOC", "ORG")]
     there, back = (
-        lay_out(Document("t", [["a", "b"]], found), entity_markers=markers) for found in (entities, entities[::-1])
+        lay_out(Document("t", [["a", "b"]], found), markers, hide_names) for found in (entities, entities[::-1])
     )
     assert there.words == back.words and there.spans.tolist() == back.spans[::-1].tolist()

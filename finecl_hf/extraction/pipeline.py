@@ -14,7 +14,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from finecl_hf.data.documents import MOST_ENTITIES, Document
 from finecl_hf.encoding.batches import RelationCollator
-from finecl_hf.encoding.encoders import hub_arguments, load_tokenizer
+from finecl_hf.encoding.encoders import hub_arguments, load_tokenizer, max_length_for
 from finecl_hf.encoding.features import DocumentEncoder
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.extraction.configuration import FineCLConfig
@@ -125,9 +125,10 @@ class RelationExtractionPipeline(Pipeline):
         """What makes features as the model reads them; of several adapters, each has its own way."""
         config = self.model.config
         if self._encoder is None or self._encoder[0] is not config:
+            longest = max_length_for(self.tokenizer, config.get_text_config())  # a configuration may say more
             encoder = DocumentEncoder(
-                self.tokenizer, config.label2id, config.max_seq_length, config.entity_markers, config.hide_names,
-                config.long_documents,
+                self.tokenizer, config.label2id, min(longest, config.max_seq_length), config.entity_markers,
+                config.hide_names, config.long_documents,
             )  # fmt: skip
             self._encoder = config, encoder
         return self._encoder[1]
@@ -270,8 +271,6 @@ class RelationExtractionPipeline(Pipeline):
             if found.evidence is not None:
                 for triple, sentences in zip(result[-1], chosen.evidence_sentences(), strict=True):
                     triple["evidence"] = sentences
-            if config.task == "sentence":  # one label a pair: the best
-                result[-1] = result[-1][:1]
         return result
 
     def _tell_losses(self) -> None:

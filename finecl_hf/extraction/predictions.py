@@ -93,7 +93,8 @@ def document_candidates(
 ) -> list[Candidates]:
     """The best-scored relations of each document of a batch, of those that the types of their entities allow.
 
-    So many are kept that a threshold can be fitted on them (two for each pair on average), which bounds memory.
+    So many are kept that a threshold can be fitted on them (two for each pair on average), which bounds memory. Of
+    models of sentences, which give a pair one label, it is the best relation of each pair.
 
     Args:
         logits: (P, R).
@@ -107,6 +108,9 @@ def document_candidates(
     if config.type_constraints:
         allowed = allowed_relations(config.type_constraints, config.label2id, batch["entity_type"], batch["pairs"])
         scores = scores.masked_fill(~allowed.to(scores.device), -torch.inf)
+    if config.task == "sentence":
+        best = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, scores.argmax(dim=1, keepdim=True), True)
+        scores = scores.masked_fill(~best, -torch.inf)
     least = torch.as_tensor(threshold, dtype=scores.dtype, device=scores.device)
     first_entity = np.cumsum([0, *batch["entity_counts"][:-1]])
     result = []

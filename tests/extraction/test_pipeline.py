@@ -176,6 +176,21 @@ def test_a_sentence_has_one_label_at_most(bert_folder, tmp_path, ada):
         same(triples, every if every[0]["score"] > 0.5 else [])
 
 
+def test_each_judged_pair_of_a_document_has_its_own_label(bert_folder, tmp_path, ada):
+    build(bert_folder, tmp_path, task="sentence", loss="softmax")
+    extract = RelationExtractionPipeline.from_pretrained(str(tmp_path), device="cpu")
+    pairs = [(0, 1), (1, 2), (3, 0)]
+    together = extract(replace(ada, relations=[], pairs=pairs), threshold=-1e9)
+    alone = [extract(replace(ada, relations=[], pairs=[pair]), threshold=-1e9)[0] for pair in pairs]
+    same(sorted(together, key=lambda triple: pairs.index((triple["h_idx"], triple["t_idx"]))), alone)
+
+
+def test_a_configuration_that_says_more_tokens_than_the_encoder_reads(bert_folder, tmp_path, ada):
+    build(bert_folder, tmp_path, max_seq_length=100_000)
+    extract = RelationExtractionPipeline.from_pretrained(str(tmp_path), device="cpu")
+    assert extract.encoder.max_length == 128
+
+
 def test_a_model_that_tells_head_from_tail_judges_each_pair_by_itself(bert_folder, tmp_path, ada):
     build(bert_folder, tmp_path, task="sentence", loss="softmax", entity_markers="typed")
     extract = RelationExtractionPipeline.from_pretrained(str(tmp_path), device="cpu")

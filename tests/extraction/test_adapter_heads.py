@@ -163,8 +163,9 @@ def test_pipelines_follow_the_active_adapter(folders, ada):
     first = extract(ada)
     assert {triple["relation"] for triple in first} <= {"P1", "P2"} and first
     extract.model.load_adapter(folders / "b", adapter_name="b")
-    (one,) = extract(ada, threshold=-1e4)
-    assert one["relation"] in {"x", "y", "z", "u"} and extract.encoder.max_length == 64
+    found = extract(ada, threshold=-1e4)
+    assert found and {triple["relation"] for triple in found} <= {"x", "y", "z", "u"}
+    assert extract.encoder.max_length == 64
     extract.model.set_adapter("default")
     assert extract(ada) == first and first[0]["name"] in {"born in", "P2"}
 

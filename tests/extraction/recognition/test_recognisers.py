@@ -35,11 +35,16 @@ def tagger(bert_folder, tmp_path_factory):
         for name, weight in model.bert.named_parameters():
             if "encoder" in name and "LayerNorm" not in name or "position" in name or "token_type" in name:
                 weight.zero_()
-        model.bert.embeddings.word_embeddings.weight.normal_()
+        size = config.hidden_size
+        own = torch.stack(
+            [torch.tensor([1.0, -1]).repeat(size // 2), torch.tensor([1.0, 1, -1, -1]).repeat(size // 4)]
+        )
+        words = model.bert.embeddings.word_embeddings.weight.normal_()
+        words -= words.mean(dim=1, keepdim=True) + words @ own.T @ own / size  # all others at right angles to the two
+        words[tokenizer.convert_tokens_to_ids(["london", "warsaw"])] = own
         model.classifier.weight.zero_()
-        for place in tokenizer.convert_tokens_to_ids(["london", "warsaw"]):
-            model.classifier.weight[1] += model.bert.embeddings.word_embeddings.weight[place]
-        model.classifier.bias[:] = torch.tensor([15.0, 0.0])
+        model.classifier.weight[1] = own.sum(dim=0)
+        model.classifier.bias[:] = torch.tensor([size / 2, 0.0])
     folder = tmp_path_factory.mktemp("tagger")
     model.save_pretrained(folder)
     tokenizer.model_max_length = 32

@@ -33,7 +33,7 @@ setup(
     python_requires=">=3.10",
     packages=[*find_packages(include=["finecl_hf", "finecl_hf.*"]), "finecl_hf.model_cards"],
     package_dir={"finecl_hf.model_cards": "model_cards"},
-    package_data={"finecl_hf.denoising": ["report.html", "report.md"], "finecl_hf.model_cards": ["*.md"]},
+    package_data={"finecl_hf.denoising": ["report.html", "report.md", "judging.js"], "finecl_hf.model_cards": ["*.md"]},
     install_requires=[
         "torch>=2.6",
         "transformers>=5.0",

@@ -38,8 +38,8 @@ def order_frame(order: LearningOrder, score: str, share: float | None = None) ->
     frame["given_label"] = frame["relation"]
     frame["label_score"] = trust
     frame["is_label_issue"] = _issues(order, trust, share)
-    predicted = order.num_epochs > 0 and _last_correct(order)
-    frame["predicted_label"] = frame["relation"].where(predicted, None).astype(object)
+    predicted = np.where(_last_correct(order), order.relation.to_numpy(zero_copy_only=False), None)
+    frame["predicted_label"] = pd.Series(predicted, frame.index, dtype=object)
     return frame
 
 
@@ -56,5 +56,7 @@ def _issues(order: LearningOrder, trust: np.ndarray, share: float | None) -> np.
 
 def _last_correct(order: LearningOrder) -> np.ndarray:
     """(N,) bool: the last epoch that saw the label predicted it."""
+    if not order.num_epochs:
+        return np.zeros(len(order), bool)
     last = order.num_epochs - 1 - order.observed[:, ::-1].argmax(axis=1)
     return (order.correct & order.observed)[np.arange(len(order)), last]

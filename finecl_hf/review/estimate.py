@@ -83,10 +83,14 @@ def estimate(strata: Iterable[Stratum]) -> Estimate:
     return Estimate(rate, max(0.0, rate - sqrt(below)), min(1.0, rate + sqrt(above)), total)
 
 
-def why_no_estimate(strata: dict[str, Stratum]) -> str:
-    """Why nothing can be said of the whole corpus; "" where something can."""
+def why_no_estimate(strata: dict[str, Stratum], labels: int) -> str:
+    """Why nothing can be said of the whole corpus; "" where something can.
+
+    Args:
+        labels: of the corpus.
+    """
     random, worst = (strata.get(name, Stratum(0, 0, 0)) for name in (RANDOM, WORST))
-    if not random.judged and not (worst.judged and not random.size and worst.size):
+    if not random.judged and worst.size < labels:
         return (
             "no label that was drawn at random has a verdict, and those chosen for their low trust say nothing of the "
             "others; export with --random 50 or more"

@@ -10,6 +10,7 @@ after an interruption, it resumes from the last checkpoint. `--preset paper` is 
 """
 
 import os
+from functools import partial
 
 from finecl_hf.denoising.arguments import DenoiseArguments
 from finecl_hf.training.arguments import DataArguments, ModelArguments, parse_arguments, run_script
@@ -22,11 +23,13 @@ def main(argv=None):
 
     from finecl_hf import DenoiseTrainer, FineCLConfig, LearningOrderCallback
     from finecl_hf.denoising.cleaning import check_clean_output
+    from finecl_hf.denoising.correcting import corrected_corpus
     from finecl_hf.denoising.outputs import check_reach, new_order, write_denoising
     from finecl_hf.denoising.recorder import TABLE
     from finecl_hf.encoding.batches import RelationCollator
     from finecl_hf.extraction.evaluation import relation_card
     from finecl_hf.extraction.starting_point import StartingPoint
+    from finecl_hf.learning_order.verdicts import Verdicts
     from finecl_hf.training.checkpoints import checkpoint_to_resume
     from finecl_hf.training.loading import load_silver, training_data
     from finecl_hf.training.scripts import finish_run, start_run
@@ -34,12 +37,14 @@ def main(argv=None):
     data_args.require_training_documents()
     start_run(args)
     if args.write_clean:
-        others = [data_args.rel_info, data_args.exclude_file, os.path.join(args.output_dir, TABLE)]
+        others = [data_args.rel_info, data_args.exclude_file, args.verdicts, os.path.join(args.output_dir, TABLE)]
         check_clean_output(data_args.train_source, args.write_clean, others)
     start = StartingPoint.of(model_args)
-    silver = load_silver(model_args, data_args, args, args.long_documents)
+    verdicts = Verdicts.read(args.verdicts) if args.verdicts else None
+    correct = partial(corrected_corpus, verdicts=verdicts) if verdicts else None
+    silver = load_silver(model_args, data_args, args, args.long_documents, correct)
     check_reach(silver)
-    order = new_order(silver, data_args, args)
+    order = new_order(silver, data_args, args, verdicts)
 
     # Model
     config = FineCLConfig.for_labels(

@@ -34,7 +34,7 @@ setup(
     packages=[*find_packages(include=["finecl_hf", "finecl_hf.*"]), "finecl_hf.model_cards"],
     package_dir={"finecl_hf.model_cards": "model_cards"},
     package_data={
-        "finecl_hf.denoising": ["report.html", "report.md"],
+        "finecl_hf.denoising": ["report.html", "report.md", "judging.js"],
         "finecl_hf.extraction": ["relation_page.html"],
         "finecl_hf.model_cards": ["*.md"],
     },

@@ -107,6 +107,8 @@ def make_parser() -> ArgumentParser:
     sub.add_argument("--drop_unknown", action="store_true", help="drop labels that the learning order does not know")
     sub.add_argument("--skip_invalid", action="store_true", help="leave invalid documents out")
 
+    _add_review_commands(command(review, "review", "Have people judge labels, and take in what they say."))
+
     sub = command(synthesize, "synthesize", "Generate an example corpus whose label noise is known.")
     sub.add_argument("folder", help="where to write it")
     sub.add_argument("--num_documents", type=int, default=600, help="silver documents")
@@ -119,6 +121,39 @@ def make_parser() -> ArgumentParser:
     sub.add_argument("gold", help="labelled documents")
     sub.add_argument("--train_file", help="training documents, whose facts Ign F1 ignores")
     return parser
+
+
+def _add_review_commands(sub: ArgumentParser) -> None:
+    commands = sub.add_subparsers(required=True, metavar="export|import")
+    text = "Write labels as tasks for people: the least trusted ones, with others drawn at random among them."
+    export = commands.add_parser("export", help=text, description=text)
+    export.set_defaults(run=review_export)
+    _add_order_and_documents(export)
+    export.add_argument("tasks", help="file to write: .json (label-studio), .csv (csv) or .jsonl (argilla)")
+    export.add_argument(
+        "--tool", choices=["label-studio", "csv", "argilla"], required=True, help="who shows the tasks"
+    )
+    export.add_argument("--worst", type=int, default=200, help="how many of the least trusted labels (default 200)")
+    export.add_argument("--random", type=int, default=50, help="how many of all others, at random (default 50)")
+    export.add_argument("--strategy", choices=["trust", "diverse", "relation"], default="trust", help="the worst: by "
+                        "trust alone; no two alike or of one document; or in turns over relations")  # fmt: skip
+    export.add_argument("--rel_info", help="JSON of relation id -> readable name")
+    export.add_argument("--seed", type=int, default=0, help="another seed draws other labels")
+    text = "Read verdicts and write the corrected corpus; tells how many labels of the whole corpus are wrong."
+    sub = commands.add_parser("import", help=text, description=text)
+    sub.set_defaults(run=review_import)
+    sub.add_argument("judged", help="filled-in CSV, export of Label Studio or Argilla, or verdicts.json of a report")
+    sub.add_argument("documents", help=f"the documents whose labels were judged: {SOURCE}")
+    sub.add_argument("output", help=f"where to write the corrected documents: {OUTPUT}")
+    sub.add_argument("--verdicts", metavar="FILE", help="where to write the verdicts as parquet, for --verdicts of "
+                     "run_denoise.py")  # fmt: skip
+    sub.add_argument("--order", help="learning order that is to know the verdicts")
+    sub.add_argument("--order_output", metavar="FILE", help="where to write it with them")
+    sub.add_argument("--report", metavar="FILE", help="where to write all figures as JSON")
+    sub.add_argument("--rel_info", help="JSON of relation id -> readable name")
+    sub.add_argument("--format", help="format of the documents, where their content does not tell")
+    sub.add_argument("--split", help="split of a Hub dataset")
+    sub.add_argument("--skip_unknown", action="store_true", help="pass over verdicts of labels that are not there")
 
 
 def _add_order_and_documents(sub: ArgumentParser) -> None:
@@ -364,6 +399,30 @@ def clean(args: Namespace) -> None:
     options = {name: getattr(args, name) for name in names}
     counts = clean_files(args.order, args.documents, args.output, args.score, **options)
     print(f"Wrote {args.output}: {counts}")
+
+
+def review(args: Namespace) -> None:
+    """Never called: one of the two below takes its place."""
+
+
+def review_export(args: Namespace) -> None:
+    from finecl_hf.review.exporting import export_files
+
+    names = ("worst", "random", "strategy", "score", "rel_info", "format", "split", "seed")
+    options = {name: getattr(args, name) for name in names}
+    print(export_files(args.order, args.documents, args.tasks, args.tool, **options))
+
+
+def review_import(args: Namespace) -> None:
+    from finecl_hf.review.importing import import_files
+
+    names = ("verdicts", "order", "order_output", "report", "rel_info", "format", "split", "skip_unknown")
+    options = {name: getattr(args, name) for name in names}
+    found, counts = import_files(args.judged, args.documents, args.output, **options)
+    print(found)
+    print(f"Wrote {args.output}: {counts}")
+    for path in filter(None, (args.verdicts, args.order_output, args.report)):
+        print(f"Wrote {path}")
 
 
 def synthesize(args: Namespace) -> None:

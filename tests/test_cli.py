@@ -50,6 +50,7 @@ def test_help_needs_no_torch():
         "merge-orders",
         "report",
         "clean",
+        "review",
         "synthesize",
         "predict",
         "score",

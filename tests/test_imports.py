@@ -21,13 +21,15 @@ STOREYS = [
     {"synthetic", "training"},
     {"extraction", "pretraining"},
     {"denoising"},
+    {"review"},
     {"cli"},
 ]
 STOREY = {wing: number for number, wings in enumerate(STOREYS) for wing in wings}
 FORBIDDEN = {("cards", "data"), ("synthetic", "learning_order"), ("cli", "training"), ("distant", "learning_order")}
 WITHOUT_TORCH = (
     "data distant learning_order cards metrics synthetic.corpus synthetic.world synthetic.templates "
-    "synthetic.label_flips denoising.report denoising.cleaning denoising.charts denoising.excerpts"
+    "synthetic.label_flips denoising.report denoising.cleaning denoising.charts denoising.excerpts "
+    "denoising.correcting review"
 ).split()
 
 

@@ -274,14 +274,14 @@ def _rows(
                     yield _problem_row(item, file, index)
                     continue
                 rest, removed = (item, 0) if held_out is None else held_out.pairs.strip(item)
-                row = {**_row(rest or item, file, index), "problem": "", "held_out": removed}
+                row = {**row_of(rest or item, file, index), "problem": "", "held_out": removed}
                 yield row if rest is not None else {**row, "document": "", "relations": []}
         except DocumentError as error:  # as a row: an exception loses its fields on its way from another process
             yield _problem_row(error, file, WHOLE_FILE)
             return
 
 
-def _row(document: Document, source: str, index: int) -> dict[str, Any]:
+def row_of(document: Document, source: str, index: int) -> dict[str, Any]:
     return {
         "document": document.to_json(),
         "key": document.key,

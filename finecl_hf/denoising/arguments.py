@@ -63,6 +63,9 @@ class DenoiseArguments(FineCLTrainingArguments):
     head_learning_rate: float | None = option(None, "Peak learning rate of the classifier; the same by default.")
     per_device_train_batch_size: int = option(16, "Documents a batch and device.")
     save_strategy: str = option("epoch", "When to write checkpoints.")
+    verdicts: str | None = option(
+        None, "What people say of the labels (finecl-hf review import --verdicts): wrong ones are not trained on."
+    )
     report: bool = option(True, "Write report.html and report.md, which quote documents.")
     push_report: bool = option(False, "With --push_to_hub: push report.html and report.md, too. They quote documents.")
     score: str = option(RECOMMENDED, "What the report and --write_clean trust labels by; docs/denoising.md lists all.")

@@ -125,10 +125,12 @@ def clean_corpus(
     """[`choose_labels`] by the trust (N,) in the rows of a learning order, then [`write_clean`] with its options.
 
     Labels that stage 1 never judged, past the length it was given, count as unknown: nothing is known against them.
+    What people have judged is kept or dropped as they say, whatever the choice.
     """
-    judged = order.judged
-    keys = order.key[judged]
+    judged = order.judged | (order.verdict != 0)
+    keys, verdict = order.key[judged], order.verdict[judged]
     keep = choose_labels(np.asarray(trust)[judged], keys, threshold=threshold, share=share)
+    keep = np.where(verdict == 0, keep, verdict > 0)
     return write_clean(records, output, dict(zip(keys.tolist(), keep.tolist(), strict=True)), **options)
 
 

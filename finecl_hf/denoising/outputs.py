@@ -12,6 +12,7 @@ from finecl_hf.data.corpus import iter_corpus
 from finecl_hf.data.readers import Record, valid_records
 from finecl_hf.denoising.arguments import DenoiseArguments
 from finecl_hf.denoising.cleaning import clean_corpus
+from finecl_hf.denoising.correcting import corrected
 from finecl_hf.denoising.recorder import TABLE
 from finecl_hf.denoising.report import Report
 from finecl_hf.encoding.features import fact_keys
@@ -20,6 +21,7 @@ from finecl_hf.learning_order.facts import chunks_in, collect_facts
 from finecl_hf.learning_order.noise_estimate import NoiseEstimate, noise_of
 from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.learning_order.trust import unit_trust
+from finecl_hf.learning_order.verdicts import Verdicts, with_verdicts
 from finecl_hf.training.arguments import DataArguments, FineCLTrainingArguments
 from finecl_hf.training.loading import SilverCorpus
 
@@ -47,6 +49,8 @@ def write_denoising(order: LearningOrder, corpus: Dataset, names: dict[str, str]
     report = Report(order, trust, names, noise, args.score, same_corpus=True) if args.report else None
     if args.write_clean:
         records = valid_records(data.train_source, split=data.train_split, skip_invalid=data.skip_invalid, quiet=True)
+        if args.verdicts:  # the order speaks of the labels that were trained on
+            records = corrected(records, Verdicts.read(args.verdicts))
         if report is not None:  # one pass over the source serves both
             records = _shown_to(report, records)
         counts = clean_corpus(
@@ -78,11 +82,14 @@ def _shown_to(report: Report, records: Iterable[Record]) -> Iterator[Record]:
         yield record
 
 
-def new_order(silver: SilverCorpus, data: DataArguments, args: FineCLTrainingArguments) -> LearningOrder:
-    """A learning order without epochs: one row for each fact of the corpus."""
+def new_order(
+    silver: SilverCorpus, data: DataArguments, args: FineCLTrainingArguments, verdicts: Verdicts | None = None
+) -> LearningOrder:
+    """A learning order without epochs: one row for each fact of the corpus, and for each label judged wrong."""
     with args.main_process_first(desc="collecting facts"):
         facts = collect_facts(silver.corpus, data.preprocessing_num_workers)
-    return LearningOrder.from_chunks(chunks_in(facts))
+    order = LearningOrder.from_chunks(chunks_in(facts))
+    return order if verdicts is None else with_verdicts(order, verdicts)
 
 
 def check_reach(silver: SilverCorpus) -> None:

@@ -1,6 +1,7 @@
 """The denoising report: one page on which a person sees what stage 1 found, and judges the least trusted labels.
 
-`report.html` is whole in itself: no script, no other file, no network. `report.md` says the same without the charts.
+`report.html` is whole in itself: no other file, no network; its one script keeps verdicts (judging.js). `report.md`
+says the same without the charts.
 Shapes: N labels (the rows of the learning order), E epochs.
 """
 
@@ -29,9 +30,11 @@ from finecl_hf.data.relation_names import read_relation_names
 from finecl_hf.denoising.charts import data_map, learned_chart, trust_chart
 from finecl_hf.denoising.excerpts import Piece, excerpt, marked_stretches
 from finecl_hf.errors import FineCLError
+from finecl_hf.hashing import text_key
 from finecl_hf.learning_order.noise_estimate import HARDLY_LEARNED, NoiseEstimate, noise_of
 from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.learning_order.trust import RECOMMENDED, unit_trust
+from finecl_hf.learning_order.verdicts import verdict_counts
 from finecl_hf.learning_order.weights import Coverage
 
 
@@ -58,6 +61,8 @@ class Case:
     probability: list[float]  # in each epoch that saw the label
     correct: list[bool]
     is_clean: bool | None
+    key: str
+    instance_id: str
 
     @property
     def markdown(self) -> list[tuple[str, bool]]:
@@ -149,7 +154,22 @@ class Report:
 
     @property
     def unjudged(self) -> int:
-        return len(self.whole) - len(self.order)
+        return int((~self.whole.judged & (self.whole.verdict == 0)).sum())
+
+    @property
+    def verdicts(self) -> str:
+        """How many labels people have judged; "" where none."""
+        return verdict_counts(self.whole.verdict) if self.whole.verdict.any() else ""
+
+    @property
+    def storage(self) -> str:
+        """A name for what a browser keeps of this report, by the labels that it shows."""
+        shown = ",".join(str(self.order.key[row]) for row in self._cases)
+        return f"finecl_hf review {text_key(shown)}"
+
+    @property
+    def relation_choices(self) -> list[str]:
+        return sorted({*self._relations, *self.relation_names})
 
     @property
     def epochs(self) -> list[tuple[str, int]]:
@@ -244,6 +264,8 @@ class Report:
             probability=probability.tolist(),
             correct=self.order.correct[row][observed].tolist(),
             is_clean=None if self.is_clean is None else bool(self.is_clean[row]),
+            key=str(self.order.key[row]),  # JavaScript has no integers of 64 bits
+            instance_id=document.instance_id(fact),
         )
 
 
@@ -333,6 +355,7 @@ def _relations_of(order: LearningOrder) -> tuple[np.ndarray, list[str]]:
 def _least_trusted(order: LearningOrder, trust: np.ndarray, codes: np.ndarray, worst: int) -> np.ndarray:
     """Rows of the least trusted labels, at most PER_RELATION of one relation unless that leaves too few."""
     ranked = np.lexsort((order.key, trust))  # ties: neither by row nor by alphabet
+    ranked = ranked[order.verdict[ranked] == 0]  # what people have judged is known
     taken: Counter[int] = Counter()
     chosen, others = [], []
     for place, row in enumerate(ranked.tolist()):
@@ -360,6 +383,7 @@ def _contradicted(order: LearningOrder, without: list[int]) -> np.ndarray:
     last = order.num_epochs - 1
     chosen = (order.first_epoch >= 0) & (order.first_epoch < min(early, last))
     chosen &= order.observed[:, last] & ~order.correct[:, last]
+    chosen &= order.verdict == 0
     chosen[without] = False
     rows = np.flatnonzero(chosen)
     ranked = np.lexsort((order.key[rows], order.probability[rows, last].astype(np.float32)))

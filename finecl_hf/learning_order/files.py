@@ -6,6 +6,7 @@ A table is a dict of columns, see [`~finecl_hf.learning_order.table.LearningOrde
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -24,9 +25,12 @@ from finecl_hf.learning_order.columns import matrix, read_column, refuse_lengths
 from finecl_hf.learning_order.facts import instance_ids
 
 
+logger = logging.getLogger(__name__)
+
 MAX_EPOCHS = 100_000  # counts of labels by epoch are held in memory
 VERSION = 3  # of the parquet schema; a reader refuses what a later version wrote
-_LATER = {"plausibility", "loss", "key"}  # columns that older files have not
+VERSION_WITH_VERDICTS = 4  # of files with a verdict in them, which an older reader would pass over
+_LATER = {"plausibility", "loss", "key", "verdict"}  # columns that older files have not
 _NAMES = {"instance_id", "title", "head", "tail"}
 _ROW_GROUP = 1 << 17
 _DYNAMICS = {"probability": pa.float16(), "margin": pa.float16(), "loss": pa.float16(), "correct": pa.bool_()}
@@ -40,6 +44,7 @@ SCHEMA = pa.schema(
         "first_epoch": pa.int32(),
         "plausibility": pa.float32(),
         "key": pa.int64(),
+        "verdict": pa.int8(),
         **{name: pa.list_(dtype) for name, dtype in _DYNAMICS.items()},
     }
 )
@@ -71,6 +76,8 @@ def write_columns(columns: dict[str, Any], path: str | os.PathLike) -> None:
     path = Path(path)
     with replacing(path) as file:
         if path.suffix == ".json":
+            if columns["verdict"].any():
+                logger.warning("%s: JSON has no place for the verdicts of people; write .parquet to keep them.", path)
             file.write(json.dumps(to_json_dict(columns), ensure_ascii=False).encode())
         else:
             _write_parquet(columns, file)
@@ -78,14 +85,11 @@ def write_columns(columns: dict[str, Any], path: str | os.PathLike) -> None:
 
 def _write_parquet(columns: dict[str, Any], file: BinaryIO) -> None:
     """Row group by row group: the whole as Arrow would take as much memory as the columns themselves."""
-    rows, epochs = columns["correct"].shape
-    with pq.ParquetWriter(
-        file, _schema_for(epochs), compression="zstd", use_dictionary=["title", "relation"]
-    ) as writer:
+    rows, schema = len(columns["correct"]), _schema_of(columns)
+    with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=["title", "relation"]) as writer:
         for first in range(0, rows, _ROW_GROUP):
-            writer.write_table(
-                to_arrow({name: column[first : first + _ROW_GROUP] for name, column in columns.items()})
-            )
+            part = {name: column[first : first + _ROW_GROUP] for name, column in columns.items()}
+            writer.write_table(to_arrow(part, schema))
 
 
 def _read_parquet(path: Path, without: Collection[str]) -> dict[str, Any]:
@@ -131,8 +135,13 @@ def _read_parts(file: pq.ParquetFile, names: list[str]) -> dict[str, Any]:
 
 
 def to_json_dict(columns: dict[str, Any]) -> dict[str, int]:
-    """The original's `{"uid": epoch}`. As there, instances that were never learned are left out."""
+    """The original's `{"uid": epoch}`. As there, instances that were never learned are left out.
+
+    It has no place for verdicts: labels that people judged wrong are left out, too.
+    """
     learned = columns["first_epoch"] >= 0
+    if "verdict" in columns:
+        learned &= columns["verdict"] >= 0
     ids = columns["instance_id"].filter(pa.array(learned)).to_pylist()
     return dict(zip(ids, columns["first_epoch"][learned].tolist(), strict=True))
 
@@ -147,8 +156,13 @@ def from_json_dict(raw: Any) -> dict[str, Any]:
     return {"instance_id": list(raw), "first_epoch": list(raw.values())}
 
 
-def to_arrow(columns: dict[str, Any]) -> pa.Table:
-    """The parquet file's table: the dynamics are lists, null where an epoch did not observe the instance."""
+def to_arrow(columns: dict[str, Any], schema: pa.Schema | None = None) -> pa.Table:
+    """The parquet file's table: the dynamics are lists, null where an epoch did not observe the instance.
+
+    Args:
+        schema: that of the whole table, of which the columns may be a part.
+    """
+    schema = schema or _schema_of(columns)
     rows, epochs = columns["correct"].shape
     offsets = pa.array(np.arange(rows + 1) * epochs, pa.int32())
     hidden = ~columns["observed"].ravel()
@@ -156,9 +170,9 @@ def to_arrow(columns: dict[str, Any]) -> pa.Table:
         name: pa.ListArray.from_arrays(offsets, pa.array(columns[name].ravel(), mask=hidden))
         if name in _DYNAMICS
         else columns[name]
-        for name in SCHEMA.names
+        for name in schema.names
     }
-    return pa.table(arrays, _schema_for(epochs))
+    return pa.table(arrays, schema)
 
 
 def from_arrow(table: pa.Table) -> dict[str, Any]:
@@ -180,12 +194,16 @@ def _columns_of(table: pa.Table) -> dict[str, Any]:
     return columns
 
 
-def _schema_for(epochs: int) -> pa.Schema:
-    return SCHEMA.with_metadata({b"finecl_hf.version": str(VERSION), b"finecl_hf.epochs": str(epochs)})
+def _schema_of(columns: dict[str, Any]) -> pa.Schema:
+    """A table without a verdict is written as it was before there were any."""
+    judged = "verdict" in columns and bool(columns["verdict"].any())
+    schema = SCHEMA if judged else SCHEMA.remove(SCHEMA.get_field_index("verdict"))
+    version, epochs = VERSION_WITH_VERDICTS if judged else VERSION, columns["correct"].shape[1]
+    return schema.with_metadata({b"finecl_hf.version": str(version), b"finecl_hf.epochs": str(epochs)})
 
 
 def _check_schema(schema: pa.Schema) -> None:
-    if int((schema.metadata or {}).get(b"finecl_hf.version", VERSION)) > VERSION:
+    if int((schema.metadata or {}).get(b"finecl_hf.version", VERSION)) > VERSION_WITH_VERDICTS:
         raise FineCLError("a later version of finecl_hf wrote this file; upgrade finecl_hf.")
     if lost := [name for name in SCHEMA.names if name not in schema.names and name not in _LATER]:
         raise FineCLError(f"the column {lost[0]} is missing, so this is no learning order; repeat stage 1.")

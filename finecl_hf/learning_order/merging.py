@@ -33,7 +33,9 @@ def merge_columns(tables: list[dict[str, Any]], on_conflict: str = "raise", cali
     columns = {name: concatenate([table[name] for table in tables], epochs) for name in tables[0]}
     if on_conflict == "min":
         rows = _earliest_of_each(columns["key"], columns["first_epoch"])
+        verdict = _verdict_of_each(columns["key"], columns["verdict"])
         columns = {name: take(column, rows) for name, column in columns.items()}
+        columns["verdict"] = verdict[np.argsort(np.argsort(columns["key"]))]
     return columns
 
 
@@ -89,6 +91,24 @@ def _quantiles(values: np.ndarray) -> np.ndarray:
     ordered = np.sort(values)
     below, above = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
     return (below + above) / (2 * max(len(values), 1))
+
+
+def _verdict_of_each(keys: np.ndarray, verdicts: np.ndarray) -> np.ndarray:
+    """(M,) int8 verdict of each fact, whichever of its rows has it, in the order of the keys.
+
+    Raises:
+        FineCLError: a fact is right by one row and wrong by another.
+    """
+    unique, fact = np.unique(keys, return_inverse=True)
+    found = np.zeros((2, len(unique)), np.int8)
+    np.maximum.at(found[0], fact, verdicts)
+    np.minimum.at(found[1], fact, verdicts)
+    if contradicted := np.count_nonzero(found[0] - found[1] == 2):
+        raise FineCLError(
+            f"{contradicted:,} labels are right by the verdicts of one learning order and wrong by those of another; "
+            "judge them again (finecl-hf review) and merge orders without the old verdicts."
+        )
+    return found.sum(axis=0, dtype=np.int8)
 
 
 def _earliest_of_each(keys: np.ndarray, first_epoch: np.ndarray) -> np.ndarray:

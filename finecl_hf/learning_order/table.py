@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from finecl_hf.data.documents import Document
@@ -25,7 +26,8 @@ from finecl_hf.learning_order.files import (
     write_columns,
 )
 from finecl_hf.learning_order.merging import merge_columns
-from finecl_hf.learning_order.trust import check_weight_by, unit_trust
+from finecl_hf.learning_order.trust import RECOMMENDED, check_weight_by, unit_trust
+from finecl_hf.learning_order.verdicts import checked_verdicts, verdict_counts
 from finecl_hf.learning_order.weights import FactWeights, epochs_of, find, order_weights
 
 
@@ -47,6 +49,8 @@ class LearningOrder:
         first_epoch: (N,) int32, the first epoch with a correct prediction, -1 for never. Derived from `correct` in
             rows that were observed in any epoch, and carried as given in the others.
         key: (N,) int64, unique, see [`Document.fact_key`]; made from the ids where it is not given.
+        verdict: (N,) int8, what people say of the label: 1 right, -1 wrong, 0 nothing. Files have the column only
+            where somebody has judged a label.
     """
 
     instance_id: pa.Array
@@ -62,6 +66,7 @@ class LearningOrder:
     plausibility: np.ndarray = None
     first_epoch: np.ndarray = None
     key: np.ndarray = None
+    verdict: np.ndarray = None
 
     def __post_init__(self):
         if self.instance_id is not None:
@@ -80,6 +85,7 @@ class LearningOrder:
             missing = np.zeros((rows, 0), dtype) if name in _DYNAMICS else np.full(rows, -1, dtype)
             setattr(self, name, np.asarray(missing if getattr(self, name) is None else getattr(self, name), dtype))
         self.plausibility = np.asarray(np.zeros(rows) if self.plausibility is None else self.plausibility, np.float32)
+        self.verdict = checked_verdicts(np.zeros(rows, np.int8) if self.verdict is None else self.verdict)
         first_epoch = np.full(rows, -1) if self.first_epoch is None else self.first_epoch
         self.first_epoch = epochs_of(first_epoch).astype(np.int32)
         if self.first_epoch.max(initial=-1) >= MAX_EPOCHS:
@@ -175,7 +181,8 @@ class LearningOrder:
 
         Facts that stage 1 never judged take no part, and neither do those that it never learned where weights are made
         of first epochs (the paper drops them). The scheme `uniform` keeps all facts, known or not, with weight 0:
-        ERICA's baseline knows no learning order.
+        ERICA's baseline knows no learning order. What people have judged is certain: a right label has the scheme's
+        highest weight, a wrong one takes no part under any scheme.
 
         Args:
             scheme, cutoff: see [`order_weights`]. They do not touch the trust of `weight_by`, except that `uniform` is
@@ -189,10 +196,12 @@ class LearningOrder:
             takes_part[:] = True
         elif weight_by != "first_epoch":
             weight, takes_part = unit_trust(weight_by, self), takes_part | self.observed.any(axis=1)
+        weight = np.where(self.verdict > 0, 0.0 if scheme == "uniform" else 1.0, weight)
+        takes_part = (takes_part | (self.verdict > 0)) & (self.verdict >= 0)
         return FactWeights(
             key=self._ordered,
             weight=np.where(takes_part, weight, np.nan).astype(np.float32)[self._by_key],
-            judged=self.judged[self._by_key],
+            judged=(self.judged | (self.verdict != 0))[self._by_key],
             unknown=0.0 if scheme == "uniform" else np.nan,
         )
 
@@ -208,8 +217,10 @@ class LearningOrder:
         lines = [f"{len(self):,} facts, {len(counts) - 1} epochs", f"{'epoch':>6}{'learned':>13}{'share':>8}"]
         for epoch, count in zip([*range(len(counts) - 1), "never"], counts, strict=True):
             lines.append(f"{epoch:>6}{count:>13,}{100 * count / max(counts.sum(), 1):>7.1f}%")
-        if lost := len(self) - counts.sum():
+        if lost := int((~self.judged & (self.verdict == 0)).sum()):
             lines.append(f"{lost:,} more lie past the length that documents were cut to, and were not judged")
+        if self.verdict.any():
+            lines.append(verdict_counts(self.verdict))
         return "\n".join(lines)
 
     @classmethod
@@ -240,6 +251,17 @@ class LearningOrder:
     def from_table(cls, table: pa.Table) -> LearningOrder:
         """Inverse of [`to_table`]."""
         return cls(**from_arrow(table))
+
+    def to_frame(self, score: str | None = None, share: float | None = None) -> pd.DataFrame:
+        """The table as a pandas frame, with the columns that cleanlab's Datalab uses; see `frame.order_frame`.
+
+        Args:
+            score: a name of [`unit_trust`]; by default the recommended one, or `first_epoch` without dynamics.
+            share: how many of the labels are issues; by default as many as the noise estimate calls wrong.
+        """
+        from finecl_hf.learning_order.frame import order_frame  # which needs the noise estimate, and that this table
+
+        return order_frame(self, score or (RECOMMENDED if self.observed.any() else "first_epoch"), share)
 
     def to_json_dict(self) -> dict[str, int]:
         """The original's `{"uid": epoch}`. As there, instances that were never learned are left out."""

@@ -28,15 +28,22 @@ WITHIN_RELATION = "_within_relation"  # behind a score's name: its rank among th
 def unit_trust(name: str, order: Any) -> np.ndarray:
     """(N,) the score of a name in [`SCORES`], or of one followed by [`WITHIN_RELATION`], in [0, 1].
 
+    What people have judged is certain: 1 for a right label and 0 for a wrong one, whatever the score.
+
     Raises:
         FineCLError: there is no such score, it leaves [0, 1], or the table has no training dynamics.
     """
     check_weight_by(name)
+    return np.where(order.verdict == 0, _score(name, order), order.verdict > 0)
+
+
+def _score(name: str, order: Any) -> np.ndarray:
+    """[`unit_trust`] by the training dynamics alone."""
     base = name.removesuffix(WITHIN_RELATION) if name not in SCORES else name
     judged = order.judged if base in _WITHOUT_DYNAMICS else order.observed.any(axis=1)
     if not judged.all() and judged.any():  # those that were never judged must not move the scale of the others
         scores = np.zeros(len(judged))
-        scores[judged] = unit_trust(name, order.select(judged))
+        scores[judged] = _score(name, order.select(judged))
         scores[~judged] = scores[judged].min()
         return scores
     scores = np.asarray(SCORES[base](order))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,15 +61,21 @@ class SilverCorpus:
 
 
 def load_silver(
-    model: ModelArguments, data: DataArguments, args: FineCLTrainingArguments, long_documents: str = "truncate"
+    model: ModelArguments,
+    data: DataArguments,
+    args: FineCLTrainingArguments,
+    long_documents: str = "truncate",
+    correct: Callable[[Dataset], Dataset] | None = None,
 ) -> SilverCorpus:
     """Reads and tokenises the documents with distantly supervised labels.
 
     Args:
         long_documents: see [`DocumentEncoder`].
+        correct: makes of the corpus what is trained on.
     """
     names = read_relation_names(data.rel_info)
     corpus = load_training_corpus(data, args)
+    corpus = corpus if correct is None else correct(corpus)
     counts = relation_counts(corpus)
     label2id = label_set(counts, names, fixed=False, source=data.train_source)
     encoder = load_encoder(model, label2id, long_documents)

@@ -37,8 +37,6 @@ def tagger(bert_folder, tmp_path_factory):
                 weight.zero_()
         size = config.hidden_size
         own = torch.tensor([[1.0, -1, 1, -1], [1.0, 1, -1, -1]]).repeat(1, size // 4)
-            [torch.tensor([1.0, -1]).repeat(size // 2), torch.tensor([1.0, 1, -1, -1]).repeat(size // 4)]
-        )
         words = model.bert.embeddings.word_embeddings.weight.normal_()
         words -= words.mean(dim=1, keepdim=True) + words @ own.T @ own / size  # all others at right angles to the two
         words[tokenizer.convert_tokens_to_ids(["london", "warsaw"])] = own

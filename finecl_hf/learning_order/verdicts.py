@@ -1,0 +1,211 @@
+"""What people say of labels: a table of verdicts on disk, and what it makes of a learning order and of a document."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from finecl_hf.data.documents import Document, Fact, escaped_relation
+from finecl_hf.data.files import replacing
+from finecl_hf.data.unpacking import refuse_repeated_values
+from finecl_hf.errors import FineCLError
+from finecl_hf.hashing import text_key
+
+
+if TYPE_CHECKING:
+    from finecl_hf.learning_order.table import LearningOrder
+
+RIGHT, WRONG, OTHER, UNSURE = KINDS = ("right", "wrong", "other", "unsure")
+SCHEMA = pa.schema(
+    {
+        "instance_id": pa.string(),
+        "title": pa.string(),
+        "head": pa.int32(),
+        "tail": pa.int32(),
+        "relation": pa.string(),
+        "verdict": pa.string(),
+        "right_relation": pa.string(),
+        "judges": pa.int32(),
+        "stratum": pa.string(),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What people say of one label.
+
+    Attributes:
+        instance_id, title, head, tail, relation: the label, see [`Document.instance_id`].
+        verdict: one of [`KINDS`].
+        right_relation: what holds instead; "" where the verdict is not `other`, or where nobody said what.
+        judges: people who have judged the label.
+        stratum: the part of the corpus that the label was drawn from, see `finecl_hf.review.sampling`; "" if unknown.
+    """
+
+    instance_id: str
+    title: str
+    head: int
+    tail: int
+    relation: str
+    verdict: str
+    right_relation: str = ""
+    judges: int = 1
+    stratum: str = ""
+
+    @property
+    def sign(self) -> int:
+        """1 for a right label, -1 for a wrong one, 0 where nobody is sure."""
+        return {RIGHT: 1, UNSURE: 0}.get(self.verdict, -1)
+
+    @property
+    def corrected_id(self) -> str:
+        """Name of the fact that holds instead; "" where there is none."""
+        if self.verdict != OTHER or not self.right_relation:
+            return ""
+        return f"{self.title}#{self.head}#{self.tail}#{escaped_relation(self.right_relation)}"
+
+
+class Verdicts:
+    """Verdicts by the labels that they are about.
+
+    Raises:
+        FineCLError: a verdict is none of [`KINDS`], or two are about one label.
+    """
+
+    def __init__(self, rows: Iterable[Verdict]):
+        self.rows = list(rows)
+        self._by_key = {text_key(row.instance_id): row for row in self.rows}
+        if strange := [row.verdict for row in self.rows if row.verdict not in KINDS]:
+            raise FineCLError(f'"{strange[0]}" is no verdict; take one of {", ".join(KINDS)}.')
+        if twice := len(self.rows) - len(self._by_key):
+            raise FineCLError(f"{twice:,} verdicts are about labels that another one is about; keep one of each.")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def counts(self) -> Counter[str]:
+        return Counter(row.verdict for row in self.rows)
+
+    @property
+    def titles(self) -> set[str]:
+        return {row.title for row in self.rows}
+
+    def of(self, key: int) -> Verdict | None:
+        """The verdict of a fact by its key."""
+        return self._by_key.get(key)
+
+    def signs(self) -> dict[int, int]:
+        """Key of each fact that a verdict is certain of -> 1 where it holds, -1 where it does not.
+
+        What holds in place of a wrong label is among them.
+        """
+        signs = {text_key(row.corrected_id): 1 for row in self.rows if row.corrected_id}
+        return signs | {key: row.sign for key, row in self._by_key.items() if row.sign}
+
+    def correct(self, document: Document) -> Document:
+        """The document without the labels judged wrong, and with the right relation where somebody named it.
+
+        A fact that holds already is not added twice.
+        """
+        facts: dict[tuple[int, int, str], Fact] = {}
+        changed = False
+        for fact in document.relations:
+            row = self.of(document.fact_key(fact))
+            if row is not None and row.sign < 0:
+                changed = True
+                if not row.corrected_id:
+                    continue
+                fact = replace(fact, relation=row.right_relation, source="review", score=None)
+                facts.setdefault((fact.head, fact.tail, fact.relation), fact)
+            else:
+                facts[fact.head, fact.tail, fact.relation] = fact  # as its source says it, not as a correction does
+        return replace(document, relations=list(facts.values())) if changed else document
+
+    @classmethod
+    def read(cls, path: str | os.PathLike) -> Verdicts:
+        """Reads what [`write`] wrote.
+
+        Raises:
+            FineCLError: the file is missing, damaged, or holds no verdicts.
+        """
+        if not os.path.isfile(path):
+            raise FineCLError(f"{path}: there is no such file; name what `finecl-hf review import --verdicts` wrote.")
+        try:
+            refuse_repeated_values(path)
+            table = pq.read_table(path, columns=SCHEMA.names).cast(SCHEMA)
+            if lost := sum(column.null_count for column in table.columns):
+                raise FineCLError(f"{lost:,} values are missing; import the verdicts again.")
+            return cls(Verdict(**row) for row in table.to_pylist())
+        except FineCLError as error:
+            raise FineCLError(f"{path}: {error}") from error
+        except (pa.ArrowException, OSError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise FineCLError(
+                f"{path}: holds no verdicts; write it by `finecl-hf review import` ({reason})."
+            ) from error
+
+    def write(self, path: str | os.PathLike) -> None:
+        """Writes parquet; whole or not at all."""
+        with replacing(Path(path)) as file:
+            pq.write_table(pa.Table.from_pylist([asdict(row) for row in self.rows], schema=SCHEMA), file)
+
+
+def with_verdicts(order: LearningOrder, verdicts: Verdicts) -> LearningOrder:
+    """The order with the verdicts in its column `verdict`.
+
+    Judged labels that it lacks, and what holds in place of wrong ones, become rows that no epoch has observed. A
+    verdict that nobody is sure of leaves the row as it was.
+    """
+    from finecl_hf.learning_order.table import LearningOrder  # which checks its own column with this module
+
+    signs = verdicts.signs()
+    keys = np.fromiter(signs, np.int64, len(signs))
+    values, rows = np.fromiter(signs.values(), np.int8, len(signs)), order.rows_of(keys)
+    verdict = order.verdict.copy()
+    verdict[rows[rows >= 0]] = values[rows >= 0]
+    known = replace(order, verdict=verdict)
+    missing = set(keys[rows < 0].tolist())
+    added = [place for row in verdicts.rows for place in _places(row) if text_key(place["instance_id"]) in missing]
+    added = list({place["instance_id"]: place for place in added}.values())
+    if not added:
+        return known
+    columns: dict[str, Any] = {name: [place[name] for place in added] for name in added[0]}
+    columns["verdict"] = [signs[text_key(name)] for name in columns["instance_id"]]
+    return LearningOrder.merge([known, LearningOrder(**columns)])
+
+
+def _places(row: Verdict) -> list[dict[str, Any]]:
+    """The judged label, and what holds in its place, as rows of a learning order."""
+    place = {"title": row.title, "head": row.head, "tail": row.tail}
+    rows = [{"instance_id": row.instance_id, **place, "relation": row.relation}]
+    if row.corrected_id:
+        rows.append({"instance_id": row.corrected_id, **place, "relation": row.right_relation})
+    return rows
+
+
+def checked_verdicts(values: Any) -> np.ndarray:
+    """The column `verdict` of a learning order, as int8.
+
+    Raises:
+        FineCLError: a value is none of -1, 0 and 1.
+    """
+    values = np.asarray(values)
+    if not np.isin(values, (-1, 0, 1)).all():
+        raise FineCLError("a verdict is 1 for a right label, -1 for a wrong one and 0 for none; import them again.")
+    return values.astype(np.int8)
+
+
+def verdict_counts(verdict: np.ndarray) -> str:
+    """How many labels people have judged, in words."""
+    right, wrong = int((verdict > 0).sum()), int((verdict < 0).sum())
+    return f"people have judged {right + wrong:,} labels: {right:,} right, {wrong:,} wrong"

@@ -1,0 +1,135 @@
+"""`finecl-hf review export`: labels of a corpus as tasks for people."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from finecl_hf.data.documents import Document
+from finecl_hf.data.files import refuse_overwriting, replacing
+from finecl_hf.data.readers import local_files, valid_documents
+from finecl_hf.data.relation_names import read_relation_names
+from finecl_hf.errors import FineCLError
+from finecl_hf.hashing import text_key
+from finecl_hf.learning_order.table import LearningOrder
+from finecl_hf.learning_order.trust import RECOMMENDED, unit_trust
+from finecl_hf.review.sampling import RANDOM, WORST, Labels, choose
+from finecl_hf.review.tasks import Task, task_of
+from finecl_hf.review.tools import SUFFIX, TOOLS, read_votes
+
+
+def export_files(
+    order_file: str | os.PathLike,
+    source: str | os.PathLike,
+    output: str | os.PathLike,
+    tool: str,
+    *,
+    worst: int = 200,
+    random: int = 50,
+    strategy: str = "trust",
+    score: str = RECOMMENDED,
+    rel_info: str | None = None,
+    format: str | None = None,
+    split: str | None = None,
+    seed: int = 0,
+) -> str:
+    """Writes the tasks of a learning order and a corpus on disk.
+
+    Args:
+        tool: a name of `tools.TOOLS`. worst, random, strategy, seed: see [`choose`]. score: see [`unit_trust`].
+
+    Returns:
+        What was written, in words.
+
+    Raises:
+        FineCLError: an output is an input or holds verdicts, or the order belongs to another corpus.
+    """
+    paths = _paths(output, tool)
+    for path in paths:
+        refuse_overwriting(path, [order_file, *local_files(source), rel_info])
+    _refuse_filled_in(paths[0])
+    order, names = LearningOrder.read(order_file), read_relation_names(rel_info)
+    documents = {"format": format, "split": split}
+    labels, relations = collect(valid_documents(source, **documents), order, unit_trust(score, order))
+    if np.isnan(labels.trust).all() and not labels.judged.any():
+        raise FineCLError(
+            f"{source}: the learning order knows none of the {len(labels.key):,} labels, so it belongs to another "
+            "corpus; name the documents that it was made from."
+        )
+    sample = choose(labels, worst, random, strategy, seed)
+    chosen = dict(zip(labels.key[sample.rows].tolist(), sample.strata, strict=True))
+    tasks = tasks_of(valid_documents(source, **documents), chosen, sample.sizes, names)
+    written = TOOLS[tool].write(
+        tasks, {relation: names.get(relation, relation) for relation in relations | set(names)}
+    )
+    for path, text in zip(paths, written.values(), strict=True):
+        with replacing(path) as file:
+            file.write(text.encode(errors="backslashreplace"))
+    counts = [sample.strata.count(name) for name in (WORST, RANDOM)]
+    files = " and ".join(map(str, paths))
+    return (
+        f"Wrote {len(tasks):,} tasks to {files}: the {counts[0]:,} least trusted labels and {counts[1]:,} at random."
+    )
+
+
+def collect(documents: Iterable[Document], order: LearningOrder, trust: np.ndarray) -> tuple[Labels, set[str]]:
+    """The labels of a corpus as columns, and its relations.
+
+    Args:
+        trust: (N,) in the rows of the order.
+    """
+    rows: list[tuple[int, int, int, int]] = []
+    relations: set[str] = set()
+    for document in documents:
+        for fact in document.relations:
+            relations.add(fact.relation)
+            names = (max(document.entity_names(entity), key=len).lower() for entity in (fact.head, fact.tail))
+            triple = text_key("\0".join((fact.relation, *names)))
+            rows.append((document.fact_key(fact), document.key, text_key(fact.relation), triple))
+    if not rows:
+        raise FineCLError("the documents have no labels to judge; name the labelled file.")
+    columns = np.array(rows, np.int64).T
+    place = order.rows_of(columns[0])
+    known = place >= 0
+    values, judged = np.full(len(rows), np.nan), np.zeros(len(rows), bool)
+    values[known] = np.where(order.judged, trust, np.nan)[place[known]]
+    judged[known] = order.verdict[place[known]] != 0
+    return Labels(*columns, values, judged), relations
+
+
+def tasks_of(
+    documents: Iterable[Document], chosen: dict[int, str], sizes: dict[str, int], names: dict[str, str]
+) -> list[Task]:
+    """The tasks of the chosen labels, in their order.
+
+    Args:
+        chosen: key of a label -> its stratum; sizes: of the strata; names: readable names of relations.
+    """
+    found: dict[int, Task] = {}
+    for document in documents:
+        for fact in document.relations:
+            if (key := document.fact_key(fact)) in chosen:
+                found[key] = task_of(document, fact, names, chosen[key], sizes[chosen[key]])
+    return [found[key] for key in chosen if key in found]
+
+
+def _paths(output: str | os.PathLike, tool: str) -> list[Path]:
+    """The tasks' file, and the one beside it that tells the tool how to show them."""
+    path = Path(output)
+    if path.suffix.lower() != SUFFIX[tool]:
+        raise FineCLError(f"{output}: tasks for {tool} need a name that ends in {SUFFIX[tool]}.")
+    beside = {"label-studio": [".xml"], "argilla": [".settings.json"], "csv": []}[tool]
+    return [path, *(path.with_suffix(suffix) for suffix in beside)]
+
+
+def _refuse_filled_in(path: Path) -> None:
+    """Hours of a judge's work are not to be lost to a second export."""
+    try:
+        filled_in = len(read_votes(path)) if path.exists() else 0
+    except FineCLError:
+        filled_in = 0
+    if filled_in:
+        raise FineCLError(f"{path}: this file holds {filled_in:,} verdicts; import them first, or name another file.")

@@ -1,0 +1,284 @@
+"""`finecl-hf review import`: verdicts of people correct a corpus, enter the learning order, and tell its noise."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finecl_hf.data.documents import Document, Fact, means_no_relation
+from finecl_hf.data.files import refuse_overwriting, replacing
+from finecl_hf.data.readers import Record, local_files, valid_documents, valid_records, write_rows, written_extension
+from finecl_hf.data.relation_names import read_relation_names
+from finecl_hf.denoising.correcting import CorrectionCounts, corrected
+from finecl_hf.errors import FineCLError
+from finecl_hf.hashing import text_key
+from finecl_hf.learning_order.table import LearningOrder
+from finecl_hf.learning_order.verdicts import OTHER, RIGHT, UNSURE, WRONG, Verdict, Verdicts, with_verdicts
+from finecl_hf.review.estimate import MEANING, Estimate, Stratum, estimate, trust_precision, why_no_estimate
+from finecl_hf.review.tools import read_votes
+from finecl_hf.review.votes import Vote, decide, krippendorff_alpha
+
+
+@dataclass
+class Review:
+    """What people said of a corpus.
+
+    Attributes:
+        verdicts: one a label; votes: how many there were; judges: how many people.
+        alpha: Krippendorff's, see [`krippendorff_alpha`]; None where nobody shared a label.
+        strata: what is judged of each part of the corpus.
+        nameless: labels of which another relation holds and nobody said which.
+        labels: of the whole corpus, judged or not.
+    """
+
+    verdicts: Verdicts
+    votes: int
+    judges: int
+    alpha: float | None
+    strata: dict[str, Stratum]
+    nameless: int
+    labels: int = 0
+
+    @property
+    def estimate(self) -> Estimate | None:
+        return None if why_no_estimate(self.strata, self.labels) else estimate(self.strata.values())
+
+    def __str__(self) -> str:
+        counts = self.verdicts.counts
+        kinds = ", ".join(f"{counts[kind]:,} {kind}" for kind in (RIGHT, WRONG, OTHER, UNSURE))
+        lines = [f"{len(self.verdicts):,} labels judged: {kinds} ({self.votes:,} votes)."]
+        if self.nameless:
+            lines.append(f"Of {self.nameless:,} nobody said which other relation holds: they are removed.")
+        if self.judges > 1:
+            told = "cannot be told: no two people judged one label, or all said the same of all"
+            figure = told if self.alpha is None else f"Krippendorff's alpha {self.alpha:.2f} (1 full, 0 chance)"
+            lines.append(f"Agreement of {self.judges:,} judges: {figure}.")
+        if self.estimate is None:
+            lines.append(
+                f"The noise of the whole corpus cannot be estimated: {why_no_estimate(self.strata, self.labels)}."
+            )
+        else:
+            lines.append(f"About {self.estimate}. {MEANING}.")
+            if others := self.labels - self.estimate.labels:
+                lines.append(
+                    f"The other {others:,} labels of the corpus were judged before, or none of their part is."
+                )
+        if precision := trust_precision(self.strata):
+            lines.append(f"What the trust score finds: {precision}.")
+        return "\n".join(lines)
+
+    def as_json(self) -> dict[str, Any]:
+        found = self.estimate
+        return {
+            "labels": dict(self.verdicts.counts),
+            "votes": self.votes,
+            "judges": self.judges,
+            "krippendorff_alpha": self.alpha,
+            "strata": {name: vars(stratum) for name, stratum in self.strata.items()},
+            "noise": None if found is None else vars(found),
+            "no_estimate_because": why_no_estimate(self.strata, self.labels),
+        }
+
+
+def import_files(
+    verdicts_file: str | os.PathLike,
+    source: str | os.PathLike,
+    output: str | os.PathLike,
+    *,
+    verdicts: str | None = None,
+    order: str | None = None,
+    order_output: str | None = None,
+    report: str | None = None,
+    rel_info: str | None = None,
+    format: str | None = None,
+    split: str | None = None,
+    skip_unknown: bool = False,
+) -> tuple[Review, CorrectionCounts]:
+    """Reads what people said of a corpus, and writes the corrected corpus and what else is named.
+
+    Args:
+        verdicts, order_output, report: files to write: the table of verdicts, the learning order `order` with them,
+            and all figures as JSON.
+        skip_unknown: pass over verdicts of labels that the corpus has not.
+
+    Raises:
+        FineCLError: the verdicts do not fit the corpus or contradict each other, or an output is an input.
+    """
+    if (order is None) != (order_output is None):
+        raise FineCLError(
+            "--order and --order_output go together; name the learning order, and where to write the new."
+        )
+    written_extension(output)
+    outputs = [path for path in (output, verdicts, order_output, report) if path is not None]
+    for path in outputs:
+        refuse_overwriting(path, [verdicts_file, *local_files(source), order, rel_info])
+    if len({Path(path).resolve() for path in outputs}) < len(outputs):
+        raise FineCLError("two of the files to write have one name; give each its own.")
+    documents = {"format": format, "split": split}
+    votes, names = read_votes(verdicts_file), read_relation_names(rel_info)
+    if not votes:
+        raise FineCLError(f"{verdicts_file}: nothing is judged yet; fill in verdicts and import the file again.")
+    review = review_of(votes, valid_documents(source, **documents), names, str(verdicts_file), skip_unknown)
+    counts = CorrectionCounts()
+    records = corrected(valid_records(source, quiet=True, **documents), review.verdicts, counts)
+    write_rows(_rows(records, counts, written_extension(output) == ".parquet"), output)
+    if verdicts is not None:
+        review.verdicts.write(verdicts)
+    if order is not None and order_output is not None:
+        with_verdicts(LearningOrder.read(order), review.verdicts).write(order_output)
+    if report is not None:
+        with replacing(Path(report)) as file:
+            file.write(json.dumps(review.as_json() | {"corpus": vars(counts)}, indent=1).encode())
+    return review, counts
+
+
+def _rows(records: Iterable[Record], counts: CorrectionCounts, is_table: bool) -> Iterator[dict[str, Any]]:
+    for record in records:
+        yield record.item.to_dict() if is_table else record.raw
+    if counts.labels == counts.removed:
+        raise FineCLError("the verdicts leave no label in the corpus, so that nothing is written; judge more of them.")
+
+
+def review_of(
+    votes: list[Vote],
+    documents: Iterable[Document],
+    names: dict[str, str],
+    source: str = "the verdicts",
+    skip_unknown: bool = False,
+) -> Review:
+    """One verdict for each label that somebody judged.
+
+    Args:
+        names: readable names of relations; source: of the votes, for messages.
+        skip_unknown: pass over verdicts of labels that the documents have not.
+
+    Raises:
+        FineCLError: a label or a relation is unknown, or somebody contradicts himself.
+    """
+    labels, relations, total = _labels(documents, {_key(vote) for vote in votes})
+    known = [vote for vote in votes if _key(vote) in labels]
+    if not known or len(known) < len(votes) and not skip_unknown:
+        unknown = [vote for vote in votes if _key(vote) not in labels]
+        raise FineCLError(
+            f"{source}: {len(unknown):,} of {len(votes):,} verdicts are about labels that the corpus has not, first "
+            f'"{unknown[0].instance_id[:80]}" ({unknown[0].where}); name the corpus that was exported'
+            + (", or pass --skip_unknown." if known else ".")
+        )
+    votes_of = _by_label(_with_relation_ids(known, relations | set(names), names, labels, source), source)
+    rows, nameless = [], 0
+    for key, of_label in votes_of.items():
+        document, fact = labels[key]
+        verdict, right = decide([(vote.verdict, vote.right_relation) for vote in of_label])
+        nameless += verdict == OTHER and not right
+        place = (document[0], fact.head, fact.tail, fact.relation)
+        rows.append(Verdict(document[1], *place, verdict, right, len(of_label), of_label[0].stratum))
+    alpha = krippendorff_alpha([vote.verdict for vote in of_label] for of_label in votes_of.values())
+    judges = {vote.judge for vote in known}
+    return Review(Verdicts(rows), len(known), len(judges), alpha, _strata(votes_of, rows), nameless, total)
+
+
+def _key(vote: Vote) -> int:
+    return text_key(vote.instance_id) if vote.key is None else vote.key
+
+
+def _labels(
+    documents: Iterable[Document], keys: set[int]
+) -> tuple[dict[int, tuple[tuple[str, str], Fact]], set[str], int]:
+    """Key -> ((title, instance id), fact) of the judged labels; all relations of the corpus; its labels' number."""
+    labels: dict[int, tuple[tuple[str, str], Fact]] = {}
+    relations: set[str] = set()
+    total = 0
+    for document in documents:
+        total += len(document.relations)
+        for fact in document.relations:
+            relations.add(fact.relation)
+            if (key := document.fact_key(fact)) in keys:
+                labels[key] = (document.title, document.instance_id(fact)), fact
+    return labels, relations, total
+
+
+def _with_relation_ids(
+    votes: list[Vote], relations: set[str], names: dict[str, str], labels: dict[int, Any], source: str
+) -> list[Vote]:
+    """Votes whose right relations are ids. "Other" without a relation that differs from the label's is "wrong".
+
+    Raises:
+        FineCLError: a relation is unknown, or a label is right while another relation is said to hold.
+    """
+    spelled: dict[str, str | None] = {}
+    for relation in relations:
+        for spelling in {relation, names.get(relation, relation), f"{relation}: {names.get(relation, relation)}"}:
+            # of two relations with one name, neither is meant for certain
+            spelled[spelling.casefold()] = None if spelled.get(spelling.casefold(), relation) != relation else relation
+    spelled |= {relation: relation for relation in relations}  # type: ignore[assignment]
+    fixed, unknown, contradictory = [], [], []
+    for vote in votes:
+        given, label = vote.right_relation, labels[_key(vote)][1].relation
+        right = spelled.get(given) or spelled.get(given.casefold())
+        if given and vote.verdict == OTHER and right is None and not means_no_relation(given):
+            unknown.append(vote)
+        elif right is not None and (
+            vote.verdict == RIGHT and right != label or vote.verdict == OTHER and right == label
+        ):
+            contradictory.append(vote)
+        elif vote.verdict == OTHER and given and means_no_relation(given):
+            fixed.append(_replaced(vote, WRONG, ""))
+        else:
+            fixed.append(_replaced(vote, vote.verdict, (right or "") if vote.verdict == OTHER else ""))
+    if unknown:
+        raise FineCLError(
+            f"{source}: {len(unknown):,} verdicts name a relation that neither the corpus nor --rel_info has, first "
+            f'"{unknown[0].right_relation[:60]}" ({unknown[0].where}); write ids or names of relations as they stand '
+            "there."
+        )
+    if contradictory:
+        raise FineCLError(
+            f"{source}: {len(contradictory):,} verdicts contradict themselves, as they call a label right and name "
+            f"another relation, or name the label's own as the other one ({contradictory[0].where} is the first); "
+            "correct one of the two."
+        )
+    return fixed
+
+
+def _replaced(vote: Vote, verdict: str, right: str) -> Vote:
+    return Vote(vote.instance_id, verdict, right, vote.judge, vote.stratum, vote.stratum_size, vote.where, vote.key)
+
+
+def _by_label(votes: list[Vote], source: str) -> dict[int, list[Vote]]:
+    """The votes on each label, one a person.
+
+    Raises:
+        FineCLError: a person says two things of one label.
+    """
+    of_label: dict[int, dict[str, Vote]] = defaultdict(dict)
+    contradictory = []
+    for vote in votes:
+        before = of_label[_key(vote)].setdefault(vote.judge, vote)
+        if (before.verdict, before.right_relation) != (vote.verdict, vote.right_relation):
+            contradictory.append((before, vote))
+    if contradictory:
+        before, vote = contradictory[0]
+        raise FineCLError(
+            f"{source}: {len(contradictory):,} verdicts contradict an earlier one on the same label, first "
+            f"{vote.where} ({vote.verdict}) and {before.where} ({before.verdict}); keep one of each two."
+        )
+    return {key: list(votes.values()) for key, votes in of_label.items()}
+
+
+def _strata(votes_of: dict[int, list[Vote]], rows: list[Verdict]) -> dict[str, Stratum]:
+    """Each stratum that has a name and a size, whether any of it is judged or not."""
+    sizes: dict[str, int] = {}
+    counts: Counter[tuple[str, str]] = Counter()
+    for votes, row in zip(votes_of.values(), rows, strict=True):
+        if row.stratum and votes[0].stratum_size:
+            sizes[row.stratum] = max(sizes.get(row.stratum, 0), votes[0].stratum_size)
+            counts[row.stratum, {RIGHT: RIGHT, UNSURE: UNSURE}.get(row.verdict, WRONG)] += 1
+    return {
+        name: Stratum(size, counts[name, RIGHT] + counts[name, WRONG], counts[name, WRONG], counts[name, UNSURE])
+        for name, size in sizes.items()
+    }

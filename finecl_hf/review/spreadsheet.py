@@ -1,0 +1,117 @@
+"""CSV: one row a label, to be filled in with any spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from base64 import b32decode, b32encode
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+
+from finecl_hf.errors import FineCLError
+from finecl_hf.review.sampling import RANDOM, WORST
+from finecl_hf.review.tasks import Task
+from finecl_hf.review.votes import Vote, kind_of_word
+
+
+COLUMNS = ("verdict", "right_relation", "note", "head", "relation_name", "tail", "text", "head_type", "tail_type",
+           "relation", "instance_id", "sample")  # fmt: skip
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠'")  # a cell that begins like this is a formula, or was made harmless before
+_STRATA = (WORST, RANDOM, "")
+
+
+def write(tasks: Sequence[Task], relations: Mapping[str, str]) -> dict[str, str]:
+    """The file by its suffix. With a byte order mark: spreadsheets take it for another encoding without one."""
+    out = io.StringIO()
+    rows = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
+    rows.writerow(COLUMNS)
+    for task in tasks:
+        cells = {**vars(task), "text": task.marked, "verdict": "", "right_relation": "", "note": ""}
+        cells["sample"] = sealed(task.stratum, task.stratum_size, task.instance_id)
+        rows.writerow(harmless(cells[name]) for name in COLUMNS)
+    return {".csv": "\ufeff" + out.getvalue()}
+
+
+def harmless(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula: an apostrophe in front makes it text."""
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+
+
+def plain(cell: str) -> str:
+    """Inverse of [`harmless`]."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
+
+
+def sealed(stratum: str, size: int, instance_id: str) -> str:
+    """The stratum in a code that tells judges nothing: a spreadsheet hides no column for good."""
+    value = (size * len(_STRATA) + _STRATA.index(stratum)).to_bytes(6, "big")
+    return "s" + b32encode(_check(value) + _masked(value, instance_id)).decode().rstrip("=")
+
+
+def opened(code: str, instance_id: str) -> tuple[str, int]:
+    """The stratum and its size; ("", 0) for a code that is damaged or belongs to another row."""
+    try:
+        raw = b32decode(code[1:] + "=" * (-len(code[1:]) % 8))
+    except ValueError:
+        return "", 0
+    value = _masked(raw[4:], instance_id)
+    if len(value) != 6 or raw[:4] != _check(value):
+        return "", 0
+    size, stratum = divmod(int.from_bytes(value, "big"), len(_STRATA))
+    return _STRATA[stratum], size
+
+
+def _masked(value: bytes, instance_id: str) -> bytes:
+    mask = blake2b(instance_id.encode(errors="replace"), digest_size=6).digest()
+    return bytes(a ^ b for a, b in zip(value, mask, strict=False))
+
+
+def _check(value: bytes) -> bytes:
+    return blake2b(value, digest_size=4).digest()
+
+
+def votes(path: Path) -> Iterator[Vote | None]:
+    """The rows that are filled in; None for one that names no label. A column `judge` may say who judged.
+
+    Raises:
+        FineCLError: the file is no table with the columns instance_id and verdict.
+    """
+    text = _decoded(path.read_bytes())
+    first = text.partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)
+    try:
+        rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=False)
+        names = [str(name).strip().lower() for name in rows.fieldnames or ()]
+        rows.fieldnames = names
+        if not {"instance_id", "verdict"} <= set(names):
+            raise FineCLError(
+                f"{path}: the columns instance_id and verdict are not both there; keep the first row of the table as "
+                "`finecl-hf review export` wrote it."
+            )
+        for row in rows:
+            yield _vote({name: row.get(name) or "" for name in names}, f"line {rows.line_num}")
+    except csv.Error as error:
+        raise FineCLError(f"{path}: is no table of commas, semicolons or tabs ({error}); save it as CSV.") from error
+
+
+def _vote(row: dict[str, str], where: str) -> Vote | None:
+    instance_id, verdict = plain(row["instance_id"]), row["verdict"]
+    if not instance_id:
+        return None if any(cell.strip() for cell in row.values()) else Vote("", "")
+    relation = plain(row.get("right_relation", "")).strip()
+    kind = kind_of_word(verdict)
+    if relation and kind in ("", "wrong"):  # who names another relation need not say that there is one
+        kind = "other"
+    stratum, size = opened(row.get("sample", ""), instance_id)
+    judge = row.get("judge", "").strip()
+    return Vote(instance_id, verdict.strip() if kind is None else kind, relation, judge, stratum, size, where)
+
+
+def _decoded(data: bytes) -> str:
+    for encoding in ("utf-16",) if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig",):
+        try:
+            return data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return data.decode("cp1252", errors="replace")  # what spreadsheets of the West write

@@ -324,7 +324,7 @@ def test_report_writes_a_page(judged, gold, tmp_path, capsys):
     argv = ["report", judged, gold, "--output", str(tmp_path / "out.html"), "--worst", "1", "--score", "first_epoch"]
     assert main([*argv, "--rel_info", str(tmp_path / "names.json")]) == 0
     page = (tmp_path / "out.html").read_text()
-    assert page.count('<li class="card">') == 1 and "place of death" in page and "mean trust (<bdi>first_epoch" in page
+    assert page.count('<li class="card"') == 1 and "place of death" in page and "mean trust (<bdi>first_epoch" in page
     said = capsys.readouterr()
     assert "out.html and " in said.out and "out.md; the learning order knows 5 of 5 facts" in said.out
     assert not said.err

@@ -18,6 +18,7 @@ from transformers import AutoModel, AutoModelForMaskedLM
 import run_denoise
 from finecl_hf import FineCLConfig, LearningOrder, RelationExtractionPipeline, read_documents
 from finecl_hf.errors import FineCLError
+from finecl_hf.learning_order.verdicts import Verdict, Verdicts
 from finecl_hf.metrics import docred_scores
 from finecl_hf.training.arguments import run_script
 from tests.helpers.script_runs import MAIN, ROOT, arguments, run
@@ -369,3 +370,24 @@ def test_a_configuration_file(bert_folder, corpus, tmp_path):
     (tmp_path / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
     order = run_denoise.main([str(tmp_path / "config.yaml"), "--num_train_epochs", "1"])
     assert order.num_epochs == 1
+
+
+def test_labels_judged_wrong_are_not_trained_on(bert_folder, corpus, tmp_path, trainers):
+    documents = read_documents(corpus / "silver.json")
+    facts = [(document, fact) for document in documents for fact in document.relations][:4]
+    kinds = [("right", ""), ("wrong", ""), ("other", facts[0][1].relation), ("unsure", "")]
+    rows = [
+        Verdict(document.instance_id(fact), document.title, fact.head, fact.tail, fact.relation, *kind)
+        for (document, fact), kind in zip(facts, kinds, strict=True)
+        if fact.relation != kind[1]
+    ]
+    verdicts = Verdicts(rows)
+    verdicts.write(tmp_path / "v.parquet")
+    order = run("denoise", bert_folder, corpus, tmp_path / "out", verdicts=tmp_path / "v.parquet",
+                write_clean=tmp_path / "clean.json", clean_share=1.0, num_train_epochs=1)  # fmt: skip
+    trained = {key for row in trainers[0].train_dataset for key in row["fact_key"]}
+    for key, sign in verdicts.signs().items():
+        assert order.verdict[order.rows_of([key])[0]] == sign
+        assert sign > 0 or key not in trained
+    assert read_documents(tmp_path / "clean.json") == [verdicts.correct(document) for document in documents]
+    assert (tmp_path / "out" / "report.html").exists()

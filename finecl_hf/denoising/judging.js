@@ -82,7 +82,8 @@
     cards.forEach(show);
   });
   document.addEventListener("keydown", event => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.matches && event.target.matches("input, textarea, select")) return;
     const verdict = keys[event.key.toLowerCase()];
     if (verdict && cards[now]) {
       judge(cards[now], verdict);

@@ -25,18 +25,6 @@ def _has(*keys: str) -> Callable[[dict], bool]:
 _RECORDS: dict[str, Callable[[dict], bool]] = {
     "BioC": lambda record: "passages" in record or _has("documents", "source")(record),
     "SciERC": lambda record: _has("sentences", "ner")(record) or _has("sentences", "doc_key")(record),
-    "Label Studio": lambda record: any(
-        isinstance(part, dict) and "result" in part
-        for part in [*_list(record, "annotations"), *_list(record, "completions")]
-    ),
-    "doccano": lambda record: (
-        "text" in record
-        and (
-            any(isinstance(part, dict) and "start_offset" in part for part in _list(record, "entities"))
-            or any(isinstance(part, dict) and "from_id" in part for part in _list(record, "relations"))
-        )
-    ),
-    "Prodigy": _has("text", "spans", "relations"),
     "SpERT": _has("tokens", "entities", "relations"),
 }
 
@@ -63,8 +51,3 @@ def refusal(name: str, read: str) -> str:
         read: those that are.
     """
     return f"this looks like {name}, which is not read; convert it to one of: {read} (see docs/data_formats.md)."
-
-
-def _list(record: dict[str, Any], key: str) -> list:
-    value = record.get(key)
-    return value if isinstance(value, list) else []

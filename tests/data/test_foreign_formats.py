@@ -8,17 +8,12 @@ from finecl_hf.data.readers import FORMATS, iter_documents
 from finecl_hf.errors import DocumentError
 
 
-SPANS = {"id": 1, "label": "ORG", "start_offset": 0, "end_offset": 11}
-RESULT = {"value": {"start": 0, "end": 11, "labels": ["ORG"]}, "from_name": "label", "type": "labels"}
 FILES = {
     ("brat", "a.ann"): "T1\tORG 0 11\tVelora Labs\nR1\tfoundedBy Arg1:T1 Arg2:T2\n",
     ("BioC", "a.json"): json.dumps({"source": "PubTator", "documents": [{"passages": []}]}, indent=1),
     ("BioC", "b.json"): json.dumps({"source": "PubTator", "documents": [{"passages": []}]}),
     ("BioC", "c.json"): json.dumps([{"id": "1", "passages": []}]),
     ("SciERC", "a.jsonl"): json.dumps({"doc_key": "X", "sentences": [["a"]], "ner": [[]], "relations": [[]]}),
-    ("doccano", "b.jsonl"): json.dumps({"id": 1, "text": "Velora Labs", "entities": [SPANS], "relations": []}),
-    ("Label Studio", "d.json"): json.dumps([{"id": 6, "annotations": [{"id": 3, "result": [RESULT]}]}], indent=2),
-    ("Prodigy", "c.jsonl"): json.dumps({"text": "a", "spans": [], "relations": []}),
     ("SpERT", "e.json"): json.dumps([{"tokens": ["a"], "entities": [], "relations": []}]),
     ("XML", "a.xml"): '<?xml version="1.0"?><collection/>',
     ("web page", "a.html"): "<!DOCTYPE html><html></html>",

@@ -21,6 +21,9 @@ NOTES = " notes"  # key of what `to_docred` leaves out; no document has such a k
 MODULES = (
     "pubtator",
     "table",
+    "labelstudio",
+    "doccano",
+    "prodigy",
     "sentences",
 )  # of two formats that fit a file, the first is taken
 

@@ -24,6 +24,7 @@ MODULES = (
     "labelstudio",
     "doccano",
     "prodigy",
+    "silver",
     "sentences",
 )  # of two formats that fit a file, the first is taken
 

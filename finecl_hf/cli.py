@@ -13,7 +13,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from finecl_hf import __version__
 from finecl_hf.errors import DocumentError, FineCLError, escape_what_consoles_cannot_show
@@ -61,6 +61,7 @@ def make_parser() -> ArgumentParser:
     sub.add_argument("file", help=SOURCE)
     sub.add_argument("--format", help="format of the file, where its content does not tell")
     sub.add_argument("--split", help="split of a Hub dataset")
+    _add_reading_options(sub)
 
     _add_doctor_options(command(doctor, "doctor", "Say what is wrong with the files, and the encoder, of a run."))
 
@@ -71,6 +72,8 @@ def make_parser() -> ArgumentParser:
     sub.add_argument("--to", metavar="FORMAT", help="format of the output (default docred)")
     sub.add_argument("--split", help="split of a Hub dataset")
     sub.add_argument("--skip_invalid", action="store_true", help="leave invalid documents out")
+    sub.add_argument("--report", metavar="FILE", help="where to write what was left out, with counts, as JSON")
+    _add_reading_options(sub)
 
     _add_project_options(command(project, "project", "Label documents by a knowledge base (distant supervision)."))
 
@@ -184,6 +187,21 @@ def _add_predict_options(sub: ArgumentParser) -> None:
     sub.add_argument("--device", help="where the model runs, such as cuda:0")
 
 
+def _add_reading_options(sub: ArgumentParser) -> None:
+    sub.add_argument("--columns", nargs="+", metavar="ROLE=NAME", help="columns of a table by name: sentence=Satz "
+                     "head=Kopf tail=Ende")  # fmt: skip
+    sub.add_argument("--label_map", metavar="FILE", help="relations of free relation names, as JSON, CSV or TSV; "
+                     "other labels are left out")  # fmt: skip
+
+
+def _reading_options(args: Namespace) -> dict[str, Any]:
+    """Keyword arguments of the readers."""
+    from finecl_hf.data.column_names import parse_columns
+    from finecl_hf.data.notes import Notes
+
+    return {"columns": parse_columns(args.columns, "--columns"), "label_map": args.label_map, "notes": Notes()}
+
+
 def _add_doctor_options(sub: ArgumentParser) -> None:
     sub.add_argument("train", help=f"training documents: {SOURCE}")
     sub.add_argument("dev", nargs="?", help="validation documents")
@@ -246,7 +264,8 @@ def validate(args: Namespace) -> int:
     valid = entities = mentions = 0
     relations: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
-    items = iter_documents(args.file, format=args.format, split=args.split)
+    options = _reading_options(args)
+    items = iter_documents(args.file, format=args.format, split=args.split, **options)
     for item in _with_last_words(items):
         if isinstance(item, DocumentError):
             print(item)
@@ -262,6 +281,7 @@ def validate(args: Namespace) -> int:
     )
     for kind, count in kinds.most_common():
         print(f"{count:>8,} x {kind}")
+    _tell_left_out(options["notes"])
     return 1 if kinds else 0
 
 
@@ -300,21 +320,41 @@ def _tell(text: str) -> None:
 
 
 def convert(args: Namespace) -> None:
-    from finecl_hf.data.files import refuse_overwriting
+    from finecl_hf.data.files import refuse_overwriting, replacing
     from finecl_hf.data.readers import local_files, valid_documents, write_documents
 
-    refuse_overwriting(args.output, local_files(args.input))
-    written = 0
+    inputs = [*local_files(args.input), args.label_map]
+    refuse_overwriting(args.output, inputs)
+    if args.report:
+        refuse_overwriting(args.report, inputs)
+        if Path(args.report).resolve() == Path(args.output).resolve():
+            raise FineCLError(f"--report {args.report}: this is the output; name another file.")
+    options = _reading_options(args)
+    written = labels = 0
 
     def counted():
-        nonlocal written
-        documents = valid_documents(args.input, format=args.format, split=args.split, skip_invalid=args.skip_invalid)
+        nonlocal written, labels
+        documents = valid_documents(
+            args.input, format=args.format, split=args.split, skip_invalid=args.skip_invalid, **options
+        )
         for document in documents:
             written += 1
+            labels += len(document.relations)
             yield document
 
     write_documents(counted(), args.output, args.to)
     print(f"Wrote {written:,} documents to {args.output}{', without the invalid ones' if args.skip_invalid else ''}.")
+    _tell_left_out(options["notes"])
+    if args.report:
+        found = {"documents": written, "labels": labels, "left_out": options["notes"].to_dict()}
+        with replacing(Path(args.report)) as file:
+            file.write(json.dumps(found, ensure_ascii=False, indent=1).encode(errors="backslashreplace"))
+        print(f"Wrote {args.report}")
+
+
+def _tell_left_out(notes) -> None:
+    if said := str(notes):
+        _tell(f"Left out or chosen: {said}.")
 
 
 def project(args: Namespace) -> None:

@@ -31,6 +31,7 @@ from finecl_hf.synthetic.corpus import generate_corpus
 from finecl_hf.training.arguments import DataArguments, ModelArguments, parse_arguments
 from tests.data.formats import test_bioc, test_brat, test_conll04, test_dygie, test_spert
 from tests.data.formats.test_sentences import SEMEVAL, fewrel, opennre, tacred
+from tests.helpers.format_examples import EXAMPLES
 from tests.helpers.mutations import mutated, scrambled, to_json
 from tests.helpers.random_documents import random_document
 from tests.helpers.small_orders import make
@@ -224,6 +225,18 @@ def configurations(draw):
 # What is done with it ----------------------------------------------------------------------------------------------
 
 
+def tool_files(draw):
+    """Files of the other tools, by the formats of which this knows an example."""
+    name, data = draw.choice(EXAMPLES)
+    if name.endswith((".json", ".jsonl")):
+        records = json.loads(data) if name.endswith(".json") else list(map(json.loads, data.splitlines()))
+        records = mutated(records, draw)
+        lines = isinstance(records, list) and name.endswith(".jsonl")
+        data = _as_lines(records, draw) if lines else to_json(records, draw)
+        return name, scrambled(data, draw) if draw.random() < 0.2 else data
+    return name, scrambled(data, draw)
+
+
 def read_and_write(path, tmp_path):
     documents = [item for item in iter_documents(path) if not isinstance(item, DocumentError)]
     for name in ("again.json", "again.parquet") if documents else ():
@@ -283,7 +296,7 @@ def parse(path, tmp_path):
     parse_arguments((ModelArguments, DataArguments, DenoiseArguments), [str(path)])
 
 
-KINDS = {  # how many of 26,000
+KINDS = {  # how many of 30,000
     "JSON documents": (5000, json_documents, read_and_write),
     "lines of documents": (4000, line_documents, read_and_write),
     "text documents": (1500, text_documents, read_and_write),
@@ -291,6 +304,7 @@ KINDS = {  # how many of 26,000
     "texts of other tools": (2000, texts_of_other_tools, read_and_write_alike),
     "files of spaCy": (1000, spacy_documents, read_and_write_alike),
     "parquet documents": (2000, parquet_documents, read_and_write),
+    "files of tools": (4000, tool_files, read_and_write),
     "JSON orders": (1500, json_orders, read_order),
     "parquet orders": (1500, parquet_orders, read_order),
     "triple tables": (1000, tables, project),
@@ -334,4 +348,4 @@ def test_a_few(kind, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_thousand(kind, tmp_path):
     spoil(kind, KINDS[kind][0], tmp_path, seed=2)
-    assert sum(count for count, _, _ in KINDS.values()) == 26_000
+    assert sum(count for count, _, _ in KINDS.values()) == 30_000

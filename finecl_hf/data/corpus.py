@@ -11,10 +11,11 @@ import logging
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import accumulate, chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,12 @@ from datasets import Dataset, Features, List, Value
 
 from finecl_hf import __version__
 from finecl_hf.data.arrow import arrow_column, column_batches
+from finecl_hf.data.column_names import checked_columns
 from finecl_hf.data.documents import Document
 from finecl_hf.data.files import writing_cache
 from finecl_hf.data.held_out import HeldOutPairs
 from finecl_hf.data.hub_datasets import commit_of, looks_like_dataset_id
+from finecl_hf.data.label_map import LabelMap
 from finecl_hf.data.problems import Problems, repeated_title
 from finecl_hf.data.readers import iter_documents, local_files
 from finecl_hf.errors import DocumentError, FineCLError
@@ -70,6 +73,8 @@ def load_corpus(
     cache_dir: str | None = None,
     num_proc: int | None = None,
     exclude: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    label_map: str | None = None,
 ) -> Dataset:
     """Reads and validates a corpus once; the second start reads the cache.
 
@@ -81,6 +86,7 @@ def load_corpus(
         max_documents: use the first so many.
         num_proc: processes that read shards; the result, and where it is cached, are the same for any number.
         exclude: held-out documents: facts about their entity pairs leave the corpus, see [`HeldOutPairs`].
+        columns, label_map: as of `readers.iter_documents`; `exclude` is read with the same columns.
 
     Returns:
         Dataset of [`COLUMNS`], one row a document, in the order of the source.
@@ -93,14 +99,21 @@ def load_corpus(
     num_proc = min(num_proc or 1, len(files))
     held_out = None
     if exclude is not None:
-        load_corpus(exclude, None, skip_invalid, None, cache_dir)  # what is wrong with it is told here
-        held_out = _HeldOut(exclude, skip_invalid, cache_dir)
+        load_corpus(exclude, None, skip_invalid, None, cache_dir, columns=columns)  # what is wrong is told here
+        held_out = _HeldOut(exclude, skip_invalid, cache_dir, columns)
+    # Part of the arguments only where there are any: a corpus without them is found in the cache as before
+    reading = {
+        "columns": checked_columns(columns) or None,
+        "label_map": None if label_map is None else LabelMap.read(label_map).to_dict(),
+    }
+    reading = {name: value for name, value in reading.items() if value is not None}
     with writing_cache():
         rows = Dataset.from_generator(
             _rows,
             # The cache is found by these arguments, so they must change when the source does, or what is valid.
             gen_kwargs={
                 "files": files, "stamps": stamps, "split": split, "held_out": held_out, "version": __version__,
+                **({"reading": reading} if reading else {}),
             },
             features=ROW,
             cache_dir=cache_dir,
@@ -231,8 +244,8 @@ class _HeldOut:
     """Entity pairs of held-out documents. Processes, and the cache, are given the name of the documents, not hundreds
     of thousands of pairs; each process collects those once."""
 
-    def __init__(self, source: str, skip_invalid: bool, cache_dir: str | None):
-        self.arguments = {"source": source, "skip_invalid": skip_invalid, "cache_dir": cache_dir}
+    def __init__(self, source: str, skip_invalid: bool, cache_dir: str | None, columns: Mapping[str, str] | None):
+        self.arguments = {"source": source, "skip_invalid": skip_invalid, "cache_dir": cache_dir, "columns": columns}
         self.stamps = _files_and_stamps(source)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -265,11 +278,16 @@ def _files_and_stamps(source: str) -> tuple[list[str], tuple]:
 
 
 def _rows(
-    files: list[str], stamps: tuple, split: str | None, held_out: _HeldOut | None, version: str
+    files: list[str],
+    stamps: tuple,
+    split: str | None,
+    held_out: _HeldOut | None,
+    version: str,
+    reading: Mapping[str, Any] = MappingProxyType({}),
 ) -> Iterator[dict[str, Any]]:
     for file in files:
         try:
-            for index, item in enumerate(iter_documents(file, split=split, check_titles=False)):
+            for index, item in enumerate(iter_documents(file, split=split, check_titles=False, **reading)):
                 if isinstance(item, DocumentError):
                     yield _problem_row(item, file, index)
                     continue

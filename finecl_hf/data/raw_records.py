@@ -6,15 +6,15 @@ A file is opened once: what it begins with tells how it holds its records, the f
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from io import BufferedReader
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from finecl_hf.data.foreign_formats import format_of_record as foreign_record
 from finecl_hf.data.foreign_formats import format_of_text, refusal
 from finecl_hf.data.formats import Format, format_of_record, formats
+from finecl_hf.data.formats.table import begins_with_columns, with_roles
 from finecl_hf.data.json_stream import array_elements, parse_json, raw_decode, text_chunks, text_lines
 from finecl_hf.data.unpacking import refuse_repeated_values
 from finecl_hf.errors import DocumentError
@@ -36,25 +36,27 @@ class RawRecord(NamedTuple):
     value: Any
 
 
-def raw_records(path: Path, format: str | None) -> Iterator[RawRecord]:
+def raw_records(path: Path, format: str | None, columns: Mapping[str, str] | None = None) -> Iterator[RawRecord]:
     """Yields the records of a file; where `format` is None, the file or its first object settles it.
+
+    Args:
+        columns: names of a table's columns, by role. A file that has none of them is read as without.
 
     Raises:
         DocumentError: for what concerns the whole file, once the records before the place of the error are yielded.
     """
     chosen = _format_of_file(path, format)
     if chosen is not None:
-        yield from (RawRecord(chosen.name, value) for value in chosen.from_file(path))
+        yield from (RawRecord(chosen.name, value) for value in with_roles(chosen.from_file(path), columns))
         return
     with open(path, "rb") as file:
         if path.suffix.lower() == ".parquet" or file.peek(4)[:4] == b"PAR1":
             refuse_repeated_values(path)
             values = _parquet_rows(file)
         else:
-            format, values = _text_records(file, path, format)
-        for value in values:
+            format, values = _text_records(file, path, format, columns)
+        for value in with_roles(values, columns):
             if format is None and isinstance(value, dict):
-                refuse_foreign(foreign_record(value))
                 format = format_of_record(value)
             yield RawRecord(format or "docred", value)
 
@@ -68,13 +70,17 @@ def _format_of_file(path: Path, format: str | None) -> Format | None:
     return None
 
 
-def _text_records(file: BufferedReader, path: Path, format: str | None) -> tuple[str | None, Iterator[Any]]:
+def _text_records(
+    file: BufferedReader, path: Path, format: str | None, columns: Mapping[str, str] | None
+) -> tuple[str | None, Iterator[Any]]:
     """The format, as far as what the text begins with tells it, and the records."""
     chunks = text_chunks(file)
     head = next((chunk for chunk in chunks if not chunk.isspace()), "")
     text, start = chain([head], chunks), head.lstrip()
     if not start:
         raise DocumentError("the file is empty; check that it was written or downloaded to the end.")
+    if format is None and columns and begins_with_columns(start, columns):
+        format = "table"
     if format is None:
         refuse_foreign(format_of_text(start))
     known = [candidate for candidate in formats().values() if format in (None, candidate.name)]

@@ -11,15 +11,19 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from finecl_hf.data.column_names import checked_columns
 from finecl_hf.data.documents import Document
-from finecl_hf.data.formats import Format, formats, parts
+from finecl_hf.data.formats import NOTES, Format, formats, parts
 from finecl_hf.data.hub_datasets import hub_files, looks_like_dataset_id
 from finecl_hf.data.json_writing import replacing_packed, write_json
+from finecl_hf.data.label_map import LabelMap, as_label_map
+from finecl_hf.data.notes import Notes
 from finecl_hf.data.positions import NamePositions
 from finecl_hf.data.problems import Problems, Titles
 from finecl_hf.data.raw_records import PARQUET_ROWS, raw_records
@@ -32,6 +36,24 @@ FORMATS = ("docred", *formats())
 EXTENSIONS = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".parquet")  # what `write_documents` writes
 # Of the files in a folder, those that can hold documents
 _SHARDS = (*EXTENSIONS, *{suffix for format in formats().values() for suffix in format.suffixes})
+
+
+@dataclass
+class _Reading:
+    """How a source is read, beside its format: see [`iter_documents`]."""
+
+    columns: dict[str, str]
+    label_map: LabelMap | None
+    notes: Notes
+
+    @classmethod
+    def of(
+        cls,
+        columns: Mapping[str, str] | None = None,
+        label_map: LabelMap | Mapping[str, Any] | str | os.PathLike | None = None,
+        notes: Notes | None = None,
+    ) -> _Reading:
+        return cls(checked_columns(columns), as_label_map(label_map), Notes() if notes is None else notes)
 
 
 class Record(NamedTuple):
@@ -55,6 +77,9 @@ def iter_documents(
     split: str | None = None,
     check_titles: bool = True,
     titles: Titles | None = None,
+    columns: Mapping[str, str] | None = None,
+    label_map: LabelMap | Mapping[str, Any] | str | os.PathLike | None = None,
+    notes: Notes | None = None,
 ) -> Iterator[Document | DocumentError]:
     """Yields one item a record, in file order; a bad record does not stop the rest.
 
@@ -65,6 +90,11 @@ def iter_documents(
         split: which split of a dataset on the Hub; files have none.
         check_titles: refuse a title that occurred before; False where the caller sees to it.
         titles: those of other sources that were read before; none by default.
+        columns: names of a table's columns where they are not told: `{"sentence": "Satz", "head": "Kopf"}`, by the
+            roles of `column_names.SENTENCE_COLUMNS`; "" for a role that no column has. Other files ignore it.
+        label_map: relations of free relation names: a [`LabelMap`], what it is made of, or the name of its file.
+            Labels that it does not name are left out, and a document that has listed pairs and none left, too.
+        notes: what is left out is counted there; by default it is said in a warning.
 
     Yields:
         The document, or the `DocumentError` that says what is wrong with it.
@@ -74,7 +104,8 @@ def iter_documents(
             before the place of the error is yielded first.
     """
     titles = (titles or Titles()) if check_titles else None
-    return (record.item for record in _iter_records(source, format, split, titles))
+    reading = _Reading.of(columns, label_map, notes)
+    return (record.item for record in _iter_records(source, format, split, titles, reading, notes is not None))
 
 
 def valid_documents(source: str | os.PathLike, **options: Any) -> Iterator[Document]:
@@ -90,11 +121,14 @@ def valid_records(
     skip_invalid: bool = False,
     max_documents: int | None = None,
     quiet: bool = False,
+    columns: Mapping[str, str] | None = None,
+    label_map: LabelMap | Mapping[str, Any] | str | os.PathLike | None = None,
+    notes: Notes | None = None,
 ) -> Iterator[Record]:
     """Yields the records that are valid documents, one at a time, and deals with the others as [`Problems`] says.
 
     Args:
-        source, format, split: as of [`iter_documents`].
+        source, format, split, columns, label_map, notes: as of [`iter_documents`].
         skip_invalid: go on without invalid documents. Otherwise nothing is yielded from the first one on, but the
             rest is read, so that the error at the end can count them all.
         max_documents: stop after so many valid documents.
@@ -104,8 +138,9 @@ def valid_records(
         DocumentError: the one problem, or a summary of all; also where no valid document is left.
     """
     problems = Problems(source, skip_invalid)
+    reading = _Reading.of(columns, label_map, notes)
     num_valid = 0
-    for record in _iter_records(source, format, split, Titles()):
+    for record in _iter_records(source, format, split, Titles(), reading, quiet or notes is not None):
         if isinstance(record.item, DocumentError):
             problems.add(record.item)
             continue
@@ -115,6 +150,8 @@ def valid_records(
         if num_valid == max_documents:
             break
     problems.settle(num_valid, quiet)
+    if not num_valid and not problems.first:
+        raise DocumentError(f"the label map leaves no document: {reading.notes}.", source=str(source))
 
 
 def read_documents(
@@ -124,6 +161,8 @@ def read_documents(
     split: str | None = None,
     skip_invalid: bool = False,
     max_documents: int | None = None,
+    columns: Mapping[str, str] | None = None,
+    label_map: LabelMap | Mapping[str, Any] | str | os.PathLike | None = None,
 ) -> list[Document]:
     """Reads all documents of a source into memory.
 
@@ -133,6 +172,7 @@ def read_documents(
         split: which split of a dataset on the Hub.
         skip_invalid: go on without invalid documents, and log one warning that counts them.
         max_documents: stop after so many valid documents.
+        columns, label_map: as of [`iter_documents`].
 
     Returns:
         The documents, in file order.
@@ -143,7 +183,7 @@ def read_documents(
     if max_documents is not None and max_documents < 1:
         raise DocumentError(f"max_documents must be at least 1, not {max_documents}.", source=str(source))
     options = {"format": format, "split": split, "skip_invalid": skip_invalid, "max_documents": max_documents}
-    return list(valid_documents(source, **options))
+    return list(valid_documents(source, columns=columns, label_map=label_map, **options))
 
 
 def write_documents(documents: Iterable[Document], path: str | os.PathLike, format: str | None = None) -> None:
@@ -280,7 +320,12 @@ def _shards_in(folder: Path) -> list[Path]:
 
 
 def _iter_records(
-    source: str | os.PathLike, format: str | None, split: str | None, titles: Titles | None
+    source: str | os.PathLike,
+    format: str | None,
+    split: str | None,
+    titles: Titles | None,
+    reading: _Reading,
+    quiet: bool = False,
 ) -> Iterator[Record]:
     if format is not None and format not in FORMATS:
         raise DocumentError(
@@ -290,21 +335,23 @@ def _iter_records(
     for name, path in files_of(source, split):
         if titles is not None:
             titles.open(name)
-        count += yield from _iter_file(path, name, format, titles, positions)
+        count += yield from _iter_file(path, name, format, titles, positions, reading)
     if positions.problem:
         yield Record(DocumentError(positions.problem, "pos", str(source)), format or "docred", None)
     elif positions.doubt:
         logger.warning("%s: %s", source, positions.doubt)
+    if not quiet and (said := str(reading.notes)):
+        logger.warning("%s: left out or chosen: %s.", source, said)
     if not count:
         raise DocumentError("there are no documents in it; check that this is the right file.", source=str(source))
 
 
 def _iter_file(
-    path: Path, name: str, format: str | None, titles: Titles | None, positions: NamePositions
+    path: Path, name: str, format: str | None, titles: Titles | None, positions: NamePositions, reading: _Reading
 ) -> Generator[Record, None, int]:
     count = 0
     repeats: Counter[str] = Counter()
-    records = raw_records(path, format)
+    records = raw_records(path, format, reading.columns)
     while True:
         try:
             raw = next(records)
@@ -315,29 +362,36 @@ def _iter_file(
         except OSError as error:
             raise DocumentError(f"the file cannot be read ({error.strerror or error}).", source=name) from None
         try:
-            item = _document(raw.value, raw.format, repeats)
+            item = _document(raw.value, raw.format, repeats, reading.notes)
             if titles is not None:
                 titles.see(item.title, count)
             if raw.format == "docred":  # positions of other formats are looked at where they are converted
                 positions.see(item)
+            item = item if reading.label_map is None else reading.label_map.apply(item, reading.notes)
         except DocumentError as error:
             item = DocumentError(error.message, error.field, name, count, _title_of(raw.value))
-        yield Record(item, raw.format, raw.value)
+        if item is not None:
+            # What the file says is no longer so where labels were mapped
+            is_mapped = reading.label_map is not None and isinstance(item, Document)
+            yield Record(item, "docred" if is_mapped else raw.format, item.to_dict() if is_mapped else raw.value)
         count += 1
 
 
-def _document(raw: Any, format: str, repeats: Counter[str]) -> Document:
+def _document(raw: Any, format: str, repeats: Counter[str], notes: Notes) -> Document:
     if isinstance(raw, DocumentError):
         raise raw
     known = formats().get(format)
     if known is None or known.from_file is None and not isinstance(raw, dict):
         return Document.from_dict(raw)
     converted = known.to_docred(raw)
-    if known.hashed_titles and raw.get("id") is None:  # the title is a hash: equal sentences share it
+    if isinstance(raw, dict) and known.hashed_titles(raw):  # the title is a hash: equal sentences share it
         repeats[converted["title"]] += 1
         if (number := repeats[converted["title"]]) > 1:
             converted["title"] += f"-{number}"
-    return Document.from_dict(converted)
+    document = Document.from_dict(converted)
+    for kind, text in converted.get(NOTES, ()):
+        notes.add(kind, text)
+    return document
 
 
 def _title_of(raw: Any) -> str | None:

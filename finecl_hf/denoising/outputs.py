@@ -48,7 +48,10 @@ def write_denoising(order: LearningOrder, corpus: Dataset, names: dict[str, str]
     trust = unit_trust(args.score, order)
     report = Report(order, trust, names, noise, args.score, same_corpus=True) if args.report else None
     if args.write_clean:
-        records = valid_records(data.train_source, split=data.train_split, skip_invalid=data.skip_invalid, quiet=True)
+        records = valid_records(
+            data.train_source, split=data.train_split, skip_invalid=data.skip_invalid, quiet=True,
+            columns=data.columns, label_map=data.label_map,
+        )  # fmt: skip
         if args.verdicts:  # the order speaks of the labels that were trained on
             records = corrected(records, Verdicts.read(args.verdicts))
         if report is not None:  # one pass over the source serves both

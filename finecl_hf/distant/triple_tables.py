@@ -16,16 +16,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from finecl_hf.data.column_names import TRIPLE_COLUMNS
 from finecl_hf.data.json_stream import array_elements, is_gzip, parse_json, text_chunks, text_lines
 from finecl_hf.errors import DocumentError, FineCLError
 
 
 TABLE_FORMATS = ("tsv", "csv", "parquet", "jsonl")
-COLUMN_NAMES = {  # what the columns are called, in the order of preference; case does not count
-    "head": ("head", "h", "subject", "subj", "s"),
-    "relation": ("relation", "r", "predicate", "pred", "property", "p"),
-    "tail": ("tail", "t", "object", "obj", "o"),
-}
+COLUMN_NAMES = TRIPLE_COLUMNS  # what the columns are called, in the order of preference; case does not count
 _DOCUMENT_KEYS = {"title", "sents", "vertexSet", "token", "tokens", "text", "labels", "subj_start"}
 
 

@@ -94,8 +94,9 @@ def load_evaluation_set(
         return None
     with args.main_process_first(desc=f"reading the {what} documents"):
         corpus = load_corpus(
-            path, None, data.skip_invalid, max_documents, data.cache_dir, data.preprocessing_num_workers
-        )
+            path, None, data.skip_invalid, max_documents, data.cache_dir, data.preprocessing_num_workers,
+            columns=data.columns,
+        )  # fmt: skip
     check_corpus(corpus, encoder.label2id, args.task)
     documents = documents_of(corpus)
     unlabelled = sum(not document.labelled for document in documents)

@@ -12,7 +12,7 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -28,6 +28,8 @@ from torch.utils.data import Dataset as TorchDataset
 from finecl_hf.data.corpus import check_document, iter_corpus, load_corpus
 from finecl_hf.data.documents import Document, gc_paused
 from finecl_hf.data.held_out import HeldOutPairs
+from finecl_hf.data.label_map import LabelMap
+from finecl_hf.data.notes import Notes
 from finecl_hf.data.problems import Titles
 from finecl_hf.data.readers import files_of, iter_documents, local_files
 from finecl_hf.data.relation_names import read_relation_names
@@ -98,6 +100,7 @@ class Stream(TorchDataset):
         skip_invalid: leave invalid documents out, and count them.
         held_out: facts about these entity pairs leave the documents.
         identity: what else must be the same where a run goes on.
+        reading: further arguments of `readers.iter_documents`: `columns` and `label_map`.
     """
 
     def __init__(
@@ -113,12 +116,13 @@ class Stream(TorchDataset):
         skip_invalid: bool = False,
         held_out: HeldOutPairs | None = None,
         identity: str = "",
+        reading: Mapping[str, Any] | None = None,
     ):
         self.files = sorted(files, key=lambda file: (file.name, str(file)))
         self.encoder, self.weights, self.check = encoder, weights, check
         self.batch_size, self.groups_a_block = batch_size, -(-block // batch_size)
         self.seed, self.pair_documents, self.skip_invalid = seed, pair_documents, skip_invalid
-        self.held_out, self.identity = held_out, identity
+        self.held_out, self.identity, self.reading = held_out, identity, dict(reading or {})
         self.epoch = SharedEpoch()
         self._restart()
 
@@ -241,9 +245,10 @@ class Stream(TorchDataset):
         """The valid documents of a pass. Titles must be unique among the last ones, as many as a block has."""
         names = np.array([text_key(file.name) for file in self.files])
         titles = Titles(window=self.groups_a_block * self.batch_size)
+        notes = Notes()
         for place in np.argsort(mix(SHARD, self.seed, number // 2, names), kind="stable"):
             file = self.files[place]
-            for index, item in enumerate(iter_documents(file, titles=titles)):
+            for index, item in enumerate(iter_documents(file, titles=titles, notes=notes, **self.reading)):
                 if isinstance(item, DocumentError):
                     self._refuse(item)
                     continue
@@ -252,6 +257,8 @@ class Stream(TorchDataset):
                 self._counts.update(documents=kept is not None, held_out=removed)
                 if kept is not None:
                     yield kept
+        if number == 0 and (said := str(notes)):
+            logger.warning("Left out or chosen in each pass: %s.", said)
 
     def _refuse(self, problem: DocumentError) -> None:
         """A stream has no end at which all problems could be counted: the first stops it, or is the only one told."""
@@ -303,6 +310,10 @@ def open_stream(model: ModelArguments, data: DataArguments, args: PretrainArgume
         files = [path for _, path in files_of(data.train_source, data.train_split)]
         held_out = HeldOutPairs(iter_corpus(_held_out(data))) if data.exclude_file else None
     excluded = _states(local_files(data.exclude_file)) if data.exclude_file else []
+    label_map = None if data.label_map is None else LabelMap.read(data.label_map)
+    reading = {"columns": data.columns, "label_map": label_map}
+    told = (data.columns, label_map and label_map.to_dict()) if data.columns or label_map else ()
+    vocabulary = sorted(encoder.tokenizer.get_vocab().items())
     settings = (encoder.label2id, encoder.max_length, encoder.entity_markers, encoder.hide_names)
     stream = Stream(
         files,
@@ -315,7 +326,8 @@ def open_stream(model: ModelArguments, data: DataArguments, args: PretrainArgume
         pair_documents=args.pair_documents,
         skip_invalid=data.skip_invalid,
         held_out=held_out,
-        identity=_digest((settings, sorted(encoder.tokenizer.get_vocab().items()), excluded, data.skip_invalid)),
+        identity=_digest((settings, vocabulary, excluded, data.skip_invalid, *told)),
+        reading=reading,
     )
     return StreamedCorpus(names, encoder, stream)
 
@@ -341,8 +353,9 @@ def _check_arguments(data: DataArguments, args: PretrainArguments) -> None:
 
 def _held_out(data: DataArguments) -> Dataset:
     return load_corpus(
-        data.exclude_file, None, data.skip_invalid, None, data.cache_dir, data.preprocessing_num_workers
-    )
+        data.exclude_file, None, data.skip_invalid, None, data.cache_dir, data.preprocessing_num_workers,
+        columns=data.columns,
+    )  # fmt: skip
 
 
 def _states(files: list[Path]) -> list[tuple[str, int, int]]:

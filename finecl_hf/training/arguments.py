@@ -16,6 +16,7 @@ import torch
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
+from finecl_hf.data.column_names import parse_columns
 from finecl_hf.data.json_stream import read_json
 from finecl_hf.errors import LIBRARIES, FineCLError, escape_what_consoles_cannot_show, raised_in
 from finecl_hf.training.help_page import help_page
@@ -101,6 +102,12 @@ class DataArguments:
     exclude_file: str | None = option(
         None, "Held-out documents: facts about their entity pairs (by name) leave the training data."
     )
+    table_columns: list[str] | None = option(
+        None, "Columns of tables, where their names do not tell: sentence=Satz head=Kopf tail=Ende."
+    )
+    label_map: str | None = option(
+        None, "JSON, CSV or TSV of free relation name -> relation, for the training documents; others are left out."
+    )
     skip_invalid: bool = option(False, "Leave invalid documents out, and say how many.")
     max_train_samples: int | None = option(None, "Use the first so many training documents.")
     preprocessing_num_workers: int | None = option(
@@ -112,6 +119,12 @@ class DataArguments:
         if self.train_file and self.dataset_name:
             raise FineCLError("--train_file and --dataset_name exclude each other; give one of them.")
         check_range(self, "max_train_samples", 1)
+        parse_columns(self.table_columns, "--table_columns")
+
+    @property
+    def columns(self) -> dict[str, str] | None:
+        """What `--table_columns` says, by role."""
+        return parse_columns(self.table_columns, "--table_columns")
 
     def require_training_documents(self) -> None:
         """Raises FineCLError where none are named: only a run that does not train can do without."""

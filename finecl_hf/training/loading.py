@@ -33,7 +33,7 @@ def load_training_corpus(data: DataArguments, args: FineCLTrainingArguments) -> 
     with args.main_process_first(desc="reading the training documents"):
         corpus = load_corpus(
             data.train_source, data.train_split, data.skip_invalid, data.max_train_samples, data.cache_dir,
-            data.preprocessing_num_workers, data.exclude_file,
+            data.preprocessing_num_workers, data.exclude_file, data.columns, data.label_map,
         )  # fmt: skip
         corpus = corpus.select(np.argsort(keys_of(corpus), kind="stable"))
     if len(corpus) == 0:

@@ -8,12 +8,7 @@ from finecl_hf.data.readers import FORMATS, iter_documents
 from finecl_hf.errors import DocumentError
 
 
-SPANS = {"id": 1, "label": "ORG", "start_offset": 0, "end_offset": 11}
-RESULT = {"value": {"start": 0, "end": 11, "labels": ["ORG"]}, "from_name": "label", "type": "labels"}
 FILES = {
-    ("doccano", "b.jsonl"): json.dumps({"id": 1, "text": "Velora Labs", "entities": [SPANS], "relations": []}),
-    ("Label Studio", "d.json"): json.dumps([{"id": 6, "annotations": [{"id": 3, "result": [RESULT]}]}], indent=2),
-    ("Prodigy", "c.jsonl"): json.dumps({"text": "a", "spans": [], "relations": []}),
     ("XML", "a.xml"): '<?xml version="1.0"?><collection/>',
     ("web page", "a.html"): "<!DOCTYPE html><html></html>",
 }

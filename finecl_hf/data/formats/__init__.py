@@ -17,8 +17,12 @@ from typing import Any
 from finecl_hf.data.documents import Document
 
 
+NOTES = " notes"  # key of what `to_docred` leaves out; no document has such a key
 # Of two formats that fit a file, the first is taken
-MODULES = ("bioc", "brat", "pubtator", "conll04", "docbin", "dygie", "spert", "sentences")
+MODULES = (
+    "bioc", "brat", "pubtator", "conll04", "docbin", "dygie", "spert", "table", "labelstudio", "doccano", "prodigy",
+    "silver", "sentences",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Format:
     Attributes:
         name: what users call it in `format=`, `--format` and `--to`.
         to_docred: makes of a record a dict in DocRED's layout. Raises DocumentError, naming the record's own fields.
+            What it leaves out it lists as `NOTES`: (kind, text) of each, for [`~finecl_hf.data.notes.Notes`].
         suffixes: of the names of its files, beside those of JSON.
         is_record: whether a record of JSON (an element of a list, or a line) is one of its own.
         is_text: whether a file at this path is one, by the beginning of its text.
@@ -39,7 +44,7 @@ class Format:
         write: writes documents to a path; None where the format is only read.
         holds: which of [`parts`] it has a place for.
         refuses: why it cannot hold a document at all; "" where it can.
-        hashed_titles: whether titles are made of what records say, so that equal records need numbers.
+        hashed_titles: whether the title of a record is made of what it says, so that equal ones need numbers.
     """
 
     name: str
@@ -55,7 +60,7 @@ class Format:
     write: Callable[[Iterable[Document], Path], None] | None = None
     holds: frozenset[str] = frozenset()
     refuses: Callable[[Document], str] = lambda document: ""
-    hashed_titles: bool = False
+    hashed_titles: Callable[[dict[str, Any]], bool] = lambda record: False
 
 
 @cache

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from finecl_hf.data.documents import _integer, _is_words, _kind, _required, means_no_relation
+from finecl_hf.data.documents import Document, _integer, _is_words, _kind, _required, means_no_relation
 from finecl_hf.data.formats import Format
 from finecl_hf.data.json_stream import raw_decode, text_lines
 from finecl_hf.data.positions import squeeze
@@ -144,6 +144,20 @@ def from_opennre(record: dict[str, Any]) -> dict[str, Any]:
     ]
     title = _text(record, "id") if record.get("id") is not None else _hashed_title("opennre", words, entities, record)
     return _docred(title, words, *entities, record)
+
+
+def judged_pair(document: Document) -> tuple[int, int]:
+    """Head and tail of a sentence that [`refuses_all_but_sentences`] lets pass."""
+    return document.judged_pairs[0]
+
+
+def refuses_all_but_sentences(document: Document) -> str:
+    """Why a document is no sentence of two arguments with at most one label; "" where it is one."""
+    if not document.is_sentence or len(document.entities) != 2:
+        return "this format holds sentences of two arguments and one judged pair, and this document is none"
+    if len(document.relations) > 1:
+        return "this format holds one label a sentence, and this one has several"
+    return ""
 
 
 def _docred(title: str, words: list[str], head: list[dict], tail: list[dict], record: dict) -> dict[str, Any]:
@@ -309,6 +323,10 @@ def _fewrel_instances(chunks: Iterable[str]) -> Iterator[Any]:
             yield {**instance, "relation": relation} if isinstance(instance, dict) else instance
 
 
+def _has_no_id(record: dict[str, Any]) -> bool:
+    return record.get("id") is None
+
+
 def _is_tacred(record: dict[str, Any]) -> bool:
     return bool(record.keys() & {"subj_start", "subj_end", "obj_start", "obj_end"})
 
@@ -337,13 +355,13 @@ FORMATS = (
         from_text=lambda chunks, path: parse_semeval(text_lines(chunks)),
     ),
     Format("tacred", from_tacred, is_record=_is_tacred),
-    Format("opennre", from_opennre, is_record=_is_opennre, hashed_titles=True),
+    Format("opennre", from_opennre, is_record=_is_opennre, hashed_titles=_has_no_id),
     Format(
         "fewrel",
         from_fewrel,
         is_record=_is_fewrel,
         is_object=_fewrel_begins,
         from_object=_fewrel_instances,
-        hashed_titles=True,
+        hashed_titles=_has_no_id,
     ),
 )

@@ -89,6 +89,6 @@ FORMATS = (
         ),
         write=write,
         holds=frozenset({"types"}),
-        hashed_titles=True,
+        hashed_titles=lambda record: record.get("orig_id") is None,
     ),
 )

@@ -16,11 +16,13 @@ import time
 from pathlib import Path
 
 import psutil
+from transformers import BertConfig
 
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.inference import build_pipeline
+from benchmarks.large_document import SIZES
 from finecl_hf.extraction.recognition.gazetteer import Gazetteer
 from finecl_hf.extraction.recognition.raw_text import TextReader
 from finecl_hf.synthetic.encoder import build_small_encoder, train_tokenizer
@@ -51,7 +53,8 @@ def main(argv=None):
     texts = [f"{person} was born in {place}. {place} lies near {places[i - 1]}."
              for i, (person, place) in enumerate(zip(people, places, strict=True))]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        build_small_encoder(train_tokenizer(texts, vocab_size=1000, model_max_length=128), folder)
+        tokenizer = train_tokenizer(texts, vocab_size=1000, model_max_length=128)
+        build_small_encoder(tokenizer, folder, BertConfig(**SIZES["small"]))
         extract = build_pipeline(folder, "cpu")
     timed = Timed([*((name, "PER", "") for name in people), *((name, "LOC", "") for name in places)])
     extract.reader = TextReader(timed)

@@ -148,7 +148,9 @@ def _holds_texts(path: Path, key: str) -> bool:
         first = next((r.value for r in raw_records(path, "docred") if isinstance(r.value, dict)), None)
     except (DocumentError, OSError):
         return False
-    return first is not None and key in first and "sents" not in first and format_of_record(first) == "docred"
+    if first is None or key not in first or "sents" in first:
+        return False
+    return format_of_record(first) in ("docred", "triples")  # what comes out of here goes in again
 
 
 def _item(record: Any, key: str) -> Any:

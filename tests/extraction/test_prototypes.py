@@ -157,6 +157,7 @@ def test_na_among_sentences_is_a_class_of_its_own(embedder):
 
 def test_one_document(embedder, ada, curie):
     """No relation in two documents: what lies above the threshold is as much as there are labels, and not all."""
+    ada = replace(ada, relations=ada.relations[:2])  # of two pairs: one pair's two relations have scores that tie
     made = RelationPrototypes.fit([ada], embedder, "mean")
     assert 0 < len(made(ada)) <= 2 * len(ada.relations)
     assert made.model.relation_head.weight.isfinite().all()

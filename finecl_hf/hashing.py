@@ -22,6 +22,11 @@ def text_key(text: str) -> int:
     )
 
 
+def text_digest(text: str, size: int) -> str:
+    """A hash of a string as `size` bytes in hexadecimal: for names that people see."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).hexdigest()
+
+
 def type_key(entity_type: str) -> int:
     """A type of entities as a number of 31 bits; 0 where there is none."""
     return text_key(entity_type) & 0x7FFFFFFF if entity_type else 0

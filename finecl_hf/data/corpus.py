@@ -13,7 +13,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from itertools import accumulate, chain
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -312,7 +312,7 @@ def row_of(document: Document, source: str, index: int) -> dict[str, Any]:
 
 def fact_columns(document: Document) -> dict[str, Any]:
     """A document's facts, and where its entities stand: columns that a learning order is made of."""
-    start_of = list(accumulate(map(len, document.sentences), initial=0))
+    start_of = document.sentence_starts
     mentions = [(entity, mention) for entity, group in enumerate(document.entities) for mention in group]
     return {
         "title": document.title,

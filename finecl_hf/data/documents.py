@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import permutations
+from itertools import accumulate, permutations
 from math import isfinite
 from typing import Any
 
@@ -158,6 +158,15 @@ class Document:
     def types_of(self, fact: Fact) -> tuple[str, str]:
         """The types of a fact's head and tail: those of their first mentions."""
         return self.entities[fact.head][0].type, self.entities[fact.tail][0].type
+
+    @property
+    def sentence_starts(self) -> list[int]:
+        """(S + 1,) first word of each sentence, counted over the document, and the number of all words."""
+        return list(accumulate(map(len, self.sentences), initial=0))
+
+    def longest_name(self, entity: int) -> str:
+        """What a person is shown for an entity."""
+        return max(self.entity_names(entity), key=len)
 
     def entity_names(self, entity: int) -> list[str]:
         return [mention.name for mention in self.entities[entity]]
@@ -394,7 +403,7 @@ def _objects(raw: dict[str, Any], key: str, where: str = "", optional: bool = Fa
     if values is None and optional:
         return []
     if not isinstance(values, list):
-        raise DocumentError(f"expected a list, found {_kind(values)}.", field)
+        raise DocumentError(f"expected a list of objects, found {_kind(values)}.", field)
     for i, value in enumerate(values):
         if not isinstance(value, dict):
             raise DocumentError(f"expected an object, found {_kind(value)}.", f"{field}[{i}]")

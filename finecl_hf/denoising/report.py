@@ -250,13 +250,13 @@ class Report:
     def _case(self, document: Document, fact: Fact, row: int) -> Case:
         epoch, observed = int(self.order.first_epoch[row]), self.order.observed[row]
         probability = self.order.probability[row][observed].astype(np.float32)
-        head, tail = (document.entities[entity] for entity in (fact.head, fact.tail))
+        head_type, tail_type = document.types_of(fact)
         return Case(
             relation=self.relation_names.get(fact.relation, fact.relation),
-            head=_longest_name(head),
-            head_type=head[0].type,
-            tail=_longest_name(tail),
-            tail_type=tail[0].type,
+            head=document.longest_name(fact.head),
+            head_type=head_type,
+            tail=document.longest_name(fact.tail),
+            tail_type=tail_type,
             title=document.title,
             pieces=excerpt(document, fact),
             trust=float(self.trust[row]),
@@ -388,10 +388,6 @@ def _contradicted(order: LearningOrder, without: list[int]) -> np.ndarray:
     rows = np.flatnonzero(chosen)
     ranked = np.lexsort((order.key[rows], order.probability[rows, last].astype(np.float32)))
     return rows[ranked][:EARLY]
-
-
-def _longest_name(entity: list) -> str:
-    return max((mention.name for mention in entity), key=len)
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # HTML cannot hold them

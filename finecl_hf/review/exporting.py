@@ -86,7 +86,7 @@ def collect(documents: Iterable[Document], order: LearningOrder, trust: np.ndarr
     for document in documents:
         for fact in document.relations:
             relations.add(fact.relation)
-            names = (max(document.entity_names(entity), key=len).lower() for entity in (fact.head, fact.tail))
+            names = (document.longest_name(entity).lower() for entity in (fact.head, fact.tail))
             triple = text_key("\0".join((fact.relation, *names)))
             rows.append((document.fact_key(fact), document.key, text_key(fact.relation), triple))
     if not rows:

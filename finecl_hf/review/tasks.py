@@ -61,7 +61,7 @@ def task_of(
     Args:
         names: readable names of relations.
     """
-    head, tail = (max(document.entity_names(entity), key=len) for entity in (fact.head, fact.tail))
+    head, tail = (document.longest_name(entity) for entity in (fact.head, fact.tail))
     pieces = [Piece(_CONTROL.sub(" ", piece.text), piece.role) for piece in excerpt(document, fact)]
     return Task(
         document.instance_id(fact), document.title, fact.relation, names.get(fact.relation, fact.relation),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from finecl_hf.data.documents import Document, _integer, _kind
@@ -78,21 +78,9 @@ def written_spans(document: Document) -> tuple[str, list[tuple[int, int, str]]]:
     return text, [(*span_of(entity[0], words), entity[0].type) for entity in document.entities]
 
 
-def objects(record: dict[str, Any], key: str, where: str = "") -> list[tuple[str, dict[str, Any]]]:
-    """The objects of a list, each with the field it is; none where there is no list.
-
-    Raises:
-        DocumentError: the value is no list of objects.
-    """
-    place = f"{where}.{key}" if where else key
-    values = record.get(key)
-    values = [] if values is None else values
-    if not isinstance(values, list):
-        raise DocumentError(f"expected a list of objects, found {_kind(values)}.", place)
-    for i, value in enumerate(values):
-        if not isinstance(value, dict):
-            raise DocumentError(f"expected an object, found {_kind(value)}.", f"{place}[{i}]")
-    return [(f"{place}[{i}]", value) for i, value in enumerate(values)]
+def refuses_untitled(document: Document) -> str:
+    """`Format.refuses` of tools that keep titles as the texts of fields."""
+    return "" if document.title.strip() else "the title is white space; give it another"
 
 
 def text_at(record: dict[str, Any], key: str, where: str = "") -> str:
@@ -124,7 +112,3 @@ def title_of(record: dict[str, Any], keys: Sequence[str]) -> str:
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
             return str(value)
     return ""
-
-
-def in_quotes(values: Iterable[str]) -> str:
-    return ", ".join(f'"{value[:60]}"' for value in values)

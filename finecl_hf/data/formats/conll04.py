@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +131,7 @@ def _text_of(document: Document) -> str:
 
 def _places(document: Document) -> list[tuple[int, int]]:
     """First and last word, exclusive, of each entity's first mention, counted over the document."""
-    starts = list(accumulate(map(len, document.sentences), initial=0))
+    starts = document.sentence_starts
     firsts = (entity[0] for entity in document.entities)
     return [(starts[first.sent_id] + first.start, starts[first.sent_id] + first.end) for first in firsts]
 

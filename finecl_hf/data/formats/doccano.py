@@ -6,16 +6,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from finecl_hf.data.documents import Document
-from finecl_hf.data.files import replacing
+from finecl_hf.data.documents import Document, _objects
 from finecl_hf.data.formats import Format
-from finecl_hf.data.formats.annotations import Annotations, objects, text_at, title_of, written_spans
-from finecl_hf.data.formats.sentences import _hash
+from finecl_hf.data.formats.annotations import Annotations, refuses_untitled, text_at, title_of, written_spans
+from finecl_hf.data.json_writing import replacing_packed, write_json
+from finecl_hf.hashing import text_digest
 
 
 def to_docred(record: dict[str, Any]) -> dict[str, Any]:
@@ -26,20 +25,19 @@ def to_docred(record: dict[str, Any]) -> dict[str, Any]:
     """
     text = text_at(record, "text")
     found = Annotations()
-    for where, entity in objects(record, "entities"):
+    for entity, where in _objects(record, "entities", optional=True):
         start, end = entity.get("start_offset"), entity.get("end_offset")
         found.add_span(entity.get("id"), start, end, entity.get("label"), where)
-    for where, relation in objects(record, "relations"):
+    for relation, where in _objects(record, "relations", optional=True):
         found.add_relation(relation.get("from_id"), relation.get("to_id"), relation.get("type"), where)
-    title = title_of(record, ("title", "id")) or f"doccano-{_hash(text, 8)}"
+    title = title_of(record, ("title", "id")) or f"doccano-{text_digest(text, 8)}"
     return found.document(title, text, is_labelled=record.get("relations") is not None)
 
 
 def write(documents: Iterable[Document], path: Path) -> None:
     """One object a line; `title` is kept among doccano's metadata when it is imported."""
-    with replacing(path) as file:
-        for document in documents:
-            file.write(json.dumps(_record(document), ensure_ascii=False).encode() + b"\n")
+    with replacing_packed(path) as file:
+        write_json(map(_record, documents), file, lines=True)
 
 
 def _record(document: Document) -> dict[str, Any]:
@@ -70,10 +68,6 @@ def _is_record(record: dict[str, Any]) -> bool:
     return any("from_id" in relation for relation in relations or ()) or is_empty
 
 
-def _refuses(document: Document) -> str:
-    return "" if document.title.strip() else "the title is white space; give it another"
-
-
 FORMATS = (
     Format(
         "doccano",
@@ -82,7 +76,7 @@ FORMATS = (
         is_record=_is_record,
         write=write,
         holds=frozenset({"text", "sentences", "types", "unlabelled"}),
-        refuses=_refuses,
+        refuses=refuses_untitled,
         hashed_titles=lambda record: not title_of(record, ("title", "id")),
     ),
 )

@@ -161,7 +161,7 @@ def write(documents: Iterable[Document], path: Path) -> None:
 
 def _row_of(document: Document) -> tuple[dict[str, Any], int]:
     """A document as a record, and how many of its facts stand in no sentence."""
-    starts = list(accumulate(map(len, document.sentences), initial=0))
+    starts = document.sentence_starts
     entities = [[_place(mention, starts) for mention in entity] for entity in document.entities]
     ner: list[list] = [[] for _ in document.sentences]
     for mention in sorted(chain.from_iterable(document.entities), key=lambda mention: _place(mention, starts)):

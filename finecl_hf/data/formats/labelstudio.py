@@ -8,21 +8,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from finecl_hf.data.documents import Document, _kind
-from finecl_hf.data.files import replacing
+from finecl_hf.data.documents import Document, _kind, _objects
 from finecl_hf.data.formats import Format
-from finecl_hf.data.formats.annotations import Annotations, objects, text_at, title_of, written_spans
+from finecl_hf.data.formats.annotations import Annotations, refuses_untitled, text_at, title_of, written_spans
+from finecl_hf.data.json_writing import replacing_packed, write_json
 from finecl_hf.errors import DocumentError
 
 
 OTHERS = "annotations beside the first of a task, which is read"
-UNTITLED = "task without a title or id"
 
 
 def to_docred(task: dict[str, Any]) -> dict[str, Any]:
@@ -40,20 +38,20 @@ def to_docred(task: dict[str, Any]) -> dict[str, Any]:
             )
         raise DocumentError(f"expected an object with the text, found {_kind(data)}.", "data")
     annotations = [
-        (where, annotation)
-        for where, annotation in objects(task, "annotations")
+        (annotation, where)
+        for annotation, where in _objects(task, "annotations", optional=True)
         if not annotation.get("was_cancelled")
-    ] or objects(task, "completions")
-    chosen = annotations or objects(task, "predictions")
-    where, annotation = chosen[0] if chosen else ("", {})
-    results = objects(annotation, "result", where)
+    ] or _objects(task, "completions", optional=True)
+    chosen = annotations or _objects(task, "predictions", optional=True)
+    annotation, where = chosen[0] if chosen else ({}, "")
+    results = _objects(annotation, "result", where, optional=True)
     key = _text_key(data, results)
     text = text_at(data, key, "data")
     found = Annotations()
-    for place, result in results:
+    for result, place in results:
         if result.get("type") != "relation" and isinstance(result.get("value"), dict):
             _add_span(found, result, place)
-    for place, result in results:
+    for result, place in results:
         if result.get("type") == "relation":
             _add_relation(found, result, place)
     title = title_of(data, ("title", "id")) or title_of(task, ("id", "inner_id"))
@@ -90,12 +88,8 @@ def write(documents: Iterable[Document], path: Path) -> None:
 
     `meta` says what to call a span without a type, which is written as one of the type `ENTITY`.
     """
-    with replacing(path) as file:
-        separator = b"[\n"
-        for document in documents:
-            file.write(separator + json.dumps(_task(document), ensure_ascii=False).encode())
-            separator = b",\n"
-        file.write(b"[]\n" if separator == b"[\n" else b"\n]\n")
+    with replacing_packed(path) as file:
+        write_json(map(_task, documents), file, lines=False)
 
 
 def _task(document: Document) -> dict[str, Any]:
@@ -143,9 +137,9 @@ def _add_relation(found: Annotations, result: dict[str, Any], where: str) -> Non
             found.add_relation(tail, head, name, where)
 
 
-def _text_key(data: dict[str, Any], results: list[tuple[str, dict[str, Any]]]) -> str:
+def _text_key(data: dict[str, Any], results: list[tuple[dict[str, Any], str]]) -> str:
     """The key of the text: the one that results are about (`to_name`), else `text`, else the only text there is."""
-    about = [result["to_name"] for _, result in results if isinstance(result.get("to_name"), str)]
+    about = [result["to_name"] for result, _ in results if isinstance(result.get("to_name"), str)]
     texts = [key for key, value in data.items() if isinstance(value, str)]
     for key in [*about[:1], "text"]:
         if isinstance(data.get(key), str):
@@ -172,10 +166,6 @@ def _is_min(record: dict[str, Any]) -> bool:
     return {"annotation_id", "annotator"} <= record.keys() or {"annotation_id", "lead_time"} <= record.keys()
 
 
-def _refuses(document: Document) -> str:
-    return "" if document.title.strip() else "the title is white space; give it another"
-
-
 FORMATS = (
     Format(
         "labelstudio",
@@ -183,6 +173,6 @@ FORMATS = (
         is_record=_is_task,
         write=write,
         holds=frozenset({"text", "sentences", "types"}),
-        refuses=_refuses,
+        refuses=refuses_untitled,
     ),
 )

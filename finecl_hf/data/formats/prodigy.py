@@ -8,19 +8,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from finecl_hf.data.documents import Document
-from finecl_hf.data.files import replacing
+from finecl_hf.data.documents import Document, _objects
 from finecl_hf.data.formats import Format
-from finecl_hf.data.formats.annotations import Annotations, objects, text_at, title_of, whole_number
-from finecl_hf.data.formats.sentences import _hash
+from finecl_hf.data.formats.annotations import Annotations, refuses_untitled, text_at, title_of, whole_number
+from finecl_hf.data.json_writing import replacing_packed, write_json
 from finecl_hf.data.spans import text_of
 from finecl_hf.errors import DocumentError
+from finecl_hf.hashing import text_digest
 
 
 NOT_ACCEPTED = "answers other than accept, whose relations are not read"
@@ -34,14 +33,13 @@ def to_docred(record: dict[str, Any]) -> dict[str, Any]:
         DocumentError: naming the field that is wrong.
     """
     text = text_at(record, "text")
-    meta = record.get("meta") if isinstance(record.get("meta"), dict) else {}
-    title = title_of(meta, ("title", "id")) or title_of(record, ("id",)) or f"prodigy-{_hash(text, 8)}"
-    kinds = {_bounds(span, where): span.get("label") for where, span in objects(record, "spans")}
+    title = _title(record) or f"prodigy-{text_digest(text, 8)}"
+    kinds = {_bounds(span, where): span.get("label") for span, where in _objects(record, "spans", optional=True)}
     places = list(kinds)
-    tokens = [_bounds(token, where) for where, token in objects(record, "tokens")]
-    relations = [] if (answer := record.get("answer", "accept")) != "accept" else objects(record, "relations")
+    tokens = [_bounds(token, where) for token, where in _objects(record, "tokens", optional=True)]
+    accepted = (answer := record.get("answer", "accept")) == "accept"
     joined = []
-    for where, relation in relations:
+    for relation, where in _objects(record, "relations", optional=True) if accepted else ():
         ends = [_argument(relation, role, places, tokens, where) for role in ("head", "child")]
         for bounds, role in zip(ends, ("head", "child"), strict=True):
             kinds.setdefault(bounds, (relation.get(f"{role}_span") or {}).get("label"))
@@ -51,24 +49,21 @@ def to_docred(record: dict[str, Any]) -> dict[str, Any]:
         found.add_span(bounds, *bounds, kind, f"spans[{number}]")
     for head, tail, name, where in joined:
         found.add_relation(head, tail, name, where)
-    if answer != "accept":
+    if not accepted:
         found.notes.append((NOT_ACCEPTED, str(answer)))
-    return found.document(title, text, is_labelled=answer == "accept" and record.get("relations") is not None)
+    return found.document(title, text, is_labelled=accepted and record.get("relations") is not None)
 
 
 def write(documents: Iterable[Document], path: Path) -> None:
     """One task a line, with the words for tokens and the title in `meta`, which Prodigy shows."""
-    with replacing(path) as file:
-        for document in documents:
-            file.write(json.dumps(_record(document), ensure_ascii=False).encode() + b"\n")
+    with replacing_packed(path) as file:
+        write_json(map(_record, documents), file, lines=True)
 
 
 def _record(document: Document) -> dict[str, Any]:
     text, words = text_of(document)
     flat = list(chain.from_iterable(words))
-    first = [0]
-    for sentence in words:
-        first.append(first[-1] + len(sentence))
+    first = document.sentence_starts
     tokens = [
         {"text": text[start:end], "start": start, "end": end, "id": number, "ws": text[end : end + 1] == " "}
         for number, (start, end) in enumerate(flat)
@@ -118,17 +113,17 @@ def _is_record(record: dict[str, Any]) -> bool:
 
 
 def _refuses(document: Document) -> str:
-    if not document.title.strip():
-        return "the title is white space; give it another"
+    if reason := refuses_untitled(document):
+        return reason
     places = [(entity[0].sent_id, entity[0].start, entity[0].end) for entity in document.entities]
     if len(set(places)) < len(places):
         return "two entities stand in one place, which Prodigy's spans cannot; leave one of them"
     return ""
 
 
-def _has_no_title(record: dict[str, Any]) -> bool:
+def _title(record: dict[str, Any]) -> str:
     meta = record.get("meta") if isinstance(record.get("meta"), dict) else {}
-    return not (title_of(meta, ("title", "id")) or title_of(record, ("id",)))
+    return title_of(meta, ("title", "id")) or title_of(record, ("id",))
 
 
 FORMATS = (
@@ -140,6 +135,6 @@ FORMATS = (
         write=write,
         holds=frozenset({"text", "sentences", "types", "unlabelled"}),
         refuses=_refuses,
-        hashed_titles=_has_no_title,
+        hashed_titles=lambda record: not _title(record),
     ),
 )

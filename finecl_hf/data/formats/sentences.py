@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from finecl_hf.data.json_stream import raw_decode, text_lines
 from finecl_hf.data.positions import squeeze
 from finecl_hf.data.text import tokenise
 from finecl_hf.errors import DocumentError
+from finecl_hf.hashing import text_digest
 
 
 _SEMEVAL_START = re.compile(r"(\d+)\t(.*)", re.DOTALL)
@@ -183,13 +183,9 @@ def _hashed_title(format: str, words: list[str], entities: list[list[dict]], rec
     titles.
     """
     positions = [[mention["pos"] for mention in entity] for entity in entities]
-    title = f"{format}-{_hash(json.dumps([words, positions]), 8)}"
+    title = f"{format}-{text_digest(json.dumps([words, positions]), 8)}"
     relation = record.get("relation")
-    return f"{title}-{_hash(relation.strip(), 4)}" if isinstance(relation, str) else title
-
-
-def _hash(text: str, size: int) -> str:
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).hexdigest()
+    return f"{title}-{text_digest(relation.strip(), 4)}" if isinstance(relation, str) else title
 
 
 def _text(record: dict[str, Any], key: str) -> str:

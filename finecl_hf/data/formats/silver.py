@@ -13,14 +13,14 @@ from math import isfinite
 from typing import Any
 
 from finecl_hf.data.column_names import TRIPLE_COLUMNS
-from finecl_hf.data.documents import _kind, means_no_relation
+from finecl_hf.data.documents import _kind, _objects, means_no_relation
 from finecl_hf.data.formats import NOTES, Format
-from finecl_hf.data.formats.annotations import objects, text_at, title_of, whole_number
-from finecl_hf.data.formats.sentences import _hash
+from finecl_hf.data.formats.annotations import text_at, title_of, whole_number
 from finecl_hf.data.occurrences import places_of_names
 from finecl_hf.data.positions import squeeze
 from finecl_hf.data.spans import Span, document_of_text
 from finecl_hf.errors import DocumentError
+from finecl_hf.hashing import text_digest
 
 
 NOT_FOUND = "labels whose argument is not in the text"
@@ -101,7 +101,7 @@ class Silver:
                 "h": number_of[head], "t": number_of[tail], "r": relation, "evidence": [], "source": source,
                 "score": score,
             })  # fmt: skip
-        title = title_of(self.record, _TITLES) or f"{self.layout}-{_hash(self.text, 8)}"
+        title = title_of(self.record, _TITLES) or f"{self.layout}-{text_digest(self.text, 8)}"
         return {**document_of_text(title, self.text, entities, labels), NOTES: self.notes}
 
 
@@ -196,9 +196,9 @@ def from_gliner(record: dict[str, Any]) -> dict[str, Any]:
             for i, value in enumerate(_listed(values, f"entities.{kind}")):
                 _add_argument(silver, value, kind, f"entities.{kind}[{i}]")
     else:
-        for where, entity in objects(record, "entities"):
+        for entity, where in _objects(record, "entities", optional=True):
             _add_argument(silver, entity, entity.get("label"), where)
-    for where, relation in objects(record, "relations"):
+    for relation, where in _objects(record, "relations", optional=True):
         ends = [_add_argument(silver, relation.get(role) or relation.get(f"{role}_text"), "", where)
                 for role in ("head", "tail")]  # fmt: skip
         silver.add(
@@ -236,8 +236,8 @@ def from_langextract(record: dict[str, Any]) -> dict[str, Any]:
         DocumentError: naming the field that is wrong.
     """
     silver = Silver(record, "langextract")
-    extractions = [(where, part, part.get("attributes")) for where, part in objects(record, "extractions")]
-    extractions = [(where, part, said if isinstance(said, dict) else {}) for where, part, said in extractions]
+    extractions = [(where, part, said if isinstance(said := part.get("attributes"), dict) else {})
+                   for part, where in _objects(record, "extractions", optional=True)]  # fmt: skip
     entities = []
     for where, part, attributes in extractions:
         if not (_first(attributes, _HEADS) and _first(attributes, _TAILS)):

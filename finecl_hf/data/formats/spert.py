@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from itertools import accumulate, chain
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def write(documents: Iterable[Document], path: Path) -> None:
 
 
 def _row_of(document: Document) -> dict[str, Any]:
-    starts = list(accumulate(map(len, document.sentences), initial=0))
+    starts = document.sentence_starts
     entities = [
         {
             "type": first.type,

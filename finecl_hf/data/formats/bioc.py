@@ -190,14 +190,14 @@ def _span(annotation: dict, infons: dict, where: str, pieces: list[_Piece], left
         start, length = (_integer(_required(location, key, field), f"{field}.{key}") for key in ("offset", "length"))
         starts.append(_place(start, pieces))
         ends.append(starts[-1] + length)
-    name, kind = annotation.get("text"), infons.get("type") or ""
-    for value, field in ((name or "", "text"), (kind, "infons.type")):
-        if not isinstance(value, str):
+    name, kind = annotation.get("text"), infons.get("type")
+    for value, field in ((name, "text"), (kind, "infons.type")):
+        if value is not None and not isinstance(value, str):
             raise DocumentError(f"expected a string, found {_kind(value)}.", f"{where}.{field}")
     if len(places) > 1:
         left_out["annotations in pieces, which are read from the first to the last"] += 1
         name = None
-    return Span(min(starts), max(ends), kind, "", name, where)
+    return Span(min(starts), max(ends), kind or "", "", name or None, where)
 
 
 def _infons(part: dict[str, Any], where: str) -> dict[str, Any]:

@@ -42,7 +42,8 @@ def to_docred(record: dict[str, Any]) -> dict[str, Any]:
     for relation, where in _objects(record, "relations", optional=True) if accepted else ():
         ends = [_argument(relation, role, places, tokens, where) for role in ("head", "child")]
         for bounds, role in zip(ends, ("head", "child"), strict=True):
-            kinds.setdefault(bounds, (relation.get(f"{role}_span") or {}).get("label"))
+            own = relation.get(f"{role}_span")
+            kinds.setdefault(bounds, own.get("label") if isinstance(own, dict) else None)
         joined.append((*ends, relation.get("label"), where))
     found = Annotations()
     for number, (bounds, kind) in enumerate(kinds.items()):

@@ -154,6 +154,7 @@ def test_entities_that_no_identifier_tells_and_any_sentences_come_back(tmp_path)
         (["passages", 1, "offset"], "x", r"passages\[1\].offset: expected an integer"),
         (["passages", 0, "annotations", 0, "infons"], 1, r"passages\[0\].annotations\[0\].infons: expected an object"),
         (["passages", 0, "annotations", 0, "infons", "type"], 1, "infons.type: expected a string"),
+        (["passages", 0, "annotations", 0, "text"], 0.0, r"annotations\[0\].text: expected a string"),
         (["passages", 0, "annotations", 0, "text"], "A", r'\[0, 7\) reads "Aspirin", but the mention is "A"'),
         (["passages", 0, "annotations", 0, "locations", 0], {}, r'locations\[0\]: the key "offset" is missing'),
         (["passages", 0, "annotations", 0, "locations", 0, "length"], 10**30, "leaves the text"),

@@ -10,7 +10,7 @@ class FineCLError(ValueError):
     """A mistake in the user's input. Scripts print it and exit with status 2, without a traceback."""
 
     def __init__(self, message=""):
-        super().__init__(_printable(str(message)))
+        super().__init__(printable(str(message)))
 
 
 class DocumentError(FineCLError):
@@ -41,7 +41,7 @@ class DocumentError(FineCLError):
         return DocumentError, tuple(self.fields())
 
 
-def _printable(text):
+def printable(text):
     """The text without halves of characters, which no terminal and no file can take."""
     return text.encode("utf-8", "backslashreplace").decode()
 

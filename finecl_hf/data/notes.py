@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from finecl_hf.errors import printable
+
 
 _MOST_TEXTS = 10_000  # of one kind that are told apart
 _SHOWN, _REPORTED = 3, 200
@@ -51,5 +53,5 @@ class Notes:
 
 
 def _shown(texts: Counter[str]) -> list[str]:
-    shown = [f'"{" ".join(text.split())[:60]}" {count:,}' for text, count in texts.most_common(_SHOWN)]
+    shown = [f'"{printable(" ".join(text.split())[:60])}" {count:,}' for text, count in texts.most_common(_SHOWN)]
     return shown + ["..."] * (len(texts) > _SHOWN)

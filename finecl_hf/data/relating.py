@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ from finecl_hf.data.documents import _kind, means_no_relation
 from finecl_hf.errors import DocumentError
 
 
-logger = logging.getLogger(__name__)
+ITSELF = "relations of an entity with itself"
 
 
 class Related(NamedTuple):
@@ -30,15 +29,17 @@ class Related(NamedTuple):
     more: Mapping[str, Any] = {}
 
 
-def labels_between(title: str, relations: Iterable[Related], number_of: Mapping[Any, int]) -> list[dict[str, Any]]:
+def labels_between(
+    relations: Iterable[Related], number_of: Mapping[Any, int], notes: list[tuple[str, str]]
+) -> list[dict[str, Any]]:
     """The labels in DocRED's layout.
 
-    A relation of an entity with itself has no place in a document and is left out, with a warning.
+    A relation of an entity with itself has no place in a document and is left out.
 
     Args:
-        title: of the document, for the warning.
         relations: in the order of the source.
         number_of: the entity of what they call by its key.
+        notes: where what is left out is added, as [`~finecl_hf.data.formats.NOTES`] has it.
 
     Raises:
         DocumentError: naming the field of a relation without a name, or of something that is no entity.
@@ -55,7 +56,7 @@ def labels_between(title: str, relations: Iterable[Related], number_of: Mapping[
                     f'the relation {relation[:60]} is about "{str(key)[:60]}", which no mention has.', where
                 )
         if number_of[head] == number_of[tail]:
-            logger.warning("%s: the relation %s of %s with itself is left out.", title, relation, head)
+            notes.append((ITSELF, relation))
             continue
         labels.append({"h": number_of[head], "t": number_of[tail], "r": relation, "evidence": [], **more})
     return labels

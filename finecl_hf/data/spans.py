@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from finecl_hf.data.documents import Document, Mention, _check_encodable, _kind
@@ -134,12 +134,16 @@ def sentence_bounds(spans: list[list[tuple[int, int]]]) -> list[tuple[int, int]]
     return [(sentence[0][0], sentence[-1][1]) for sentence in spans if sentence]
 
 
-def _checked(span: Span, text: str) -> Span:
-    """The span without white space at its borders."""
+def trimmed(span: Span, text: str) -> Span:
+    """The span without white space at its borders.
+
+    Raises:
+        DocumentError: it is empty, leaves the text, or holds nothing but white space.
+    """
     start, end = span.start, span.end
     if start >= end:
         raise DocumentError(
-            f"the span [{start}, {end}) is {'empty' if start == end else 'reversed'}; give [start, end) in "
+            f"the span [{start}, {end}) is {'empty' if start == end else 'reversed'}; give start and end in "
             "characters, with end one past the last.",
             span.where,
         )
@@ -147,14 +151,24 @@ def _checked(span: Span, text: str) -> Span:
         raise DocumentError(
             f"the span [{start}, {end}) leaves the text, which has {len(text):,} characters.", span.where
         )
-    found = text[start:end]
-    if span.name is not None and squeeze(span.name) != squeeze(found):
-        raise DocumentError(
-            f"[{start}, {end}) reads {_kind(found)[4:]}, but the mention is {_kind(span.name)[4:]}; offsets count "
-            "characters from 0, with end one past the last.",
-            span.where,
-        )
-    if not found.strip():
+    stands = text[start:end]
+    if not stands.strip():
         raise DocumentError(f"the span [{start}, {end}) holds nothing but white space; mark a word.", span.where)
-    start += len(found) - len(found.lstrip())
-    return Span(start, start + len(found.strip()), span.type, span.kb_id, span.name, span.where)
+    start += len(stands) - len(stands.lstrip())
+    return replace(span, start=start, end=start + len(stands.strip()))
+
+
+def _checked(span: Span, text: str) -> Span:
+    checked, stands = trimmed(span, text), text[span.start : span.end]
+    if span.name is not None and squeeze(span.name) != squeeze(stands):
+        raise misread(span, span.name, stands)
+    return checked
+
+
+def misread(span: Span, told: str, stands: str) -> DocumentError:
+    """The error that a span does not hold what it is said to."""
+    return DocumentError(
+        f"[{span.start}, {span.end}) reads {_kind(stands)[4:]}, but the mention is {_kind(told)[4:]}; offsets count "
+        "characters of the text from 0, with end one past the last.",
+        span.where,
+    )

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 # A word is a run of characters that are neither space nor punctuation; it may hold ' ’ - _ inside ("state-of-the-art",
 # "don't"). Every other punctuation character is a word of its own. Letters are not listed one script at a time: `\w`
 # would break words of scripts that write vowels as combining marks.
-_PUNCTUATION = r"!-/:-@\[-`{-~¡«»¿‐-‧‰-⁞、-〃〈-】"
-WORD = re.compile(rf"[^\s{_PUNCTUATION}]+(?:['’\-_][^\s{_PUNCTUATION}]+)*|[{_PUNCTUATION}]")
+PUNCTUATION = r"!-/:-@\[-`{-~¡«»¿‐-‧‰-⁞、-〃〈-】"
+WORD = re.compile(rf"[^\s{PUNCTUATION}]+(?:['’\-_][^\s{PUNCTUATION}]+)*|[{PUNCTUATION}]")
 # Where a sentence may end: behind its last mark and what closes it, before white space; an empty line always ends one.
 _END = re.compile(r"(?P<mark>[.!?…]+)[\"'”’»)\]]*(?=\s)|[。！？]+[”’」』)）]*|(?=\n\s*\n)")
 _NEXT = re.compile(r"\s*[\"'“‘«(\[]*")

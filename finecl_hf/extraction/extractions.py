@@ -7,9 +7,8 @@ from functools import cached_property
 from typing import Any
 
 from finecl_hf.data.documents import Document
-from finecl_hf.data.spans import span_of, text_of
 from finecl_hf.errors import FineCLError
-from finecl_hf.extraction.triples import Triple
+from finecl_hf.extraction.triples import Places, Triple
 
 
 @dataclass
@@ -29,21 +28,24 @@ class Extraction:
     error: FineCLError | None = None
 
     @cached_property
+    def places(self) -> Places:
+        return Places(self.document)
+
+    @property
     def text(self) -> str:
         """That spans count in: the text that was given, or that of [`~finecl_hf.data.spans.text_of`]."""
-        return text_of(self.document)[0]
+        return self.places.text
 
     @cached_property
     def entities(self) -> list[list[dict[str, Any]]]:
         """The mentions of each entity as the pipeline takes them: `start`, `end`, `text`, `type`, and `kb_id` where
         there is one."""
-        text, words = text_of(self.document)
         found = []
-        for entity in self.document.entities:
+        for number, entity in enumerate(self.document.entities):
             mentions = []
-            for mention in entity:
-                start, end = span_of(mention, words)
-                told = {"start": start, "end": end, "text": text[start:end], "type": mention.type}
+            for place, mention in enumerate(entity):
+                start, end = self.places.span(number, place)
+                told = {"start": start, "end": end, "text": self.text[start:end], "type": mention.type}
                 mentions.append({**told, "kb_id": mention.kb_id} if mention.kb_id else told)
             found.append(mentions)
         return found

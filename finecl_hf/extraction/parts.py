@@ -74,7 +74,7 @@ def pair_parts(document: Document, reach: int | None = None) -> Iterator[Part]:
         document: of several entities.
         reach: leave out pairs that need more sentences than that.
     """
-    positions = [_positions(entity) for entity in document.entities]
+    positions = [positions_of(entity) for entity in document.entities]
     for head, tail in document.judged_pairs:
         for one, other in _nearest_in_each_sentence(positions[head], positions[tail]):
             mentions = document.entities[head][one], document.entities[tail][other]
@@ -101,7 +101,8 @@ def nearest(one: np.ndarray, other: np.ndarray) -> tuple[int, int]:
     return place // len(other), place % len(other)
 
 
-def _positions(entity: list[Mention]) -> np.ndarray:
+def positions_of(entity: list[Mention]) -> np.ndarray:
+    """(M, 2) sentence and first word of the mentions of an entity."""
     return np.array([(mention.sent_id, mention.start) for mention in entity])
 
 

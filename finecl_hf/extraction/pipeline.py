@@ -25,7 +25,7 @@ from finecl_hf.extraction.parts import MOST_WORDS, Part, parts_of
 from finecl_hf.extraction.predictions import decision_threshold, document_candidates, probabilities
 from finecl_hf.extraction.recognition.raw_text import Item, Source, TextReader, is_single
 from finecl_hf.extraction.recognition.types import known_types
-from finecl_hf.extraction.triples import Places, Triple, merged_triples
+from finecl_hf.extraction.triples import Triple, merged_triples
 
 
 logger = logging.getLogger(__name__)
@@ -234,10 +234,9 @@ class RelationExtractionPipeline(Pipeline):
         return parts
 
     def _extraction(self, source: Source, triples: list[Triple]) -> Extraction:
-        if not triples:
-            return Extraction(source.item, source.document, [], source.error)
-        places = Places(source.document)
-        return Extraction(source.item, source.document, [*map(places.add_to, merged_triples(triples))])
+        extraction = Extraction(source.item, source.document, error=source.error)
+        extraction.triples += (extraction.places.add_to(triple) for triple in merged_triples(triples))
+        return extraction
 
     def _sanitize_parameters(self, threshold: float | None = None) -> tuple[dict, dict, dict]:
         return {}, {}, {} if threshold is None else {"threshold": threshold}

@@ -10,7 +10,7 @@ import numpy as np
 
 from finecl_hf.data.documents import Document
 from finecl_hf.data.spans import span_of, text_of
-from finecl_hf.extraction.parts import nearest
+from finecl_hf.extraction.parts import nearest, positions_of
 
 
 Triple = dict[str, Any]
@@ -45,13 +45,17 @@ class Places:
         self.document = document
 
     @cached_property
-    def _words(self) -> list[list[tuple[int, int]]]:
-        return text_of(self.document)[1]
+    def _layout(self) -> tuple[str, list[list[tuple[int, int]]]]:
+        return text_of(self.document)
+
+    @property
+    def text(self) -> str:
+        """What spans count in."""
+        return self._layout[0]
 
     @cached_property
     def mentions(self) -> list[np.ndarray]:
-        """(M, 2) sentence and first word of the mentions of each entity."""
-        return [np.array([(m.sent_id, m.start) for m in entity]) for entity in self.document.entities]
+        return [positions_of(entity) for entity in self.document.entities]
 
     def add_to(self, triple: Triple) -> Triple:
         """Adds where a triple stands in the text, as [start, end) in characters.
@@ -68,18 +72,19 @@ class Places:
         if not told:
             shared = sorted({*head[:, 0].tolist()} & {*tail[:, 0].tolist()})
             told = shared or sorted({int(head[first, 0]), int(tail[second, 0])})
-        triple["head_span"] = self._span(triple["h_idx"], first)
-        triple["tail_span"] = self._span(triple["t_idx"], second)
+        triple["head_span"] = self.span(triple["h_idx"], first)
+        triple["tail_span"] = self.span(triple["t_idx"], second)
         triple["evidence"] = told
         triple["evidence_spans"] = [self.sentence(number) for number in told]
         return triple
 
-    def _span(self, entity: int, mention: int) -> list[int]:
-        return list(span_of(self.document.entities[entity][mention], self._words))
+    def span(self, entity: int, mention: int) -> list[int]:
+        """[start, end) of one mention of an entity."""
+        return list(span_of(self.document.entities[entity][mention], self._layout[1]))
 
     def sentence(self, number: int) -> list[int]:
         """[start, end) of a sentence; an empty one has no place and gets [0, 0)."""
-        words = self._words[number]
+        words = self._layout[1][number]
         return [words[0][0], words[-1][1]] if words else [0, 0]
 
     @staticmethod

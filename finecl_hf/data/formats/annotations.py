@@ -7,11 +7,9 @@ from typing import Any
 
 from finecl_hf.data.documents import Document, _integer, _kind
 from finecl_hf.data.formats import NOTES
+from finecl_hf.data.relating import Related, labels_between
 from finecl_hf.data.spans import Span, document_of_text, span_of, text_of
 from finecl_hf.errors import DocumentError
-
-
-ITSELF = "relations of a span with itself"
 
 
 class Annotations:
@@ -22,7 +20,7 @@ class Annotations:
 
     def __init__(self):
         self.spans: list[Span] = []
-        self.labels: list[dict[str, Any]] = []
+        self.relations: list[Related] = []
         self.notes: list[tuple[str, str]] = []
         self._number_of: dict[Hashable, int] = {}
 
@@ -46,30 +44,18 @@ class Annotations:
         self.spans.append(Span(start, end, kind, "", text if isinstance(text, str) else None, where))
 
     def add_relation(self, head: Any, tail: Any, relation: Any, where: str) -> None:
-        """Adds a relation between two spans, by their names.
-
-        Raises:
-            DocumentError: there is no such span, or the relation is no text.
-        """
-        if not isinstance(relation, str) or not relation.strip():
-            raise DocumentError(f"expected the name of a relation, found {_kind(relation)}.", where)
-        numbers = []
-        for name in (head, tail):
-            number = self._number_of.get(key_of(name, where))
-            if number is None:
-                raise DocumentError(
-                    f"the relation {relation[:60]} names the span {_kind(name)}, which is not there.", where
-                )
-            numbers.append(number)
-        if numbers[0] == numbers[1]:
-            self.notes.append((ITSELF, relation))
-            return
-        self.labels.append({"h": numbers[0], "t": numbers[1], "r": relation, "evidence": []})
+        """Adds a relation between two spans, by their names."""
+        self.relations.append(Related(relation, key_of(head, where), key_of(tail, where), where))
 
     def document(self, title: str, text: str, is_labelled: bool = True) -> dict[str, Any]:
-        """The document in DocRED's layout."""
+        """The document in DocRED's layout.
+
+        Raises:
+            DocumentError: a relation is no text, or names a span that is not there.
+        """
+        labels = labels_between(self.relations, self._number_of, self.notes)
         entities = [[span] for span in self.spans]
-        return {**document_of_text(title, text, entities, self.labels if is_labelled else None), NOTES: self.notes}
+        return {**document_of_text(title, text, entities, labels if is_labelled else None), NOTES: self.notes}
 
 
 def written_spans(document: Document) -> tuple[str, list[tuple[int, int, str]]]:

@@ -12,7 +12,6 @@ As in BioRED, an entity is what has one identifier, wherever it is mentioned:
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 from collections import Counter
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from finecl_hf.data.documents import Document, Fact, _integer, _kind, _objects, _required
-from finecl_hf.data.formats import Format
+from finecl_hf.data.formats import NOTES, Format
 from finecl_hf.data.formats.bioc_xml import COLLECTION, xml_records, xml_rows
 from finecl_hf.data.identifiers import identifiers, keyed
 from finecl_hf.data.json_stream import member_elements
@@ -32,8 +31,6 @@ from finecl_hf.data.spans import Span, document_of_text, sentence_bounds, span_o
 from finecl_hf.data.text import split_sentences
 from finecl_hf.errors import DocumentError
 
-
-logger = logging.getLogger(__name__)
 
 _LISTS = "documents", "PubTator3"  # what an object calls its documents
 _BEGINS = re.compile(rf'\{{[^\[]*"({"|".join(_LISTS)})"\s*:\s*\[(\s*\]|[^\[]*"passages"\s*:)', re.DOTALL)
@@ -104,14 +101,14 @@ def to_docred(record: dict[str, Any]) -> dict[str, Any]:
     related = _Relations(relations, left_out)
     entities, known_as = _entities(annotations, related.identifiers, left_out)
     number_of = {key: number for number, key in enumerate(entities)}
-    labels = labels_between(str(title), related.between(number_of, known_as), number_of)
-    if left_out:
-        counts = ", ".join(f"{count:,} {what}" for what, count in sorted(left_out.items()))
-        logger.warning("%s: not all of it is read: %s.", title, counts)
+    notes: list[tuple[str, str]] = []
+    labels = labels_between(related.between(number_of, known_as), number_of, notes)
+    notes += [(what, str(title)) for what in left_out.elements()]
     bounds = [(start, start) for start in text.starts] if text.has_sentences else None
-    return document_of_text(
+    raw = document_of_text(
         str(title), str(text), list(entities.values()), labels, breaks=text.breaks, sentences=bounds
     )
+    return {**raw, NOTES: notes}
 
 
 def _read_passage(passage: dict, where: str, text: _Text, annotations: list, relations: list) -> list[_Piece]:

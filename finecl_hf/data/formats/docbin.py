@@ -6,7 +6,6 @@ Mentions are `doc.ents`, or `doc.spans["sc"]` where there are none; relations ar
 
 from __future__ import annotations
 
-import logging
 import zlib
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
@@ -16,15 +15,13 @@ from typing import Any
 
 from finecl_hf.data.documents import Document, _kind, gc_paused
 from finecl_hf.data.files import replacing
-from finecl_hf.data.formats import Format
+from finecl_hf.data.formats import NOTES, Format
 from finecl_hf.data.relating import Related, labels_between
 from finecl_hf.data.spans import text_of
 from finecl_hf.data.text import split_sentences
 from finecl_hf.data.unpacking import most_bytes, unpacks_too_far
 from finecl_hf.errors import DocumentError
 
-
-logger = logging.getLogger(__name__)
 
 SPANS = "sc"  # the group of spans that spaCy's span categoriser fills
 LIKELY = 0.5  # scores from which a relation is one, as in spaCy's tutorial
@@ -190,7 +187,8 @@ def _labels(doc: Any, title: str, spans: list[Any], entities: list[list[int]], k
     for number, entity in enumerate(entities):
         for mention in entity:
             number_of.setdefault(spans[mention].start, number)
-    return {"labels": labels_between(title, _related(relations), number_of)}
+    notes: list[tuple[str, str]] = []
+    return {"labels": labels_between(_related(relations), number_of, notes), NOTES: notes}
 
 
 def _extension(doc: Any, name: str) -> Any:

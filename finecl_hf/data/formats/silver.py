@@ -18,13 +18,13 @@ from finecl_hf.data.formats import NOTES, Format
 from finecl_hf.data.formats.annotations import text_at, title_of, whole_number
 from finecl_hf.data.occurrences import places_of_names
 from finecl_hf.data.positions import squeeze
+from finecl_hf.data.relating import ITSELF
 from finecl_hf.data.spans import Span, document_of_text
 from finecl_hf.errors import DocumentError
 from finecl_hf.hashing import text_digest
 
 
 NOT_FOUND = "labels whose argument is not in the text"
-ITSELF = "labels of an argument with itself"
 NOTHING = "labels that say there is no relation"
 INCOMPLETE = "labels without a head, a relation or a tail"
 _TITLES = ("title", "id", "document_id", "doc_id")
@@ -74,7 +74,7 @@ class Silver:
         elif means_no_relation(relation):
             self.notes.append((NOTHING, relation))
         elif head == tail:
-            self.notes.append((ITSELF, told))
+            self.notes.append((ITSELF, relation))
         else:
             source = source if isinstance(source, str) and source else self.source
             self._triples.append((head, relation, tail, _score(score, where), source))

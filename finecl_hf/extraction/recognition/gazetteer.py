@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from finecl_hf.data.documents import _kind
 from finecl_hf.data.json_stream import parse_json
 from finecl_hf.data.spans import Span
+from finecl_hf.data.text import PUNCTUATION
 from finecl_hf.errors import DocumentError, FineCLError
 
 
@@ -21,7 +22,7 @@ logger = logging.getLogger(__name__)
 SUFFIXES = (".tsv", ".txt", ".csv", ".json", ".jsonl")
 # A word ends at hyphens and apostrophes too, so that "Paris" is found in "Paris-based" and "Paris's"; scripts without
 # spaces are matched by the character. Letters are what is no sign, as in `data.text`: vowels may be combining marks.
-_SIGN = r"!-/:-@\[-`{-~¡«»¿‐-‧‰-⁞、-〃〈-】。！？，：；（）"
+_SIGN = PUNCTUATION + "。！？，：；（）"
 _IDEOGRAPH = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_IDEOGRAPH}]|[^\s{_SIGN}{_IDEOGRAPH}]+|[{_SIGN}]")
 _BLANK_LINE = re.compile(r"\n\s*\n")

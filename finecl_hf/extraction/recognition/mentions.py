@@ -6,11 +6,12 @@ import operator
 import re
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from finecl_hf.data.documents import _check_encodable, _kind
 from finecl_hf.data.positions import squeeze
-from finecl_hf.data.spans import Span
+from finecl_hf.data.spans import Span, misread, trimmed
 from finecl_hf.errors import DocumentError
 
 
@@ -38,22 +39,11 @@ def mention_of(raw: Any, text: str, where: str = "", check: bool = True) -> Span
         DocumentError: it is none of these, leaves the text, is empty, or does not read as it says.
     """
     found = raw if isinstance(raw, Span) else _parsed(raw, where)
-    start, end = found.start, found.end
-    if start >= end:
-        raise DocumentError(
-            f"the span [{start}, {end}) is {'empty' if start == end else 'reversed'}; give start and end in "
-            "characters, with end one past the last.",
-            where,
-        )
-    if start < 0 or end > len(text):
-        raise DocumentError(f"the span [{start}, {end}) leaves the text, which has {len(text):,} characters.", where)
-    stands = text[start:end]
-    if not stands.strip():
-        raise DocumentError(f"the span [{start}, {end}) holds nothing but white space; mark a word.", where)
+    span = replace(found, name=None, where=where)
+    checked = trimmed(span, text)
     if check:
-        _check_reading(found, raw, stands)
-    start += len(stands) - len(stands.lstrip())
-    return Span(start, start + len(stands.strip()), found.type, found.kb_id, None, where)
+        _check_reading(span, raw, text[span.start : span.end])
+    return checked
 
 
 def mentions_of(raw: Any, text: str, where: str = "", check: bool = True) -> list[Span]:
@@ -99,7 +89,7 @@ def spacy_span(span: Any) -> Span:
 def _check_reading(span: Span, raw: Any, stands: str) -> None:
     """Compares a mention with what stands at its place: `text` and `name` up to space and case, `word`, which
     tokenizers spell in their own way, by its letters."""
-    fields = raw if isinstance(raw, dict) else {"text": span.name} if isinstance(raw, Span) else {}
+    fields = raw if isinstance(raw, dict) else {"text": raw.name} if isinstance(raw, Span) else {}
     for key, reduced in (("text", squeeze), ("name", squeeze), ("word", _letters)):
         told = fields.get(key)
         if told is None:
@@ -109,11 +99,7 @@ def _check_reading(span: Span, raw: Any, stands: str) -> None:
         if key == "word" and re.search(r"\[unk\]|<unk>", told, re.IGNORECASE):
             continue
         if reduced(told) != reduced(stands):
-            raise DocumentError(
-                f"[{span.start}, {span.end}) reads {_kind(stands)[4:]}, but the mention is {_kind(told)[4:]}; offsets "
-                "count characters of the text from 0, with end one past the last.",
-                span.where,
-            )
+            raise misread(span, told, stands)
 
 
 def _letters(word: str) -> str:

@@ -39,7 +39,7 @@ def test_the_export_is_read(name, tmp_path):
     [
         (
             {**DOCCANO, "relations": [{"from_id": 1, "to_id": 9, "type": "x"}]},
-            r"relations\[0\]: .* int 9, which is not",
+            r"relations\[0\]: .* about \"9\", which no mention has",
         ),
         ({**DOCCANO, "relations": [{"from_id": 1, "to_id": 2, "type": None}]}, r"relations\[0\]: expected the name"),
         ({**DOCCANO, "relations": [{"from_id": [], "to_id": 2, "type": "x"}]}, r"relations\[0\]: expected an id"),

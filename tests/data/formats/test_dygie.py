@@ -39,7 +39,7 @@ def test_relations_between_mentions_become_those_of_their_entities(tmp_path, cap
         (0, 1, "LIVE-IN"),
         (0, 2, "WORK-IN"),
     ]
-    assert "X_1: the relation SAME of (6, 6) with itself is left out" in caplog.text
+    assert '1 relations of an entity with itself ("SAME" 1)' in caplog.text
     assert document.title == "X_1" and document.text is None
 
 

@@ -42,7 +42,7 @@ def test_files_of_the_corpora(name, newline, tmp_path, caplog):
     assert first.entities[3][0].name == first.entities[4][0].name == "head and back pain"
     facts = [(ids[fact.head], fact.relation, ids[fact.tail]) for fact in first.relations]
     assert facts == [("D001", "CID", "D006"), ("c|DEL|12_13|", "Association", "D001416")]
-    assert "17: the relation Bind of D001 with itself" in caplog.text
+    assert '1 relations of an entity with itself ("Bind" 1)' in caplog.text
     assert second.text == "No abstract" and [entity[0].kb_id for entity in second.entities] == ["1", "2"]
 
 

@@ -54,7 +54,7 @@ def test_what_is_not_in_the_text_is_counted(tmp_path, caplog):
     triples = [["Ada", "knows", "Zoe"], ["Ada", "is", "ada"], ["Ada", "none", "Babbage"], ["Ada", "", "Babbage"]]
     (document,) = read(tmp_path, {"text": TEXT, "triples": triples})
     assert not document.relations
-    for told in ('1 labels whose argument is not in the text ("Zoe" 1)', "of an argument with itself", "no relation",
+    for told in ('1 labels whose argument is not in the text ("Zoe" 1)', "of an entity with itself", "no relation",
                  "without a head"):  # fmt: skip
         assert told in caplog.text
 

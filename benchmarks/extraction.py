@@ -26,6 +26,7 @@ from statistics import mean, stdev
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from finecl_hf import read_documents, write_documents
+from finecl_hf.data.symmetric import both_ways
 
 
 SCRIPT = Path(__file__).parent.parent / "run_finetune.py"
@@ -100,7 +101,11 @@ def files_of(args, folder: Path) -> dict[str, str]:
         raise SystemExit(
             f"{args.documents} does not hold {' and '.join(FILES[args.corpus])}; name the corpus's folder."
         )
-    documents = read_documents(train_file)
+    documents, tested_on = read_documents(train_file), str(test_file)
+    if args.corpus == "biored":  # its relations have no direction, whatever the order in the file
+        documents = list(map(both_ways, documents))
+        tested_on = str(folder / "test_file.json")
+        write_documents(map(both_ways, read_documents(test_file)), tested_on)
     if args.corpus == "semeval":  # its last 891 sentences are of an older task and unlike the others
         documents = random.Random(0).sample(documents, len(documents))
     aside = ASIDE if args.corpus != "semeval" else 0
@@ -110,7 +115,7 @@ def files_of(args, folder: Path) -> dict[str, str]:
         "validation_file": documents[len(documents) - aside :] if aside else [],
         "test_file": documents[len(documents) - aside - tested : len(documents) - aside] if tested else [],
     }
-    files = {} if tested else {"test_file": str(test_file)}
+    files = {} if tested else {"test_file": tested_on}
     if args.corpus == "redocred":
         for folder_of_names in (Path(args.documents), Path(args.documents, "..", "docred")):  # DocRED's 96 relations
             if (folder_of_names / "rel_info.json").is_file():

@@ -73,6 +73,8 @@ def make_parser() -> ArgumentParser:
     sub.add_argument("--split", help="split of a Hub dataset")
     sub.add_argument("--skip_invalid", action="store_true", help="leave invalid documents out")
     sub.add_argument("--report", metavar="FILE", help="where to write what was left out, with counts, as JSON")
+    sub.add_argument("--both_ways", nargs="+", metavar="RELATION", help="add the reverse of each fact of relations "
+                     "without a direction; all: of every relation")  # fmt: skip
     _add_reading_options(sub)
 
     _add_project_options(command(project, "project", "Label documents by a knowledge base (distant supervision)."))
@@ -320,16 +322,16 @@ def _tell(text: str) -> None:
 
 
 def convert(args: Namespace) -> None:
-    from finecl_hf.data.files import refuse_overwriting, replacing
+    from finecl_hf.data.files import refuse_overwriting, refuse_overwriting_further, replacing
     from finecl_hf.data.readers import local_files, valid_documents, write_documents
+    from finecl_hf.data.symmetric import both_ways
 
     inputs = [*local_files(args.input), args.label_map]
     refuse_overwriting(args.output, inputs)
-    if args.report:
-        refuse_overwriting(args.report, inputs)
-        if Path(args.report).resolve() == Path(args.output).resolve():
-            raise FineCLError(f"--report {args.report}: this is the output; name another file.")
+    refuse_overwriting_further("--report", args.report, inputs, args.output)
     options = _reading_options(args)
+    symmetric = None if args.both_ways == ["all"] else set(args.both_ways or ())
+    unseen = set(symmetric or ())
     written = labels = 0
 
     def counted():
@@ -338,9 +340,13 @@ def convert(args: Namespace) -> None:
             args.input, format=args.format, split=args.split, skip_invalid=args.skip_invalid, **options
         )
         for document in documents:
+            unseen.difference_update(fact.relation for fact in document.relations)
+            document = both_ways(document, symmetric) if args.both_ways else document
             written += 1
             labels += len(document.relations)
             yield document
+        if unseen:
+            raise FineCLError(f"--both_ways {min(unseen)}: no label has this relation; name it as the labels do.")
 
     write_documents(counted(), args.output, args.to)
     print(f"Wrote {written:,} documents to {args.output}{', without the invalid ones' if args.skip_invalid else ''}.")
@@ -358,7 +364,7 @@ def _tell_left_out(notes) -> None:
 
 
 def project(args: Namespace) -> None:
-    from finecl_hf.data.files import refuse_overwriting
+    from finecl_hf.data.files import refuse_overwriting, refuse_overwriting_further
     from finecl_hf.data.readers import local_files
     from finecl_hf.data.relation_names import read_relation_choice, read_relation_names
     from finecl_hf.distant.projection import ProjectionOptions, check_writable, project_files
@@ -368,9 +374,7 @@ def project(args: Namespace) -> None:
     refuse_overwriting(args.output, inputs)
     if args.report:
         check_writable(Path(args.report), "--report")
-        refuse_overwriting(args.report, inputs)
-        if Path(args.report).resolve() == Path(args.output).resolve():
-            raise FineCLError(f"--report {args.report}: this is the --output; name another file.")
+    refuse_overwriting_further("--report", args.report, inputs, args.output)
     options = ProjectionOptions(
         args.knowledge_base_format, args.columns, args.match, args.aliases, args.ambiguous,
         read_relation_choice(args.relations), args.exclude_file, args.drop_unlabelled, args.skip_invalid,
@@ -388,15 +392,13 @@ def project(args: Namespace) -> None:
 
 
 def flip(args: Namespace) -> None:
-    from finecl_hf.data.files import refuse_overwriting, replacing
+    from finecl_hf.data.files import refuse_overwriting, refuse_overwriting_further, replacing
     from finecl_hf.data.readers import local_files, read_documents, write_documents
     from finecl_hf.synthetic.label_flips import flip_labels
 
-    refuse_overwriting(args.output, local_files(args.input))
-    if args.truth:
-        refuse_overwriting(args.truth, local_files(args.input))
-        if Path(args.truth).resolve() == Path(args.output).resolve():
-            raise FineCLError(f"--truth {args.truth}: this is the output; name another file.")
+    inputs = local_files(args.input)
+    refuse_overwriting(args.output, inputs)
+    refuse_overwriting_further("--truth", args.truth, inputs, args.output)
     documents = read_documents(args.input)
     if not any(document.relations for document in documents):
         raise FineCLError(f"{args.input}: the documents have no labels to flip; name a labelled file.")

@@ -19,6 +19,15 @@ def refuse_overwriting(output: str | os.PathLike, inputs: Iterable[Any]) -> None
             raise FineCLError(f"{output}: this file is read; name another one to write.")
 
 
+def refuse_overwriting_further(option: str, further: str | None, inputs: Iterable[Any], output: str) -> None:
+    """As [`refuse_overwriting`], of a second file that a command writes, or not: it is not the output either."""
+    if further is None:
+        return
+    refuse_overwriting(further, inputs)
+    if Path(further).resolve() == Path(output).resolve():
+        raise FineCLError(f"{option} {further}: this is the output; name another file.")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file that takes the place of `path` once it is whole; a failure leaves the old one as it was."""

@@ -75,7 +75,7 @@ def main(argv=None):
     order = trainer.learning_order.order
     trainer.save_model()  # whatever may go wrong with what follows
     if trainer.is_world_process_zero():
-        write_denoising(order, silver.corpus, silver.names, data_args, args)
+        write_denoising(order, silver.corpus, silver.names, data_args, args, verdicts)
     finish_run(trainer, result.metrics, "run_denoise.py", argv)
     return order
 

@@ -58,7 +58,8 @@ def corrected(
         before, document = record.item, verdicts.correct(record.item)
         counts.labels += len(before.relations)
         counts.removed += len(before.relations) - len(document.relations)
-        counts.relabelled += sum(_is_relabelled(before, fact, verdicts) for fact in before.relations)
+        if document is not before:
+            counts.relabelled += sum(_is_relabelled(before, fact, verdicts) for fact in before.relations)
         if before.is_sentence and before.relations and not document.relations:
             counts.left_out += 1
             continue

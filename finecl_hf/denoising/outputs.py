@@ -32,11 +32,12 @@ REPORT = "report.html"
 
 
 def write_denoising(order: LearningOrder, corpus: Dataset, names: dict[str, str], data: DataArguments,
-                    args: DenoiseArguments) -> None:  # fmt: skip
+                    args: DenoiseArguments, verdicts: Verdicts | None = None) -> None:  # fmt: skip
     """Writes stage 1's table and `report.html`, says how many labels look wrong, and writes the cleaned corpus.
 
     Args:
         corpus: the documents that the order was made from; names: readable names of their relations.
+        verdicts: by which the corpus was corrected before.
     """
     print(order.summary())
     noise = noise_of(order)
@@ -52,8 +53,8 @@ def write_denoising(order: LearningOrder, corpus: Dataset, names: dict[str, str]
             data.train_source, split=data.train_split, skip_invalid=data.skip_invalid, quiet=True,
             columns=data.columns, label_map=data.label_map,
         )  # fmt: skip
-        if args.verdicts:  # the order speaks of the labels that were trained on
-            records = corrected(records, Verdicts.read(args.verdicts))
+        if verdicts is not None:  # the order speaks of the labels that were trained on
+            records = corrected(records, verdicts)
         if report is not None:  # one pass over the source serves both
             records = _shown_to(report, records)
         counts = clean_corpus(

@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from finecl_hf.review.label_studio import MOST_CHOICES, VERDICTS, _choices, _kind, _size, _text
-from finecl_hf.review.tasks import QUESTION, ROLES, Task
-from finecl_hf.review.votes import Vote
+from finecl_hf.review.tasks import MOST_CHOICES, QUESTION, ROLES, VERDICTS, Task, choices
+from finecl_hf.review.votes import Vote, answer_text, stratum_size, verdict_of
 
+
+SUFFIXES = (".jsonl", ".settings.json")
 
 _TEXT = {"type": "text", "use_markdown": False}
 
@@ -81,8 +82,7 @@ def _right(relations: Mapping[str, str]) -> dict[str, Any]:
     if not 2 <= len(relations) <= MOST_CHOICES:
         return dict(_TEXT)
     options = [
-        {"value": relation, "text": text}
-        for relation, text in zip(sorted(relations), _choices(relations), strict=True)
+        {"value": relation, "text": text} for relation, text in zip(sorted(relations), choices(relations), strict=True)
     ]
     return {"type": "label_selection", "options": options, "visible_options": None}
 
@@ -106,8 +106,8 @@ def votes(rows: list[Any]) -> Iterator[Vote | None]:
         metadata = row.get("metadata") if isinstance(row.get("metadata"), dict) else row
         for judge, verdict in verdicts.items():
             yield Vote(
-                row["id"], _kind(verdict), _text(relations.get(judge)), judge, _text(metadata.get("stratum")),
-                _size(metadata.get("stratum_size")), f"record {number}",
+                row["id"], verdict_of(verdict), answer_text(relations.get(judge)), judge,
+                answer_text(metadata.get("stratum")), stratum_size(metadata.get("stratum_size")), f"record {number}",
             )  # fmt: skip
 
 
@@ -117,8 +117,8 @@ def _responses(row: dict[str, Any], question: str) -> dict[str, Any]:
         values, users = (row.get(f"{question}.{part}") for part in ("responses", "responses.users"))
         values = values if isinstance(values, list) else []
         users = users if isinstance(users, list) else []
-        return {_text(users[i]) if i < len(users) else f"{i}": value for i, value in enumerate(values)}
+        return {answer_text(users[i]) if i < len(users) else f"{i}": value for i, value in enumerate(values)}
     responses = row.get("responses")
     given = responses.get(question) if isinstance(responses, dict) else None
     given = [answer for answer in given if isinstance(answer, dict)] if isinstance(given, list) else []
-    return {_text(answer.get("user_id")) or f"{i}": answer.get("value") for i, answer in enumerate(given)}
+    return {answer_text(answer.get("user_id")) or f"{i}": answer.get("value") for i, answer in enumerate(given)}

@@ -18,7 +18,7 @@ from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.learning_order.trust import RECOMMENDED, unit_trust
 from finecl_hf.review.sampling import RANDOM, WORST, Labels, choose
 from finecl_hf.review.tasks import Task, task_of
-from finecl_hf.review.tools import SUFFIX, TOOLS, read_votes
+from finecl_hf.review.tools import TOOLS, read_votes
 
 
 def export_files(
@@ -119,10 +119,10 @@ def tasks_of(
 def _paths(output: str | os.PathLike, tool: str) -> list[Path]:
     """The tasks' file, and the one beside it that tells the tool how to show them."""
     path = Path(output)
-    if path.suffix.lower() != SUFFIX[tool]:
-        raise FineCLError(f"{output}: tasks for {tool} need a name that ends in {SUFFIX[tool]}.")
-    beside = {"label-studio": [".xml"], "argilla": [".settings.json"], "csv": []}[tool]
-    return [path, *(path.with_suffix(suffix) for suffix in beside)]
+    suffix, *others = TOOLS[tool].SUFFIXES
+    if path.suffix.lower() != suffix:
+        raise FineCLError(f"{output}: tasks for {tool} need a name that ends in {suffix}.")
+    return [path, *map(path.with_suffix, others)]
 
 
 def _refuse_filled_in(path: Path) -> None:

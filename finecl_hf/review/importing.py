@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -227,9 +227,9 @@ def _with_relation_ids(
         ):
             contradictory.append(vote)
         elif vote.verdict == OTHER and given and means_no_relation(given):
-            fixed.append(_replaced(vote, WRONG, ""))
+            fixed.append(replace(vote, verdict=WRONG, right_relation=""))
         else:
-            fixed.append(_replaced(vote, vote.verdict, (right or "") if vote.verdict == OTHER else ""))
+            fixed.append(replace(vote, right_relation=(right or "") if vote.verdict == OTHER else ""))
     if unknown:
         raise FineCLError(
             f"{source}: {len(unknown):,} verdicts name a relation that neither the corpus nor --rel_info has, first "
@@ -243,10 +243,6 @@ def _with_relation_ids(
             "correct one of the two."
         )
     return fixed
-
-
-def _replaced(vote: Vote, verdict: str, right: str) -> Vote:
-    return Vote(vote.instance_id, verdict, right, vote.judge, vote.stratum, vote.stratum_size, vote.where, vote.key)
 
 
 def _by_label(votes: list[Vote], source: str) -> dict[int, list[Vote]]:

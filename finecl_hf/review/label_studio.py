@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from finecl_hf.review.tasks import QUESTION, Task
-from finecl_hf.review.votes import Vote, kind_of_word
+from finecl_hf.review.tasks import MOST_CHOICES, QUESTION, VERDICTS, Task, choices
+from finecl_hf.review.votes import Vote, answer_text, stratum_size, verdict_of
 
 
-MOST_CHOICES = 100  # relations in a list; of more, the judge writes the name
-VERDICTS = ("right", "wrong", "other relation", "unsure")
+SUFFIXES = (".json", ".xml")
 
 
 def write(tasks: Sequence[Task], relations: Mapping[str, str]) -> dict[str, str]:
@@ -64,9 +63,9 @@ def configuration(shown: Mapping[str, str], relations: Mapping[str, str]) -> str
     verdicts = "".join(f'    <Choice value="{name}" hotkey="{name[0]}"/>\n' for name in VERDICTS)
     when = 'visibleWhen="choice-selected" whenTagName="verdict" whenChoiceValue="other relation"'
     if len(relations) <= MOST_CHOICES:
-        choices = "".join(f"    <Choice value={_attribute(value)}/>\n" for value in _choices(relations))
+        listed = "".join(f"    <Choice value={_attribute(value)}/>\n" for value in choices(relations))
         right = (
-            f'  <Choices name="right_relation" toName="text" choice="single" layout="select" {when}>\n{choices}'
+            f'  <Choices name="right_relation" toName="text" choice="single" layout="select" {when}>\n{listed}'
             "  </Choices>\n"
         )
     else:
@@ -92,11 +91,6 @@ def _attribute(text: str) -> str:
     return quoteattr(printable)
 
 
-def _choices(relations: Mapping[str, str]) -> list[str]:
-    """Names with their ids, so that two relations of one name differ."""
-    return [relation if name == relation else f"{relation}: {name}" for relation, name in sorted(relations.items())]
-
-
 def is_export(rows: list[Any]) -> bool:
     """Whether JSON is an export (JSON or JSON-MIN), or tasks that nobody has judged."""
     return any(isinstance(row, dict) and ("data" in row or "annotations" in row or "annotator" in row) for row in rows)
@@ -117,15 +111,15 @@ def votes(rows: list[Any]) -> Iterator[Vote | None]:
             latest[judge or f"annotation {place}"] = verdict, relation
         for judge, (verdict, relation) in latest.items():
             yield Vote(
-                data["instance_id"], _kind(verdict), _text(relation), judge, _text(data.get("stratum")),
-                _size(data.get("stratum_size")), f"task {number}",
+                data["instance_id"], verdict_of(verdict), answer_text(relation), judge,
+                answer_text(data.get("stratum")), stratum_size(data.get("stratum_size")), f"task {number}",
             )  # fmt: skip
 
 
 def _answers(row: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     """(judge, verdict, right relation) of each annotation."""
     if "annotations" not in row:
-        yield _text(row.get("annotator")), row.get("verdict"), row.get("right_relation")
+        yield answer_text(row.get("annotator")), row.get("verdict"), row.get("right_relation")
         return
     annotations = row["annotations"] if isinstance(row["annotations"], list) else []
     for annotation in annotations:
@@ -135,7 +129,7 @@ def _answers(row: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
         judge = judge.get("email") or judge.get("id") if isinstance(judge, dict) else judge
         results = annotation.get("result")
         given = [item for item in (results if isinstance(results, list) else []) if isinstance(item, dict)]
-        yield _text(judge), _answer(given, "verdict"), _answer(given, "right_relation")
+        yield answer_text(judge), _answer(given, "verdict"), _answer(given, "right_relation")
 
 
 def _answer(results: list[dict[str, Any]], name: str) -> Any:
@@ -146,18 +140,3 @@ def _answer(results: list[dict[str, Any]], name: str) -> Any:
             given = value.get("choices") or value.get("text")
             return given[0] if isinstance(given, list) and given else given
     return None
-
-
-def _kind(verdict: Any) -> str:
-    """A word that is not known stays as it is, for the message."""
-    kind = kind_of_word(verdict)
-    return str(verdict) if kind is None else kind
-
-
-def _text(value: Any) -> str:
-    value = value[0] if isinstance(value, list) and value else value
-    return value.strip() if isinstance(value, str) else str(value) if isinstance(value, int) else ""
-
-
-def _size(value: Any) -> int:
-    return value if type(value) is int and value > 0 else 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -67,8 +68,11 @@ def choose(labels: Labels, worst: int, random: int, strategy: str = "trust", see
         raise FineCLError(f'there is no strategy "{strategy}"; take one of {", ".join(STRATEGIES)}.')
     candidates = np.flatnonzero(~np.isnan(labels.trust) & ~labels.judged)
     ranked = candidates[np.lexsort((labels.key[candidates], labels.trust[candidates]))]
-    order = {"trust": lambda: ranked, "relation": lambda: _in_turns(labels, ranked)}
-    first = order[strategy]()[:worst] if strategy in order else _diverse(labels, ranked, worst)
+    if strategy == "relation":
+        ranked = _in_turns(labels, ranked)
+    elif strategy == "diverse":
+        ranked = np.fromiter(islice(_rounds(labels, ranked), worst), np.int64)
+    first = ranked[:worst]
     rest = np.setdiff1d(np.flatnonzero(~labels.judged), first)
     drawn = rest[np.argsort(mix(DRAW, seed, labels.key[rest]), kind="stable")][:random]
     rows = np.concatenate([first, drawn]).astype(np.int64)
@@ -83,10 +87,6 @@ def _in_turns(labels: Labels, ranked: np.ndarray) -> np.ndarray:
     """The least trusted label of each relation, then the second of each, and so on."""
     turn = pd.Series(ranked).groupby(labels.relation[ranked]).cumcount().to_numpy()
     return ranked[np.argsort(turn, kind="stable")]
-
-
-def _diverse(labels: Labels, ranked: np.ndarray, count: int) -> np.ndarray:
-    return np.fromiter((row for row, _ in zip(_rounds(labels, ranked), range(count), strict=False)), np.int64)
 
 
 def _rounds(labels: Labels, ranked: np.ndarray) -> Iterator[int]:

@@ -15,6 +15,7 @@ from finecl_hf.review.tasks import Task
 from finecl_hf.review.votes import Vote, kind_of_word
 
 
+SUFFIXES = (".csv",)
 COLUMNS = ("verdict", "right_relation", "note", "head", "relation_name", "tail", "text", "head_type", "tail_type",
            "relation", "instance_id", "sample")  # fmt: skip
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠'")  # a cell that begins like this is a formula, or was made harmless before

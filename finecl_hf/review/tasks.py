@@ -12,6 +12,8 @@ from finecl_hf.denoising.excerpts import Piece, excerpt
 
 ROLES = ("head", "tail")
 QUESTION = "Does the text say that the relation holds from head to tail?"
+VERDICTS = ("right", "wrong", "other relation", "unsure")  # what tools let people choose from
+MOST_CHOICES = 100  # relations in a list; of more, the judge writes the name
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\u2028\u2029]")  # tools count or drop these in ways of their own
 
 
@@ -67,6 +69,11 @@ def task_of(
         document.instance_id(fact), document.title, fact.relation, names.get(fact.relation, fact.relation),
         head, document.types_of(fact)[0], tail, document.types_of(fact)[1], pieces, stratum, stratum_size,
     )  # fmt: skip
+
+
+def choices(relations: Mapping[str, str]) -> list[str]:
+    """Names with their ids, so that two relations of one name differ."""
+    return [relation if name == relation else f"{relation}: {name}" for relation, name in sorted(relations.items())]
 
 
 def _spans(pieces: list[Piece], role: str) -> list[tuple[int, int]]:

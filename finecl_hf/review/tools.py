@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,6 @@ from finecl_hf.review.votes import Vote, kind_of_word
 
 
 TOOLS = {"label-studio": label_studio, "csv": spreadsheet, "argilla": argilla}
-SUFFIX = {"label-studio": ".json", "csv": ".csv", "argilla": ".jsonl"}
 
 
 def read_votes(path: str | os.PathLike) -> list[Vote]:
@@ -57,8 +57,6 @@ def _rows(path: Path) -> Any:
 
 
 def _lines(path: Path) -> list[Any] | None:
-    import json
-
     try:
         lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
         return [json.loads(line) for line in lines] if len(lines) > 1 else None

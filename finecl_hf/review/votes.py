@@ -47,6 +47,23 @@ def kind_of_word(word: object) -> str | None:
     return _KIND_OF_WORD.get(text) if text else ""
 
 
+def verdict_of(answer: object) -> str:
+    """The verdict that somebody chose; a word that is not known stays as it is, for the message."""
+    kind = kind_of_word(answer)
+    return str(answer) if kind is None else kind
+
+
+def answer_text(value: object) -> str:
+    """What somebody wrote or chose, as tools export it: a text, a number, or the first of a list; "" for others."""
+    value = value[0] if isinstance(value, list) and value else value
+    return value.strip() if isinstance(value, str) else str(value) if isinstance(value, int) else ""
+
+
+def stratum_size(value: object) -> int:
+    """The number of labels that a stratum has; 0 where an export does not say."""
+    return value if type(value) is int and value > 0 else 0
+
+
 def decide(votes: Sequence[tuple[str, str]]) -> tuple[str, str]:
     """The verdict of the majority, and the right relation.
 

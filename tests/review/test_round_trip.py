@@ -14,7 +14,7 @@ from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.learning_order.verdicts import Verdicts
 from finecl_hf.review.estimate import Stratum, estimate, why_no_estimate, wilson
-from finecl_hf.review.tools import SUFFIX, read_votes
+from finecl_hf.review.tools import TOOLS, read_votes
 from finecl_hf.review.votes import decide, krippendorff_alpha
 
 
@@ -52,7 +52,7 @@ def files(tmp_path):
 
 
 def export(folder, tool, *flags):
-    path = folder / f"tasks{SUFFIX[tool]}"
+    path = folder / f"tasks{TOOLS[tool].SUFFIXES[0]}"
     words = [folder / "order.parquet", folder / "silver.json", path, "--tool", tool, "--score", "probability"]
     assert main(["review", "export", *map(str, words), *(flags or ("--worst", "8", "--random", "6"))]) == 0
     return path
@@ -116,7 +116,7 @@ def choice(name, value):
     return {"from_name": name, "to_name": "text", "type": "choices", "value": {"choices": [value]}}
 
 
-@pytest.mark.parametrize("tool", SUFFIX)
+@pytest.mark.parametrize("tool", TOOLS)
 def test_exactly_what_was_judged_comes_back(files, tool, capsys):
     path = export(files, tool)
     given = fill_in(path, tool)
@@ -138,7 +138,7 @@ def test_exactly_what_was_judged_comes_back(files, tool, capsys):
     assert "95 % interval" in out and "of 24 labels are wrong" in out and "least trusted labels are wrong" in out
 
 
-@pytest.mark.parametrize("tool", SUFFIX)
+@pytest.mark.parametrize("tool", TOOLS)
 def test_a_second_export_leaves_verdicts_alone(files, tool, capsys):
     path = export(files, tool)
     fill_in(path, tool)
@@ -265,7 +265,7 @@ def test_intervals_hold_what_they_promise():
 
 @pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv"])
 def test_spoilt_files_are_refused_in_a_sentence(files, suffix):
-    tool = {v: k for k, v in SUFFIX.items()}[suffix]
+    tool = next(name for name, module in TOOLS.items() if module.SUFFIXES[0] == suffix)
     path = export(files, tool)
     fill_in(path, tool)
     good, rng = path.read_bytes(), random.Random(0)

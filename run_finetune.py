@@ -80,6 +80,7 @@ def main(argv=None):
         if len(corpus) < len(everything):
             write_train_documents(corpus, everything, args)
         train_documents = documents_of(corpus)
+        start.settle_markers(entity_types(train_documents))
         trained_on = with_reversed_pairs(corpus) if args.task == "sentence" and args.reversed_pairs else corpus
     else:
         label2id = start.relation_model.label2id

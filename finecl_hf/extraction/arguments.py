@@ -122,9 +122,9 @@ class FinetuneArguments(FineCLTrainingArguments):
     )
     reversed_pairs: bool = option(
         True,
-        "Train also on each sentence that has a relation with head and tail exchanged, as one without any, so that the "
-        "model finds the direction in raw text. Relations that the file gives in both directions, and labels that name "
-        "theirs, `(e1,e2)`, are left out.",
+        "Train also on each sentence that has a relation with head and tail exchanged, as one without any, so that "
+        "the model finds the direction in raw text. Relations that the file gives in both directions, and labels that "
+        "name theirs, `(e1,e2)`, are left out.",
     )
     train_fraction: float = option(
         1.0, "Share of the training documents to use; drawn so that no relation is lost where it can be helped."

@@ -20,8 +20,6 @@ from finecl_hf.cards.model_card import (
     render_model_card,
 )
 from finecl_hf.cards.private_paths import without_folders
-from finecl_hf.data.files import replacing
-from finecl_hf.data.json_stream import read_json
 from finecl_hf.errors import FineCLError
 
 
@@ -32,8 +30,8 @@ NO_TOKEN = f"hf_{'0' * 16}"  # stands for an access token, and is shown as one i
 def write_card(data: FineCLCardData, folder: str | os.PathLike) -> None:
     """Writes the card, and the facts that it was made of but for the log, which the Trainer's state holds."""
     render_model_card(data).save(os.path.join(folder, CARD))
-    with replacing(Path(folder, FACTS)) as file:
-        file.write(json.dumps(_facts(data), ensure_ascii=False, indent=1, default=str).encode())
+    facts = json.dumps(_facts(data), ensure_ascii=False, indent=1, default=str)
+    Path(folder, FACTS).write_text(facts, encoding="utf-8")
 
 
 def read_card(folder: str | os.PathLike) -> FineCLCardData:
@@ -50,12 +48,13 @@ def read_card(folder: str | os.PathLike) -> FineCLCardData:
                 f"{folder}: there is no {name}, from which the card is made; a run_*.py script that trains writes it "
                 "at its end."
             )
-    facts, state = read_json(Path(folder, FACTS)), read_json(Path(folder, STATE))
     try:
+        facts, state = (json.loads(Path(folder, name).read_text(encoding="utf-8")) for name in (FACTS, STATE))
         return _card_data(facts, state["log_history"])
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
+    except (TypeError, KeyError, ValueError, AttributeError) as error:  # JSON and UTF-8 raise a ValueError
+        reason = " ".join(str(error).split())
         raise FineCLError(
-            f"{folder}: {FACTS} and {STATE} do not hold the facts of a card as this version writes them ({error!r}); "
+            f"{folder}: {FACTS} and {STATE} do not hold the facts of a card as this version writes them ({reason}); "
             "make the card with the version that trained the model."
         ) from error
 

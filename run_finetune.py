@@ -48,6 +48,7 @@ def main(argv=None):
         write_predictions,
         write_train_documents,
     )
+    from finecl_hf.extraction.reversed_pairs import with_reversed_pairs
     from finecl_hf.extraction.starting_point import StartingPoint
     from finecl_hf.extraction.type_constraints import type_constraints
     from finecl_hf.training.checkpoints import checkpoint_to_resume
@@ -67,7 +68,7 @@ def main(argv=None):
 
     # Documents and label set
     names = read_relation_names(data_args.rel_info) or start.relation_names
-    corpus = train_documents = None  # a model that is only evaluated or used needs none
+    corpus = trained_on = train_documents = None  # a model that is only evaluated or used needs none
     if data_args.train_source:
         everything = load_training_corpus(data_args, args)
         counts = relation_counts(everything)
@@ -79,12 +80,14 @@ def main(argv=None):
         if len(corpus) < len(everything):
             write_train_documents(corpus, everything, args)
         train_documents = documents_of(corpus)
+        start.settle_markers(entity_types(train_documents))
+        trained_on = with_reversed_pairs(corpus) if args.task == "sentence" and args.reversed_pairs else corpus
     else:
         label2id = start.relation_model.label2id
 
     # Features
     encoder = load_encoder(model_args, label2id, args.long_documents)
-    features, truncation = load_features(corpus, encoder, data_args, args) if args.do_train else (None, None)
+    features, truncation = load_features(trained_on, encoder, data_args, args) if args.do_train else (None, None)
     validation, test = (
         load_evaluation_set(file if wanted is not False else None, max_samples, what, encoder, data_args, args)
         for wanted, file, max_samples, what in (
@@ -134,7 +137,7 @@ def main(argv=None):
         data_collator=RelationCollator(encoder.tokenizer.pad_token_id, args.na_ratio, args.seed),
         processing_class=encoder.tokenizer,
         callbacks=callbacks,
-        corpus=corpus,
+        corpus=trained_on,
         train_documents=train_documents,
         fit_threshold=args.do_train,
         card_data=card,

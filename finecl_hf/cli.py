@@ -121,6 +121,10 @@ def make_parser() -> ArgumentParser:
 
     _add_predict_options(command(predict, "predict", "Find the triples of texts or documents with a relation model."))
 
+    sub = command(card, "card", "Make the model card of an output folder again, from what its run noted there.")
+    sub.add_argument("folder", help="output folder of a run_*.py script")
+    sub.add_argument("--write", action="store_true", help="into the folder's README.md, in place of stdout")
+
     sub = command(score, "score", "Score predictions in DocRED's submission format.")
     sub.add_argument("predictions", help="JSON list of {title, h_idx, t_idx, r}")
     sub.add_argument("gold", help="labelled documents")
@@ -509,6 +513,19 @@ def predict(args: Namespace) -> int:
     if args.html:
         _tell(f"Wrote {args.html}: {write_page(args.output, args.html)}")
     return 1 if invalid and not args.skip_invalid else 0
+
+
+def card(args: Namespace) -> None:
+    from finecl_hf.cards.card_file import CARD, read_card
+    from finecl_hf.cards.model_card import render_model_card
+
+    made = render_model_card(read_card(args.folder))
+    if args.write:
+        path = Path(args.folder, CARD)
+        made.save(path)
+        print(f"Wrote {path}")
+    else:
+        sys.stdout.write(str(made))
 
 
 def score(args: Namespace) -> None:

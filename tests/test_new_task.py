@@ -36,7 +36,7 @@ def cell(bert_folder, tmp_path, monkeypatch):
 
 
 def test_from_a_table_to_an_adapter_and_to_another_beside_it(cell, tmp_path, capsys):
-    assert len((tmp_path / "train.jsonl").read_text().splitlines()) == 48
+    assert len((tmp_path / "train.csv").read_text().splitlines()) == 49
     trainer = cell(TRAIN.replace("num_train_epochs=20", "num_train_epochs=2, use_cpu=True"))["trainer"]
     assert len([line for line in TRAIN.splitlines() if line and "import" not in line]) <= 12
     assert trainer.state.log_history[-1]["train_loss"] > 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import platform
 import re
 import shlex
@@ -298,7 +299,8 @@ def changed_arguments(*arguments: Any) -> dict[str, Any]:
 def _base_model(data: FineCLCardData) -> str:
     if data.base_model_id:
         return link(data.base_model_id, data.base_model_id)
-    return code(last_part(data.base_model or ""))
+    folder = os.path.abspath(data.base_model) if data.base_model else ""  # whether or not it still lies there
+    return code(last_part(folder))
 
 
 def _result_rows(results: list[EvalResult]) -> list[list[str]]:

@@ -65,11 +65,13 @@ def _is_score(name: str, value: Any) -> bool:
     return not noise and isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _column_rank(name: str) -> int:
-    """Epoch, step, training losses, then evaluations; equal ranks keep their order."""
+def _column_rank(name: str) -> tuple[int, int, str]:
+    """Epoch, step, training losses, then evaluations; in whatever order the log has them: a file of it is sorted."""
     if name in ("epoch", "step", "loss"):
-        return ("epoch", "step", "loss").index(name)
-    return 4 if name.startswith("eval_") else 3
+        return ("epoch", "step", "loss").index(name), 0, name
+    metric = name.removeprefix("eval_")
+    known = [*METRIC_NAMES, "threshold"]
+    return 4 if name != metric else 3, known.index(metric) if metric in known else len(known), name
 
 
 def _log_cell(name: str, value: float | None) -> str:

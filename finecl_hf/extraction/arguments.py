@@ -120,6 +120,12 @@ class FinetuneArguments(FineCLTrainingArguments):
     relation_thresholds: bool = option(
         False, "Fit thresholds of single relations, too, where --validation_file has 30 facts of them."
     )
+    reversed_pairs: bool = option(
+        True,
+        "Train also on each sentence that has a relation with head and tail exchanged, as one without any, so that "
+        "the model finds the direction in raw text. Relations that the file gives in both directions, and labels that "
+        "name theirs, `(e1,e2)`, are left out.",
+    )
     train_fraction: float = option(
         1.0, "Share of the training documents to use; drawn so that no relation is lost where it can be helped."
     )
@@ -256,6 +262,7 @@ class FinetuneArguments(FineCLTrainingArguments):
 SENTENCE_RECIPE = {  # of the released code, for SemEval-2010 Task 8
     "head": "linear",
     "entity_markers": "punct",
+    "reversed_pairs": False,
     "loss": "softmax",
     "learning_rate": 1e-5,
     "head_learning_rate": 1e-5,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,12 @@ class StartingPoint:
         """The relation model's own label set, where nobody gave one and it knows all relations of the corpus."""
         known = self.relation_model.label2id if self.relation_model else {}
         return known if rel_info is None and {*relations, NA} <= known.keys() else None
+
+    def settle_markers(self, entity_types: Sequence[str]) -> None:
+        """Takes `punct` markers for `typed` ones where the training documents have no types: they look the same there,
+        but in raw text a recogniser's types would stand in them, which a new model has never seen."""
+        if self.relation_model is None and self.model.entity_markers == "typed" and not entity_types:
+            self.model.entity_markers = "punct"
 
     def load(self, config: FineCLConfig, keep_type_constraints: bool = True) -> FineCLForRelationExtraction:
         """The relation model that is trained: that which lies there, where its head fits, else a new head.

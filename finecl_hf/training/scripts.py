@@ -12,6 +12,7 @@ import datasets
 import transformers
 from transformers import set_seed
 
+from finecl_hf.cards.card_file import FACTS
 from finecl_hf.cards.model_card import FineCLCardData, TrainingData, changed_arguments
 from finecl_hf.data.files import writing
 from finecl_hf.data.json_stream import read_json
@@ -49,7 +50,8 @@ def start_run(args: FineCLTrainingArguments) -> None:
 
 def refuse_links(folder: Path) -> None:
     """Raises FineCLError where a file that a run writes is a link: it would overwrite what that points to."""
-    names = {*WRITTEN, *QUOTING, *WEIGHTS, INDEX, "training_args.bin", "tokenizer.json", "tokenizer_config.json"}
+    names = {*WRITTEN, *QUOTING, *WEIGHTS, INDEX, FACTS, "training_args.bin"}
+    names |= {"tokenizer.json", "tokenizer_config.json"}
     for path in sorted(folder.iterdir()):
         if path.is_symlink() and (path.name in names or is_checkpoint(str(path))):
             raise FineCLError(

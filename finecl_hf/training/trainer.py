@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import traceback
 from collections import defaultdict
 from collections.abc import Iterator
@@ -17,7 +16,8 @@ from torch.distributed.tensor import DTensor
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
 from transformers.trainer_utils import HubStrategy, TrainOutput
 
-from finecl_hf.cards.model_card import FineCLCardData, render_model_card
+from finecl_hf.cards.card_file import write_card
+from finecl_hf.cards.model_card import FineCLCardData
 from finecl_hf.data.files import writing
 from finecl_hf.encoding.features import DocumentEncoder, LabelledFeatures
 from finecl_hf.errors import FineCLError
@@ -246,10 +246,11 @@ class FineCLTrainer(PrivateHooks):
             self._pushing.push(self, checkpoint, f"Training in progress, step {self.state.global_step}", wait=False)
 
     def create_model_card(self, **kwargs: Any) -> None:
-        """Writes README.md into the output folder, in place of the Trainer's generic card."""
+        """Writes README.md into the output folder, in place of the Trainer's generic card, and card.json, from which
+        `finecl-hf card` makes it again."""
         if self.card_data is not None and self.is_world_process_zero():
             self.card_data.log_history = self.state.log_history
-            render_model_card(self.card_data).save(os.path.join(self.args.output_dir, "README.md"))
+            write_card(self.card_data, self.args.output_dir)
 
     def _documents_to_blame(self, inputs: dict[str, Any]) -> list[int]:
         """Keys of those documents of a batch that may have made its loss infinite."""

@@ -1,17 +1,52 @@
-"""The README's block on raw text runs as it stands there."""
+"""The README's blocks on spreadsheets and on raw text run as they stand there; only the encoder is another one."""
 
+import json
+import os
 import re
+import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
+import run_finetune
+from finecl_hf import FineCLConfig, cli
 from tests.extraction.test_pipeline import build
 
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(title, language):
+    """The code of a section, block by block."""
+    section = re.split(r"\n##+ ", README[README.index(f"## {title}") + 3 :])[0]
+    return re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
+
+
+def test_from_a_spreadsheet_to_triples(bert_folder, tmp_path, monkeypatch, capsys):
+    shutil.copy(ROOT / "examples" / "new_task" / "sentences.csv", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (commands,), (code,) = (blocks("From a spreadsheet to triples", language) for language in ("bash", "python"))
+    assert len([line for line in (commands + code).splitlines() if line]) <= 10
+    encoder = "sentence-transformers/all-MiniLM-L6-v2"
+    train, *files, predict = commands.replace(encoder, str(bert_folder)).replace("\\\n", " ").splitlines()
+    few_steps = ["--max_steps", "4", "--use_cpu", "true", "--disable_tqdm", "true"]
+    run_finetune.main([*shlex.split(train)[2:], *few_steps])
+    for line in files:
+        subprocess.run(line, shell=True, check=True, env={"PATH": os.environ["PATH"]})
+    assert cli.main(shlex.split(predict)[1:]) == 0
+    (found,) = map(json.loads, Path("triples.jsonl").read_text(encoding="utf-8").splitlines())
+    assert [entity[0]["text"] for entity in found["entities"]] == ["Tessera Software", "Oslo", "Zephyr Air"]
+    exec(code, {})
+    config = FineCLConfig.from_pretrained("outputs/companies")
+    assert set(config.label2id) == {"NA", "acquired", "founded", "located in", "works for"}
+    assert config.entity_markers == "punct"  # the table has no types, and those of names.tsv would be new to the model
+    assert cli.main(["card", "outputs/companies"]) == 0
+    assert capsys.readouterr().out.endswith(Path("outputs/companies/README.md").read_text(encoding="utf-8"))
 
 
 def test_raw_text_to_triples(bert_folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     build(bert_folder, "outputs/extractor")
-    section = README[README.index("### Raw text to triples") :]
-    exec(re.search(r"```python\n(.*?)```", section, re.DOTALL)[1], {})
+    exec(blocks("Raw text to triples", "python")[0], {})
     assert "Marie Curie" in capsys.readouterr().out

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from finecl_hf import LearningOrder, read_documents
+from finecl_hf import LearningOrder, cli, read_documents
 from finecl_hf.cards.private_paths import without_folders
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.evaluation import write_predictions
@@ -204,6 +204,15 @@ def test_cards_tell_what_was_done(pushed, bert_folder):
     assert "model-index" not in card(hub, "encoder")[0]
     assert "trained on distantly supervised labels" in card(hub, "denoised")[1]
     assert "distantly supervised" not in card(hub, "extractor")[1]
+
+
+@pytest.mark.parametrize("name", ["denoised", "encoder", "extractor", "adapter"])
+def test_cards_are_made_again(name, pushed, tmp_path, monkeypatch, capsys):
+    """`finecl-hf card`, from what lies in the folder, wherever one stands."""
+    folder = pushed[1] / name
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["card", str(folder)]) == 0
+    assert capsys.readouterr().out == (folder / "README.md").read_text(encoding="utf-8")
 
 
 def test_commands_name_the_script_that_ran(pushed):

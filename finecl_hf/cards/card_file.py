@@ -14,9 +14,9 @@ from finecl_hf.cards.model_card import (
     SECRETS,
     FineCLCardData,
     TrainingData,
-    _command_line,
-    _plain,
-    _plain_result,
+    command_line,
+    plain_result,
+    plain_value,
     render_model_card,
 )
 from finecl_hf.cards.private_paths import without_folders
@@ -63,15 +63,15 @@ def _facts(data: FineCLCardData) -> dict[str, Any]:
     """As JSON has them: no access token, and arguments as the card shows them, whatever lies on the disk later."""
     facts = {entry.name: getattr(data, entry.name) for entry in fields(data) if entry.name != "log_history"}
     arguments = {
-        name: {key: without_folders(_plain(value)) for key, value in facts[name].items() if key not in SECRETS}
+        name: {key: without_folders(plain_value(value)) for key, value in facts[name].items() if key not in SECRETS}
         for name in ("hyperparameters", "non_default_hyperparameters")
     }
     return {
         **facts,
         **arguments,
         "datasets": [asdict(corpus) for corpus in data.datasets],
-        "eval_results": [asdict(_plain_result(result)) for result in data.eval_results],
-        "command": _command_line(data.command).replace("$HF_TOKEN", NO_TOKEN),
+        "eval_results": [asdict(plain_result(result)) for result in data.eval_results],
+        "command": command_line(data.command).replace("$HF_TOKEN", NO_TOKEN),
     }
 
 

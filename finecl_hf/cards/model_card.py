@@ -28,6 +28,7 @@ from huggingface_hub.utils import validate_repo_id
 from finecl_hf import __version__
 from finecl_hf.cards.markdown import FILTERS, code, link, number, text
 from finecl_hf.cards.private_paths import command_without_folders, last_part, line_without_folders, without_folders
+from finecl_hf.cards.templates import templates_in
 from finecl_hf.cards.training_log import METRIC_NAMES, training_log
 
 
@@ -193,7 +194,7 @@ class FineCLCardData:
             base_model=self.base_model_id,
             datasets=_unique(corpus.name for corpus in self.datasets if corpus.on_hub) or None,
             metrics=_unique(result.metric_type for result in self.eval_results) or None,
-            eval_results=[_plain_result(result) for result in self.eval_results] or None,
+            eval_results=[plain_result(result) for result in self.eval_results] or None,
             **kind.metadata,
         )
 
@@ -218,7 +219,7 @@ def render_model_card(data: FineCLCardData) -> ModelCard:
             hidden_relations=max(0, len(names) - SHOWN_RELATIONS),
             changed=_argument_rows(data.non_default_hyperparameters),
             unchanged=_argument_rows(data.hyperparameters, leave_out=data.non_default_hyperparameters),
-            command=_command_line(data.command),
+            command=command_line(data.command),
             versions=[[name, code(version)] for name, version in data.versions.items()],
         )
     )
@@ -309,7 +310,7 @@ def _result_rows(results: list[EvalResult]) -> list[list[str]]:
             text(result.dataset_name),
             text(result.dataset_split or ""),
             text(result.metric_name or result.metric_type),
-            text(number(_plain(result.metric_value))),
+            text(number(plain_value(result.metric_value))),
         ]
         for result in results
     ]
@@ -333,28 +334,29 @@ def _argument_rows(arguments: dict[str, Any], leave_out: Iterable[str] = ()) -> 
 
 
 def _argument(value: Any) -> str:
-    value = without_folders(_plain(value))
+    value = without_folders(plain_value(value))
     if isinstance(value, (dict, list, tuple)):
         return json.dumps(value, default=str, ensure_ascii=False)
     return str(value) if value != "" else '""'
 
 
-# Values that YAML and the templates can show
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """A value that YAML and the templates can show."""
     if isinstance(value, np.generic):
         return value.item()
     return value.value if isinstance(value, Enum) else value  # `str` of an enum member is not its value
 
 
-def _plain_result(result: EvalResult) -> EvalResult:
-    return replace(result, metric_value=_plain(result.metric_value))
+def plain_result(result: EvalResult) -> EvalResult:
+    """A result whose value is a plain one."""
+    return replace(result, metric_value=plain_value(result.metric_value))
 
 
 def _unique(values: Iterable) -> list:
     return list(dict.fromkeys(values))
 
 
-def _command_line(command: str | list[str] | None) -> str:
+def command_line(command: str | list[str] | None) -> str:
     """The command as one would type it, without access tokens and folders of this machine."""
     if not command:
         return ""
@@ -374,12 +376,6 @@ def _templates():
 
 
 def _environment() -> jinja2.Environment:
-    folder = _templates()
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8")),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates_in(_templates())
     environment.filters.update({function.__name__: function for function in FILTERS})
     return environment

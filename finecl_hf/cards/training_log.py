@@ -70,7 +70,7 @@ def _column_rank(name: str) -> tuple[int, int, str]:
     if name in ("epoch", "step", "loss"):
         return ("epoch", "step", "loss").index(name), 0, name
     metric = name.removeprefix("eval_")
-    known = [*METRIC_NAMES, "threshold"]
+    known = ["loss", *METRIC_NAMES, "threshold"]
     return 4 if name != metric else 3, known.index(metric) if metric in known else len(known), name
 
 

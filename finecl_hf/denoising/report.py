@@ -23,6 +23,7 @@ from markupsafe import Markup
 
 from finecl_hf import __version__
 from finecl_hf.cards.markdown import FILTERS, text
+from finecl_hf.cards.templates import templates_in
 from finecl_hf.data.documents import Document, Fact, relation_of_id
 from finecl_hf.data.files import refuse_overwriting, replacing
 from finecl_hf.data.readers import local_files, valid_documents
@@ -402,15 +403,7 @@ def render(report: Report) -> list[str]:
 
 
 def _environment(html: bool) -> jinja2.Environment:
-    folder = resources.files("finecl_hf.denoising")
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8")),
-        undefined=jinja2.StrictUndefined,
-        autoescape=html,
-        finalize=_printable,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates_in(resources.files("finecl_hf.denoising"), html, finalize=_printable)
     environment.filters.update({} if html else {function.__name__: function for function in FILTERS})
     environment.filters["spaced"] = lambda value: re.sub(r"\S.*\S|\S", lambda words: text(words[0]), value, flags=re.S)
     environment.filters["share"] = lambda value: f"{100 * value:.0f}%"

@@ -8,8 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
+from finecl_hf.cards.templates import templates_in
 from finecl_hf.data.files import replacing
 from finecl_hf.hashing import text_key
 
@@ -41,9 +40,8 @@ def write_page(predictions: str | os.PathLike, path: str | os.PathLike) -> str:
 
 def render(documents: list[dict[str, Any]], left_out: int = 0) -> str:
     """The page, of views as made by [`write_page`]."""
-    template = files(__package__).joinpath("relation_page.html").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(template).render(documents=documents, left_out=left_out)
+    template = templates_in(files(__package__), html=True).get_template("relation_page.html")
+    return template.render(documents=documents, left_out=left_out)
 
 
 def _view(record: dict[str, Any]) -> dict[str, Any]:

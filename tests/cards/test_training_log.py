@@ -10,7 +10,7 @@ def test_training_log_joins_an_evaluation_with_the_loss_before_it():
             {"train_runtime": 9.0, "train_loss": 0.7, "epoch": 1.0, "step": 10},
         ]
     )
-    assert log.header == ["Epoch", "Step", "Training loss", "loss_rd", "Ign F1", "Validation loss"]
+    assert log.header == ["Epoch", "Step", "Training loss", "loss_rd", "Validation loss", "Ign F1"]
     assert log.rows == [["1", "10", "0.5000", "0.2000", "0.4000", "0.3000"]]
 
 

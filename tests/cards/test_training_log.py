@@ -11,7 +11,7 @@ def test_training_log_joins_an_evaluation_with_the_loss_before_it():
         ]
     )
     assert log.header == ["Epoch", "Step", "Training loss", "loss_rd", "Ign F1", "Validation loss"]
-    assert log.rows == [["1", "10", "0.5000", "0.2000", "0.4000", "0.3000"]]
+    assert log.rows == [["1", "10", "0.5000", "0.2000", "0.3000", "0.4000"]]
 
 
 def test_training_log_without_evaluations_is_thinned():

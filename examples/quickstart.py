@@ -3,7 +3,7 @@
     make quickstart                                  # or: python examples/quickstart.py --output_dir quickstart_output
 
 1. A generated corpus with distantly supervised labels, a third of them wrong (the truth is known, so we can look).
-2. Stage 1 records when each label is learned: early ones are mostly right.
+2. Stage 1 records when each label is learned, the paper's sign of a right one, and more; one score uses all of it.
 3. Stage 2 pre-trains a small random encoder on the silver documents, once trusting early labels more (FineCL) and once
    trusting all alike (uniform weights: ERICA).
 4. Stage 3 fine-tunes both encoders, and the random one without pre-training, on a small gold set.
@@ -26,10 +26,15 @@ from transformers import ModernBertConfig
 import run_denoise
 import run_finetune
 import run_pretrain
-from finecl_hf import RelationExtractionPipeline
+from benchmarks.ranking import auroc
+from finecl_hf import LearningOrder, RelationExtractionPipeline
 from finecl_hf.denoising.charts import plot_learning_order
+from finecl_hf.learning_order.trust import RECOMMENDED, unit_trust
 from finecl_hf.synthetic.corpus import SyntheticCorpus, generate_corpus, write_corpus
 from finecl_hf.synthetic.encoder import build_small_encoder, train_tokenizer
+
+
+FIFTHS = ("first fifth", "second fifth", "third fifth", "fourth fifth", "last fifth")
 
 
 def main(argv=None):
@@ -127,17 +132,29 @@ def small_encoder(corpus: SyntheticCorpus, folder: Path, seed: int) -> str:
     return build_small_encoder(tokenizer, str(folder), config, seed)
 
 
-def show_learning_order(order, truth: dict[str, bool], picture: Path) -> None:
-    is_clean = np.array([truth[instance] for instance in order.instance_id.to_pylist()])
-    print(f"\n{'first predicted':>16}{'labels':>9}{'right':>8}")
-    for epoch in [*range(order.num_epochs), -1]:
-        chosen = order.first_epoch == epoch
-        if chosen.any():
-            name = "never" if epoch < 0 else f"epoch {epoch}"
-            print(f"{name:>16}{chosen.sum():>9,}{is_clean[chosen].mean():>8.0%}")
-    print(f"{'all':>16}{len(order):>9,}{is_clean.mean():>8.0%}")
-    plot_learning_order(order, picture, is_clean)
+def show_learning_order(order: LearningOrder, truth: dict[str, bool], picture: Path) -> None:
+    is_right = np.array([truth[instance] for instance in order.instance_id.to_pylist()])
+    epochs = {f"epoch {epoch}": order.first_epoch == epoch for epoch in range(order.num_epochs)}
+    show_shares("first predicted", {**epochs, "never": order.first_epoch < 0}, is_right)
+
+    trust = unit_trust(RECOMMENDED, order)
+    most_trusted_first = np.array_split(np.argsort(-trust, kind="stable"), len(FIFTHS))
+    show_shares("most trusted", dict(zip(FIFTHS, most_trusted_first, strict=True)), is_right)
+
+    print("\nHow often a right label is trusted more than a wrong one (AUROC; 0.5 is chance):")
+    print(f"{'first epoch':>16}{auroc(unit_trust('first_epoch', order), is_right):>9.3f}  the paper's score")
+    print(f"{RECOMMENDED:>16}{auroc(trust, is_right):>9.3f}  the recommended score, which sorts the second table")
+    plot_learning_order(order, picture, is_right)
     print(f"\nThe picture: {picture}")
+
+
+def show_shares(title: str, groups: dict[str, np.ndarray], is_right: np.ndarray) -> None:
+    """A table of how many labels of each group are right."""
+    print(f"\n{title:>16}{'labels':>9}{'right':>8}")
+    for name, group in {**groups, "all": slice(None)}.items():
+        labels = is_right[group]
+        if len(labels):
+            print(f"{name:>16}{len(labels):>9,}{labels.mean():>8.0%}")
 
 
 def show_extractions(corpus: SyntheticCorpus, extractor: str) -> None:

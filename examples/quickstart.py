@@ -7,12 +7,13 @@
 3. Stage 2 pre-trains a small random encoder on the silver documents, once trusting early labels more (FineCL) and once
    trusting all alike (uniform weights: ERICA).
 4. Stage 3 fine-tunes both encoders, and the random one without pre-training, on a small gold set.
-5. The result extracts facts from held-out documents.
+5. The result extracts facts from held-out documents, and from raw text.
 """
 
 import argparse
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -28,6 +29,7 @@ import run_finetune
 import run_pretrain
 from benchmarks.ranking import auroc
 from finecl_hf import LearningOrder, RelationExtractionPipeline
+from finecl_hf.data.documents import Document
 from finecl_hf.denoising.charts import plot_learning_order
 from finecl_hf.learning_order.trust import RECOMMENDED, unit_trust
 from finecl_hf.synthetic.corpus import SyntheticCorpus, generate_corpus, write_corpus
@@ -87,14 +89,19 @@ def main(argv=None):
         extractor = f"{folder}/extractor_{Path(path).name.removeprefix('encoder_')}"
         rows[name] = run_finetune.main(["--model_name_or_path", path, *finetune, "--output_dir", extractor])
 
-    heading("Facts extracted from held-out documents")
-    show_extractions(corpus, f"{folder}/extractor_finecl")
     heading("Results on the gold test documents")
     show_results(rows, seconds)
     print(f"\nSeed {args.seed}, one run each; small differences between the pre-trained rows mean nothing.")
-    print(f"Everything lies in {folder}; it took {time.perf_counter() - start:.0f} s.")
     with open(folder / "results.json", "w", encoding="utf-8") as file:
         json.dump({name: {**row, "pretrain_seconds": seconds[name]} for name, row in rows.items()}, file, indent=2)
+
+    extractor = f"{folder}/extractor_finecl"
+    heading("Facts found in held-out documents whose entities are marked (+ stated there, - not stated)")
+    show_extractions(corpus.gold_test[:3], extractor)
+    heading("From raw text to triples: nothing is marked, the names are found by a list")
+    write_names([*corpus.silver, *corpus.gold_test], folder / "names.tsv")
+    show_raw_text(corpus.gold_test, extractor, f"{folder}/names.tsv")
+    print(f"\nEverything lies in {folder}; it took {time.perf_counter() - start:.0f} s.")
 
 
 def heading(text: str) -> None:
@@ -109,7 +116,7 @@ def describe(corpus: SyntheticCorpus) -> None:
         f"{len(corpus.gold_validation)} to validate, {len(corpus.gold_test)} to test. One of them:\n"
     )
     document = corpus.silver[0]
-    print("  " + " ".join(word for sentence in document.sentences for word in sentence))
+    print(f"  {plain_text(document)}")
     for fact in document.relations[:6]:
         verdict = "right" if corpus.truth[document.instance_id(fact)] else "WRONG"
         head, tail = (document.entities[entity][0].name for entity in (fact.head, fact.tail))
@@ -157,17 +164,65 @@ def show_shares(title: str, groups: dict[str, np.ndarray], is_right: np.ndarray)
             print(f"{name:>16}{len(labels):>9,}{labels.mean():>8.0%}")
 
 
-def show_extractions(corpus: SyntheticCorpus, extractor: str) -> None:
+def show_extractions(documents: list[Document], extractor: str) -> None:
     extract = RelationExtractionPipeline.from_pretrained(extractor)
-    documents = corpus.gold_test[:3]
     for document, triples in zip(documents, extract(documents), strict=True):
-        print("\n" + " ".join(word for sentence in document.sentences for word in sentence))
-        gold = {(fact.head, fact.relation, fact.tail) for fact in document.relations}
+        print("\n" + plain_text(document))
+        stated = stated_facts(document)
         for triple in triples:
-            mark = "+" if (triple["h_idx"], triple["relation"], triple["t_idx"]) in gold else "-"
-            print(f"  {mark} {triple['head']} -- {triple['name']} --> {triple['tail']}  ({triple['score']:.2f})")
-        found = sum((triple["h_idx"], triple["relation"], triple["t_idx"]) in gold for triple in triples)
-        print(f"  {found} of {len(gold)} facts found, {len(triples) - found} wrong")
+            print(triple_line(triple, stated))
+        right = sum(key(triple) in stated for triple in triples)
+        print(f"  {right} of {len(stated)} facts found, {len(triples) - right} wrong")
+
+
+def show_raw_text(documents: list[Document], extractor: str, names: str) -> None:
+    """The triples of the fourth document with the sentences that show them, and how many are right in all of them."""
+    print(f'>>> extract = RelationExtractionPipeline.from_pretrained("{extractor}", recogniser="{names}")')
+    extract = RelationExtractionPipeline.from_pretrained(extractor, recogniser=names)
+    text, stated = plain_text(documents[3]), stated_facts(documents[3])
+    print(f'>>> text = "{text}"\n>>> extract(text)')
+    for triple in extract(text):
+        print(triple_line(triple, stated))
+        for start, end in triple["evidence_spans"]:
+            print(f"      {text[start:end]}")
+
+    found = extract([plain_text(document) for document in documents])
+    facts = [stated_facts(document) for document in documents]
+    right = sum(key(triple) in stated for triples, stated in zip(found, facts, strict=True) for triple in triples)
+    print(
+        f"\nIn the raw text of all {len(documents)} test documents: {right} of {sum(map(len, facts))} facts found, "
+        f"{sum(map(len, found)) - right} wrong."
+    )
+
+
+def write_names(documents: list[Document], path: Path) -> None:
+    """A list of names for the recogniser: name, type, and the full name, which tells what a short one stands for."""
+    names = {}
+    for document in documents:
+        for entity in document.entities:
+            for mention in entity:
+                names[mention.name] = f"{mention.name}\t{mention.type}\t{entity[0].name}\n"
+    path.write_text("".join(names.values()), encoding="utf-8")
+
+
+def plain_text(document: Document) -> str:
+    words = " ".join(word for sentence in document.sentences for word in sentence)
+    return re.sub(r" (?=[.,)]|'s\b)|(?<=\() ", "", words)
+
+
+def stated_facts(document: Document) -> set[tuple[str, str, str]]:
+    """(head, relation, tail) of the facts that the document states, by the entities' full names."""
+    names = [entity[0].name for entity in document.entities]
+    return {(names[fact.head], fact.relation, names[fact.tail]) for fact in document.relations}
+
+
+def key(triple: dict) -> tuple[str, str, str]:
+    return triple["head"], triple["relation"], triple["tail"]
+
+
+def triple_line(triple: dict, stated: set[tuple[str, str, str]]) -> str:
+    mark = "+" if key(triple) in stated else "-"
+    return f"  {mark} {triple['head']} -- {triple['name']} --> {triple['tail']}  ({triple['score']:.2f})"
 
 
 def show_results(rows: dict[str, dict[str, float]], seconds: dict[str, float]) -> None:

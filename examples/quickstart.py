@@ -52,7 +52,7 @@ def main(argv=None):
     start = time.perf_counter()
 
     heading("A corpus whose labels come from a knowledge base")
-    corpus = generate_corpus(num_documents=args.documents, num_train=100, seed=args.seed)
+    corpus = generate_corpus(num_documents=args.documents, num_train=200, seed=args.seed)
     write_corpus(corpus, folder / "data")
     describe(corpus)
     encoder = small_encoder(corpus, folder / "random_encoder", args.seed)
@@ -79,9 +79,9 @@ def main(argv=None):
         encoders[name] = f"{folder}/encoder_{name.split()[0].lower()}"
         seconds[name] = run_pretrain.main([*pretrain, *flags, "--output_dir", encoders[name]])["train_runtime"]
 
-    heading("Stage 3: fine-tune each encoder on 100 gold documents")
+    heading("Stage 3: fine-tune each encoder on 200 gold documents")
     gold = [f"--{part}_file={folder}/data/gold_{part}.json" for part in ("train", "validation", "test")]
-    finetune = [*gold, *common, "--num_train_epochs", "10", "--learning_rate", "1e-3", "--save_strategy", "no"]
+    finetune = [*gold, *common, "--num_train_epochs", "7", "--learning_rate", "1e-3", "--save_strategy", "no"]
     finetune += ["--per_device_train_batch_size", "4"]
     rows = {}
     for name, path in encoders.items():
@@ -95,12 +95,21 @@ def main(argv=None):
     with open(folder / "results.json", "w", encoding="utf-8") as file:
         json.dump({name: {**row, "pretrain_seconds": seconds[name]} for name, row in rows.items()}, file, indent=2)
 
-    extractor = f"{folder}/extractor_finecl"
+    extractor, names = f"{folder}/extractor_finecl", f"{folder}/names.tsv"
+    write_names([*corpus.silver, *corpus.gold_test], names)
+    extract = RelationExtractionPipeline.from_pretrained(extractor, recogniser=names)
     heading("Facts found in held-out documents whose entities are marked (+ stated there, - not stated)")
-    show_extractions(corpus.gold_test[:3], extractor)
-    heading("From raw text to triples: nothing is marked, the names are found by a list")
-    write_names([*corpus.silver, *corpus.gold_test], folder / "names.tsv")
-    show_raw_text(corpus.gold_test, extractor, f"{folder}/names.tsv")
+    for document in corpus.gold_test[:3]:
+        print("\n" + plain_text(document))
+        show_triples(extract(document), document)
+
+    heading("From raw text to triples: the next held-out document, nothing marked, names found by a list")
+    document = corpus.gold_test[3]
+    text = plain_text(document)
+    print(f'extract = RelationExtractionPipeline.from_pretrained("{extractor}", recogniser="{names}")')
+    print(f'extract("{text}")\n')
+    show_triples(extract(text), document, text)
+    show_raw_text_total(corpus.gold_test, extract)
     print(f"\nEverything lies in {folder}; it took {time.perf_counter() - start:.0f} s.")
 
 
@@ -164,65 +173,56 @@ def show_shares(title: str, groups: dict[str, np.ndarray], is_right: np.ndarray)
             print(f"{name:>16}{len(labels):>9,}{labels.mean():>8.0%}")
 
 
-def show_extractions(documents: list[Document], extractor: str) -> None:
-    extract = RelationExtractionPipeline.from_pretrained(extractor)
-    for document, triples in zip(documents, extract(documents), strict=True):
-        print("\n" + plain_text(document))
-        stated = stated_facts(document)
-        for triple in triples:
-            print(triple_line(triple, stated))
-        right = sum(key(triple) in stated for triple in triples)
-        print(f"  {right} of {len(stated)} facts found, {len(triples) - right} wrong")
-
-
-def show_raw_text(documents: list[Document], extractor: str, names: str) -> None:
-    """The triples of the fourth document with the sentences that show them, and how many are right in all of them."""
-    print(f'>>> extract = RelationExtractionPipeline.from_pretrained("{extractor}", recogniser="{names}")')
-    extract = RelationExtractionPipeline.from_pretrained(extractor, recogniser=names)
-    text, stated = plain_text(documents[3]), stated_facts(documents[3])
-    print(f'>>> text = "{text}"\n>>> extract(text)')
-    for triple in extract(text):
-        print(triple_line(triple, stated))
-        for start, end in triple["evidence_spans"]:
+def show_triples(triples: list[dict], document: Document, text: str = "") -> None:
+    """Triples marked as right or wrong; with the text they were found in, also the sentences that show them."""
+    stated = stated_facts(document)
+    for triple in triples:
+        mark = "+" if fact_of(triple) in stated else "-"
+        print(f"  {mark} {triple['head']} -- {triple['name']} --> {triple['tail']}  ({triple['score']:.2f})")
+        for start, end in triple["evidence_spans"] if text else []:
             print(f"      {text[start:end]}")
+    right = count_right(triples, document)
+    print(f"  {right} of {len(stated)} facts found, {len(triples) - right} wrong")
 
+
+def show_raw_text_total(documents: list[Document], extract: RelationExtractionPipeline) -> None:
     found = extract([plain_text(document) for document in documents])
-    facts = [stated_facts(document) for document in documents]
-    right = sum(key(triple) in stated for triples, stated in zip(found, facts, strict=True) for triple in triples)
+    right = sum(map(count_right, found, documents))
+    facts = sum(len(stated_facts(document)) for document in documents)
     print(
-        f"\nIn the raw text of all {len(documents)} test documents: {right} of {sum(map(len, facts))} facts found, "
+        f"\nIn the raw text of all {len(documents)} test documents: {right} of {facts} facts found, "
         f"{sum(map(len, found)) - right} wrong."
     )
 
 
-def write_names(documents: list[Document], path: Path) -> None:
+def count_right(triples: list[dict], document: Document) -> int:
+    return len(stated_facts(document) & set(map(fact_of, triples)))
+
+
+def stated_facts(document: Document) -> set[tuple[str, str, str]]:
+    """(head, relation, tail) of the facts that the document states, by the full names of the entities."""
+    names = [entity[0].name for entity in document.entities]
+    return {(names[fact.head], fact.relation, names[fact.tail]) for fact in document.relations}
+
+
+def fact_of(triple: dict) -> tuple[str, str, str]:
+    return triple["head"], triple["relation"], triple["tail"]
+
+
+def write_names(documents: list[Document], path: str) -> None:
     """A list of names for the recogniser: name, type, and the full name, which tells what a short one stands for."""
     names = {}
     for document in documents:
         for entity in document.entities:
             for mention in entity:
                 names[mention.name] = f"{mention.name}\t{mention.type}\t{entity[0].name}\n"
-    path.write_text("".join(names.values()), encoding="utf-8")
+    Path(path).write_text("".join(names.values()), encoding="utf-8")
 
 
 def plain_text(document: Document) -> str:
+    """The document as a person would write it: no space before a full stop, and nothing marked."""
     words = " ".join(word for sentence in document.sentences for word in sentence)
     return re.sub(r" (?=[.,)]|'s\b)|(?<=\() ", "", words)
-
-
-def stated_facts(document: Document) -> set[tuple[str, str, str]]:
-    """(head, relation, tail) of the facts that the document states, by the entities' full names."""
-    names = [entity[0].name for entity in document.entities]
-    return {(names[fact.head], fact.relation, names[fact.tail]) for fact in document.relations}
-
-
-def key(triple: dict) -> tuple[str, str, str]:
-    return triple["head"], triple["relation"], triple["tail"]
-
-
-def triple_line(triple: dict, stated: set[tuple[str, str, str]]) -> str:
-    mark = "+" if key(triple) in stated else "-"
-    return f"  {mark} {triple['head']} -- {triple['name']} --> {triple['tail']}  ({triple['score']:.2f})"
 
 
 def show_results(rows: dict[str, dict[str, float]], seconds: dict[str, float]) -> None:

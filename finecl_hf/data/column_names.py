@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
@@ -45,6 +46,9 @@ SENTENCE_COLUMNS: dict[str, tuple[str, ...]] = {
 }
 
 
+_OTHER = {"role": "column", "column": "role"}
+
+
 @lru_cache(maxsize=64)
 def roles_of(present: tuple[str, ...]) -> dict[str, str]:
     """The column of each role of a sentence that is there, by the names of all columns."""
@@ -73,13 +77,16 @@ def parse_columns(words: Iterable[str] | None, flag: str) -> dict[str, str] | No
     """`sentence=Satz head=Kopf` of a command line, as a dict; None where the flag is not given.
 
     Raises:
-        FineCLError: a word is no such pair, or names no role.
+        FineCLError: a word is no such pair, or names no role, or one is there twice.
     """
     if words is None:
         return None
     pairs = [word.partition("=") for word in words]
     if bad := next((word for word, sign, _ in pairs if not sign), None):
         raise FineCLError(f"{flag} {bad}: expected ROLE=NAME, such as sentence=Satz.")
+    for what, names in (("role", [role for role, _, _ in pairs]), ("column", [name for _, _, name in pairs])):
+        if twice := next((name for name, count in Counter(map(str.strip, names)).items() if name and count > 1), None):
+            raise FineCLError(f'{flag}: the {what} "{twice}" is there twice; each has one {_OTHER[what]}.')
     try:
         return checked_columns({role.strip(): name.strip() for role, _, name in pairs})
     except FineCLError as error:

@@ -66,6 +66,8 @@ def loading_from(name, flag=""):
         elsewhere = isinstance(error, OSError) and "/" in name and not os.path.exists(name)
         told = "no such folder, and it cannot be loaded from the Hub" if elsewhere else "cannot be loaded"
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if reason.startswith("Repo id must"):  # the Hub is asked for what a folder lacks
+            reason = "Files of the model, such as its weights, are missing there; copy the whole folder again."
         raise FineCLError(f"{source}: {told}. {reason}") from error
     except Exception as error:  # whatever a configuration can bring about; SafetensorError derives from nothing else
         if type(error).__name__ == "SafetensorError":
@@ -87,8 +89,21 @@ SHIFTED_POSITIONS = {
 
 
 def load_tokenizer(name_or_path: str, **kwargs) -> PreTrainedTokenizerBase:
-    """A fast tokenizer that starts every word alike (byte-level BPE needs `add_prefix_space` for that)."""
-    tokenizer = AutoTokenizer.from_pretrained(name_or_path, add_prefix_space=True, **kwargs)
+    """A fast tokenizer that starts every word alike (byte-level BPE needs `add_prefix_space` for that).
+
+    Raises:
+        FineCLError: there is none, or it is of no use here.
+    """
+    with loading_from(name_or_path):
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(name_or_path, add_prefix_space=True, **kwargs)
+        except ValueError as error:
+            if "backend tokenizer" not in str(error):
+                raise
+            raise FineCLError(
+                f"{name_or_path}: holds no tokenizer that can be read; copy its files (tokenizer.json) there, or name "
+                "another folder."
+            ) from error
     if not tokenizer.is_fast:
         raise FineCLError(f"{name_or_path} has no fast tokenizer, which is needed to map mentions to tokens.")
     if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes of a folder without its files

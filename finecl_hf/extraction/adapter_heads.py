@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from peft import LoraConfig
 from peft.tuners.tuners_utils import BaseTunerLayer
-from peft.utils import ModulesToSaveWrapper
+from peft.utils import ModulesToSaveWrapper, load_peft_weights, set_peft_model_state_dict
 from transformers.utils import logging as transformers_logging
 
 from finecl_hf.encoding.encoders import hub_arguments, loading_from
@@ -171,6 +171,12 @@ class AdapterHeads:
         finally:
             transformers_logging.set_verbosity(verbosity)
         missing = sorted(key for key in report.missing_keys if f".{name}." in key)
+        # transformers does not know by which names peft saves the sizes of DoRA
+        if missing and all("lora_magnitude_vector" in key for key in missing):
+            saved = load_peft_weights(source, device="cpu", **options["adapter_kwargs"])
+            own = {key.removeprefix("base_model.model."): weight for key, weight in saved.items()}
+            found = set_peft_model_state_dict(self, own, name).missing_keys
+            missing = sorted(key for key in found if f".{name}." in key)
         if missing:
             raise FineCLError(
                 f"{source}: lacks {len(missing)} weights of the adapter or its head, such as {missing[0]}; write or "

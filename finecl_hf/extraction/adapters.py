@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from peft import LoraConfig, PeftConfig, PeftModel, PeftType, get_peft_model
+from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from transformers.utils import find_adapter_config_file
 
 from finecl_hf.encoding.encoders import hub_arguments
-from finecl_hf.errors import FineCLError
+from finecl_hf.errors import LIBRARIES, FineCLError, raised_in
 
 
 if TYPE_CHECKING:
@@ -36,15 +37,29 @@ def add_adapters(
         options: of peft's `LoraConfig`, such as `use_dora`, `use_rslora`, `target_modules`; they win.
 
     Raises:
-        FineCLError: an option that `LoraConfig` does not have, or does not take.
+        FineCLError: an option that `LoraConfig` does not have, or does not take; or adapters that could not be trained
+            or not be loaded again.
     """
     base = model.config.base_encoder or {}
     try:
         config = LoraConfig(**{"r": r, "lora_alpha": alpha, "lora_dropout": dropout} | options)
         _check_patterns(config, "the configuration of the adapters")
         adapted = get_peft_model(model, for_encoder(config, model.encoder))
-    except (TypeError, ValueError) as error:
-        raise FineCLError(f"peft refuses the options of the adapters ({' '.join(str(error).split())}).") from error
+        # What is saved is loaded again, at the latest by the best checkpoint: what cannot be is known before training
+        set_peft_model_state_dict(adapted, get_peft_model_state_dict(adapted, save_embedding_layers=False))
+    except FineCLError:
+        raise
+    except Exception as error:  # peft checks few of the values that it is given
+        if not isinstance(error, (TypeError, ValueError)) and not raised_in(error, (*LIBRARIES, "torch")):
+            raise
+        told = " ".join(str(error).split()) or type(error).__name__
+        raise FineCLError(f"peft refuses the options of the adapters ({told}).") from error
+    if not any(weight.requires_grad for name, weight in adapted.named_parameters() if "lora_" in name):
+        raise FineCLError(
+            "the options of the adapters leave nothing to train; leave `inference_mode` and the like out."
+        )
+    if getattr(config, "alora_invocation_tokens", None):
+        raise FineCLError("`alora_invocation_tokens` is for text generation: no encoder takes it; leave it out.")
     adapter = adapted.peft_config["default"]
     adapter.base_model_name_or_path, adapter.revision = base.get("name_or_path"), base.get("revision")
     return adapted
@@ -59,7 +74,8 @@ def for_encoder(config: LoraConfig, encoder: PreTrainedModel) -> LoraConfig:
         config.target_modules = "all-linear"
         if config.exclude_modules is None and getattr(encoder, "pooler", None) is not None:
             config.exclude_modules = NO_POOLER
-    config.modules_to_save = sorted({HEAD, *(config.modules_to_save or ())})
+    more = [config.modules_to_save] if isinstance(config.modules_to_save, str) else config.modules_to_save or ()
+    config.modules_to_save = sorted({HEAD, *more})
     return config
 
 

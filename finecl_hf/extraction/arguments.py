@@ -220,6 +220,8 @@ class FinetuneArguments(FineCLTrainingArguments):
             is_text = self.lora_config.lstrip().startswith("{")
             try:
                 more = json.loads(self.lora_config) if is_text else read_json(self.lora_config, "--lora_config")
+            except FineCLError:
+                raise
             except ValueError as error:
                 raise FineCLError(f"--lora_config {self.lora_config}: this is no JSON ({error}).") from error
             if not isinstance(more, dict):

@@ -100,7 +100,12 @@ class FineCLConfig(PreTrainedConfig):
         """
         raw, _ = cls.get_config_dict(name_or_path, **hub_arguments(kwargs))
         if not isinstance(raw, dict) or raw.get("model_type") != cls.model_type:
-            kind = raw.get("model_type", "unknown") if isinstance(raw, dict) else "no configuration"
+            kind = raw.get("model_type") if isinstance(raw, dict) else "no configuration"
+            if kind is None:
+                raise FineCLError(
+                    f"{name_or_path}: config.json is missing, or says no model_type; copy the whole folder of a "
+                    "relation model or an adapter, or write it again with run_finetune.py."
+                )
             raise FineCLError(
                 f"{name_or_path}: holds no relation model, only an encoder ({kind}); fine-tune it with "
                 "run_finetune.py, and name that run's output folder."

@@ -123,10 +123,18 @@ class RelationEmbedder:
         device: str | torch.device | None = None,
         **kwargs: Any,
     ):
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise FineCLError(f"batch_size is {batch_size!r}; give a number of documents, at least 1.")
         if isinstance(encoder, tuple):
+            if len(encoder) != 2 or not isinstance(encoder[0], PreTrainedModel):
+                raise FineCLError("encoder: expected a model and its tokenizer, (model, tokenizer).")
             model, self.tokenizer = encoder
             before = model.config if isinstance(model.config, FineCLConfig) else None
             model = model.base_model  # of a model with a head, the encoder
+        elif not isinstance(encoder, (str, os.PathLike)):
+            raise FineCLError(
+                f"encoder: found {type(encoder).__name__}; give a folder, a Hub id, or a model and its tokenizer."
+            )
         else:
             model, self.tokenizer, before = load_parts(encoder, **kwargs)
         if num_layers is not None:
@@ -140,6 +148,9 @@ class RelationEmbedder:
         self.long_documents = long_documents or before.long_documents
         self.entity_markers = entity_markers or before.entity_markers
         self.hide_names = hide_names or before.hide_names
+        FineCLConfig(
+            long_documents=self.long_documents, entity_markers=self.entity_markers, hide_names=self.hide_names
+        ).check()
 
     def encode(self, documents: Iterable[Document], only_labelled: bool = False) -> PairEmbeddings:
         """Embeds the pairs of documents; beside the entity vectors, no more than a batch is in memory.
@@ -149,7 +160,7 @@ class RelationEmbedder:
             only_labelled: only pairs that have a label, in place of all that are judged. Pairs of an entity whose
                 mentions all lie past the encoder's length are never among them; how many mentions do is said.
         """
-        documents = list(documents)
+        documents = listed_documents(documents)
         relations = sorted({fact.relation for document in documents for fact in document.relations})
         features = DocumentEncoder(
             self.tokenizer, {relation: i for i, relation in enumerate(relations)}, self.max_seq_length,
@@ -198,6 +209,22 @@ class RelationEmbedder:
         hidden, _ = encode(self.model, self.model.config.get_text_config(), *inputs, windows)
         pooling = [batch[name].to(device) for name in ("token_index", "token_weight", "entity_offsets")]
         return pool_entities(hidden, *pooling).float().cpu()
+
+
+def listed_documents(documents: Any) -> list[Document]:
+    """Documents that somebody gave, as a list.
+
+    Raises:
+        FineCLError: they are something else, such as the path of a file.
+    """
+    is_one = isinstance(documents, (str, dict)) or not isinstance(documents, Iterable)
+    found = [documents] if is_one else list(documents)
+    for other in (item for item in found if not isinstance(item, Document)):
+        raise FineCLError(
+            f"expected documents, found {type(other).__name__}; read a file with read_documents(path), and make a "
+            "document of a dict with Document.from_dict."
+        )
+    return found
 
 
 def load_parts(

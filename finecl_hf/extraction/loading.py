@@ -63,6 +63,7 @@ def _load_adapter(
     base = base_model or adapter.base_model_name_or_path
     if not base:
         raise FineCLError(f"{name}: the adapter does not say which encoder it belongs to; name it with base_model.")
+    _refuse_a_circle(name, base)
     of_encoder = {name: value for name, value in kwargs.items() if name not in HUB_ARGUMENTS}
     try:
         # In float32, in which its weights are compared, whatever they are wanted in
@@ -70,9 +71,10 @@ def _load_adapter(
             base, config, torch.float32, revision="main" if base_model else adapter.revision or "main", **of_encoder
         )
     except (FineCLError, OSError) as error:
-        raise FineCLError(
-            f"{name}: the encoder that this adapter was trained on cannot be loaded ({error}) Name it with base_model."
-        ) from error
+        told = f"{name}: the encoder that this adapter was trained on cannot be loaded ({error})"
+        if _is_local_adapter(base):  # whose own encoder is missing, and base_model is about this one's
+            raise FineCLError(f"{told} Load {base} with base_model, save it, and name that folder.") from error
+        raise FineCLError(f"{told} Name it with base_model.") from error
     if told := other_weights(known, model.config.base_encoder):
         told = f"{name}: this adapter was trained on {told}"
         if base_model is None:
@@ -84,6 +86,23 @@ def _load_adapter(
     merged = PeftModel.from_pretrained(model, name, config=adapter, **hub_arguments(kwargs)).merge_and_unload()
     merged.make_trainable()  # an adapter's encoder is frozen
     return merged.to(dtype)
+
+
+def _is_local_adapter(name: str) -> bool:
+    return os.path.isdir(name) and is_adapter(name)
+
+
+def _refuse_a_circle(name: str, base: str) -> None:
+    """Raises FineCLError where the encoder of an adapter is, in the end, the adapter itself."""
+    seen = {os.path.realpath(name)}
+    while base and _is_local_adapter(base):
+        if os.path.realpath(base) in seen:
+            raise FineCLError(
+                f"{name}: the encoder that this adapter names, {base}, is an adapter on itself; name the encoder with "
+                "base_model."
+            )
+        seen.add(os.path.realpath(base))
+        base = read_adapter_config(base).base_model_name_or_path
 
 
 def load_encoder(
@@ -98,8 +117,9 @@ def load_encoder(
         base_model: an adapter's encoder, see [`load_relation_model`].
         kwargs: see [`loading_options`]; the rest is passed to `from_pretrained`.
     """
-    if is_adapter(name_or_path, **kwargs):
-        return load_relation_model(name_or_path, dtype, base_model, **kwargs).encoder
+    with loading_from(name_or_path):
+        if is_adapter(name_or_path, **kwargs):
+            return load_relation_model(name_or_path, dtype, base_model, **kwargs).encoder
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     try:

@@ -18,7 +18,7 @@ from finecl_hf.data.documents import NA, Document
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.base_encoder import describe_base
 from finecl_hf.extraction.configuration import FineCLConfig
-from finecl_hf.extraction.embedder import PairEmbeddings, RelationEmbedder
+from finecl_hf.extraction.embedder import PairEmbeddings, RelationEmbedder, listed_documents
 from finecl_hf.extraction.heads.prototypes import PrototypesHead, center_entities
 from finecl_hf.extraction.modeling import FineCLForRelationExtraction
 from finecl_hf.extraction.pipeline import RelationExtractionPipeline
@@ -114,10 +114,10 @@ class RelationPrototypes:
         Raises:
             FineCLError: no pair is labelled, or the method does not exist.
         """
-        documents = list(documents)
+        documents = listed_documents(documents)
         if method not in (None, *METHODS):
             raise FineCLError(f'there is no method "{method}"; methods: {", ".join(METHODS)}.')
-        if k < 1:
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise FineCLError(f"k {k} is out of range; give the number of neighbours that vote, at least 1.")
         embedder = encoder if isinstance(encoder, RelationEmbedder) else RelationEmbedder(encoder, **kwargs)
         found = embedder.encode(documents)
@@ -160,8 +160,18 @@ class RelationPrototypes:
         self, documents: Iterable[Document], train_documents: Iterable[Document] | None = None
     ) -> dict[str, float]:
         """Figures on labelled documents or sentences: those of [`~finecl_hf.metrics.docred_scores`], or of
-        [`~finecl_hf.extraction.predictions.score_sentences`]."""
-        documents = list(documents)
+        [`~finecl_hf.extraction.predictions.score_sentences`].
+
+        Raises:
+            FineCLError: there are no documents, or some of them have no labels.
+        """
+        documents = listed_documents(documents)
+        unlabelled = sum(not document.labelled for document in documents)
+        if unlabelled or not documents:
+            raise FineCLError(
+                f"{unlabelled:,} of {len(documents):,} documents to evaluate on have no `labels`; give documents that "
+                "have them (an empty list where there is no fact)."
+            )
         found = self(documents)
         if self.model.config.task == "sentence":
             return score_sentences(documents, [triples[0]["relation"] if triples else NA for triples in found])
@@ -174,7 +184,13 @@ class RelationPrototypes:
         return {name: score for name, score in scores.items() if name != "evidence_f1"}
 
     def save_pretrained(self, folder: str | os.PathLike) -> None:
-        """Writes the relation model and its tokenizer."""
+        """Writes the relation model and its tokenizer.
+
+        Raises:
+            FineCLError: the folder is a file.
+        """
+        if os.path.isfile(folder):  # transformers would only say so, and go on
+            raise FineCLError(f"{os.fspath(folder)}: is a file, where a folder is written; name another one.")
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 

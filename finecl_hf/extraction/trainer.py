@@ -26,6 +26,7 @@ from finecl_hf.extraction.predictions import (
     score_documents,
     score_sentences,
 )
+from finecl_hf.losses import RELATION_LOSSES, evidence_loss, relation_targets
 from finecl_hf.training.trainer import FineCLTrainer
 from finecl_hf.training.trainer_flags import REFUSED_ARGUMENTS
 
@@ -202,7 +203,7 @@ class FinetuneTrainer(RelationTrainer):
         if prediction_loss_only:
             return loss, None, None
         counts = torch.tensor(inputs["pair_counts"], device=loss.device)
-        told = (inputs["keys"], counts, loss.detach().float().expand(len(counts)).contiguous())
+        told = (inputs["keys"], counts, losses_of_documents(outputs, inputs, self.relation_model.config))
         return None, candidate_rows(outputs.logits, inputs, self.relation_model.config, outputs.evidence), told
 
     def evaluation_loop(
@@ -282,3 +283,23 @@ class FinetuneTrainer(RelationTrainer):
             return make(dataset)
         finally:
             self.data_collator, self.args.dataloader_drop_last = training_collator, drop_last
+
+
+def losses_of_documents(outputs: Any, inputs: dict[str, Any], config: FineCLConfig) -> torch.Tensor:
+    """(B,) the mean loss of each document's pairs.
+
+    That of a batch as a whole would not do: of several processes, one may have documents in it that others judge, too.
+    """
+    counts = inputs["pair_counts"]
+    targets = relation_targets(inputs["label_pair"], inputs["label_relation"], *outputs.logits.shape)
+    parts = zip(outputs.logits.split(counts), targets.split(counts), strict=True)
+    losses = torch.stack([RELATION_LOSSES[config.loss](*part) for part in parts]).float()
+    if outputs.evidence is None or inputs.get("evidence_pair") is None:
+        return losses
+    pair, sentence = inputs["evidence_pair"], inputs["evidence_sentence"]
+    told, first = [], 0
+    for shares in outputs.evidence.split(counts):
+        own = (pair >= first) & (pair < first + len(shares))
+        told.append(evidence_loss(shares, pair[own] - first, sentence[own]))
+        first += len(shares)
+    return losses + config.evidence_weight * torch.stack(told).float()

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from datasets import Dataset
-from transformers import Trainer, TrainingArguments
+from transformers import PreTrainedConfig, Trainer, TrainingArguments
 
 from finecl_hf.data.arrow import arrow_column
+from finecl_hf.data.json_stream import read_json
 from finecl_hf.errors import FineCLError
 
 
@@ -42,7 +43,17 @@ _SAME = (
     "per_device_train_batch_size",
     "gradient_accumulation_steps",
     "optim",
+    "adam_beta1",
+    "adam_beta2",
+    "adam_epsilon",
+    "lr_scheduler_type",
+    "lr_scheduler_kwargs",
+    "warmup_steps",
+    "max_grad_norm",
     "seed",
+    "data_seed",
+    "bf16",
+    "fp16",
 )
 _NAMES_ONLY = {"preset", "learning_order", "allow_partial_order", "seeds"}  # weights are compared as such
 # What follows the training, or has a folder of its own, may be asked of a finished run.
@@ -55,12 +66,7 @@ def describe_run(trainer: Trainer) -> dict[str, str]:
     own = sorted({field.name for field in fields(trainer.args)} - inherited - _NAMES_ONLY - _AFTERWARDS)
     run = {f"--{name}": str(getattr(trainer.args, name)) for name in [*_SAME, *own]}
     if isinstance(trainer.train_dataset, Dataset):
-        digest = blake2b(digest_size=8)
-        for name in ("key", "input_ids", "relation", "weight"):
-            if name in trainer.train_dataset.column_names:
-                for chunk in arrow_column(trainer.train_dataset, name).chunks:
-                    digest.update(np.asarray(chunk.flatten() if pa.types.is_list(chunk.type) else chunk).tobytes())
-        run["the tokenised training documents or their weights"] = digest.hexdigest()
+        run["the tokenised training documents or their weights"] = _digest_of_rows(trainer.train_dataset)
     elif hasattr(trainer.train_dataset, "describe"):  # a stream says itself what it is
         run |= trainer.train_dataset.describe()
     run["the label set"] = blake2b(json.dumps(trainer.model.config.label2id).encode(), digest_size=8).hexdigest()
@@ -68,7 +74,24 @@ def describe_run(trainer: Trainer) -> dict[str, str]:
     for weight in trainer.model.parameters():
         digest.update(weight.detach().flatten()[:16].float().cpu().numpy().tobytes())
     run["the encoder"] = digest.hexdigest()
+    run["the encoder's dropout"] = json.dumps(_dropouts(trainer.model.config))
     return run
+
+
+def _digest_of_rows(dataset: Dataset) -> str:
+    """A hash of all that is trained on: labels, their evidence, positions and windows as much as tokens."""
+    digest = blake2b(digest_size=8)
+    for name in sorted(dataset.column_names):
+        digest.update(name.encode())
+        for chunk in arrow_column(dataset, name).chunks:
+            digest.update(np.asarray(chunk.flatten() if pa.types.is_list(chunk.type) else chunk).tobytes())
+    return digest.hexdigest()
+
+
+def _dropouts(config: PreTrainedConfig) -> dict[str, float]:
+    """Rates of dropout in the encoder's configuration, which flags set and weights do not show."""
+    encoder = config.get_text_config().to_dict()
+    return {name: rate for name, rate in sorted(encoder.items()) if "drop" in name and isinstance(rate, (int, float))}
 
 
 def refuse_another_run(checkpoint: str, run: dict[str, str]) -> None:
@@ -78,7 +101,9 @@ def refuse_another_run(checkpoint: str, run: dict[str, str]) -> None:
         FineCLError: naming what differs: going on would give results that belong to neither run.
     """
     path = Path(checkpoint, RUN)
-    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else run
+    before = read_json(path) if path.exists() else run
+    if not isinstance(before, dict):
+        raise FineCLError(f"{path} is damaged; restore the file, or choose another --output_dir.")
     changed = [name if not name.startswith("--") else f"{name} ({before.get(name)}, now {value})"
                for name, value in run.items() if before.get(name) != value]  # fmt: skip
     if changed:

@@ -37,3 +37,21 @@ def test_roles_are_checked():
     assert checked_columns({"head": ""}) == {"head": ""} and checked_columns(None) == {}
     with pytest.raises(FineCLError, match="verb"):
         checked_columns({"verb": "Wort"})
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["head=Kopf", "head=Ende"], 'the role "head" is there twice'),
+        (["head=Kopf", "tail= Kopf"], 'the column "Kopf" is there twice'),
+        (["head"], "expected ROLE=NAME"),
+        (["kopf=Kopf"], '"kopf" is none of'),
+    ],
+)
+def test_what_cannot_be_meant_is_said(words, told):
+    with pytest.raises(FineCLError, match=f"--table_columns.*{told}"):
+        parse_columns(words, "--table_columns")
+
+
+def test_several_roles_may_have_no_column():
+    assert parse_columns(["title=", "source="], "--table_columns") == {"title": "", "source": ""}

@@ -151,6 +151,23 @@ def test_saved_adapters_are_loaded_beside_each_other(folders, two, batch, bert_f
         torch.testing.assert_close(logits(merged, batch), expected[name], atol=1e-5, rtol=1e-5)
 
 
+def test_adapters_of_dora_are_loaded(plain, batch, bert_folder, tmp_path):
+    plain.add_adapter(LoraConfig(r=2, use_dora=True))
+    shake(plain)
+    plain.save_pretrained(tmp_path / "dora")
+    model = FineCLForRelationExtraction.from_pretrained(tmp_path / "dora").eval()
+    assert torch.equal(logits(model, batch), logits(plain, batch))
+    merged = load_relation_model(tmp_path / "dora").eval()
+    torch.testing.assert_close(logits(merged, batch), logits(plain, batch), atol=1e-5, rtol=1e-5)
+    weights = load_file(tmp_path / "dora" / "adapter_model.safetensors")
+    save_file(
+        {name: w for name, w in weights.items() if "magnitude" not in name},
+        tmp_path / "dora" / "adapter_model.safetensors",
+    )
+    with pytest.raises(FineCLError, match="lacks 12 weights"):
+        FineCLForRelationExtraction.from_pretrained(tmp_path / "dora")
+
+
 def test_switching_is_fast(two):
     began = time.perf_counter()
     for name in "ab" * 10:

@@ -108,7 +108,13 @@ def test_the_flags_are_peft_s_options_and_a_file_counts_more(tmp_path):
     ("options", "word"),
     [
         ({"lora_config": "{"}, "no JSON"),
-        ({"lora_config": "nosuch.json"}, "lora_config"),
+        ({"lora_config": "nosuch.json"}, "lora_config nosuch.json: there is no such file"),
+        ({"lora_config": '{"rank_pattern": []}'}, "peft refuses"),
+        ({"lora_config": '{"runtime_config": {}}'}, "peft refuses"),
+        ({"lora_config": '{"trainable_token_indices": [100000]}'}, "peft refuses.*100000"),
+        ({"lora_config": '{"modules_to_save": ["embeddings"]}'}, "peft refuses.*embeddings"),  # it saves them in part
+        ({"lora_config": '{"inference_mode": true}'}, "nothing to train"),
+        ({"lora_config": '{"alora_invocation_tokens": [1]}'}, "alora"),
         ({"lora_config": "{}", "use_dora": True, "use_lora": False}, "use_lora"),
         ({"lora_config": '{"rank": 3}'}, "peft refuses.*rank"),
         ({"lora_config": '{"target_modules": ["nosuch"]}'}, "peft refuses.*No modules"),

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoModel
 
-from finecl_hf import FineCLConfig, FineCLForRelationExtraction, RelationEmbedder
+from finecl_hf import FineCLConfig, FineCLForRelationExtraction, RelationEmbedder, RelationPrototypes
 from finecl_hf.data.documents import Document
 from finecl_hf.encoding.encoders import load_tokenizer
 from finecl_hf.encoding.words import lay_out
@@ -138,3 +138,26 @@ def test_long_documents(bert_folder, ada, caplog):
 def test_nothing_there(tmp_path):
     with pytest.raises(FineCLError, match="no such folder"):
         RelationEmbedder(str(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize("documents", [None, "gold.json", {"title": "x"}, [{"title": "x"}], [1]])
+def test_what_is_no_document_is_said(embedder, documents):
+    for call in (embedder.encode, lambda given: RelationPrototypes.fit(given, embedder)):
+        with pytest.raises(FineCLError, match="expected documents, found .*read_documents"):
+            call(documents)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "options", "word"),
+    [
+        (None, {}, "encoder: found NoneType"),
+        ((1, 2), {}, "a model and its tokenizer"),
+        ("bert", {"batch_size": 0}, "batch_size is 0"),
+        ("bert", {"entity_markers": "stars"}, 'no entity_markers "stars"'),
+        ("bert", {"long_documents": "all"}, 'no long_documents "all"'),
+        ("bert", {"hide_names": "yes"}, 'no hide_names "yes"'),
+    ],
+)
+def test_settings_that_mean_nothing_are_said(bert_folder, encoder, options, word):
+    with pytest.raises(FineCLError, match=word):
+        RelationEmbedder(bert_folder if encoder == "bert" else encoder, **options)

@@ -1,6 +1,7 @@
 """Loading relation models: what is passed on, and what is refused."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,35 @@ def test_damaged_configurations(folder, text):
     Path(folder, "config.json").write_text(text)
     with pytest.raises(FineCLError, match="cannot be|config"):
         load_relation_model(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "weights"])
+def test_files_that_are_missing_are_said(folder, name):
+    if name == "weights":
+        name = "adapter_model.safetensors" if is_adapter(folder) else "model.safetensors"
+    Path(folder, name).unlink(missing_ok=True)  # where no tokenizer was saved, it is missing as it is
+    with pytest.raises(FineCLError, match="missing|no tokenizer|no file named"):
+        RelationExtractionPipeline.from_pretrained(folder)
+
+
+def test_an_adapter_whose_encoder_is_gone_or_is_itself(bert_folder, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(bert_folder, base)
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder, encoder in ((first, base), (second, first)):
+        config = FineCLConfig.for_labels({"NA": 0, "P1": 1})
+        add_adapters(FineCLForRelationExtraction.from_encoder(str(encoder), config), r=2).save_pretrained(folder)
+        config.save_pretrained(folder)
+    base.rename(tmp_path / "moved")
+    with pytest.raises(FineCLError, match="base: no such folder.*Name it with base_model"):
+        load_relation_model(first)
+    with pytest.raises(FineCLError, match="Load .*first with base_model, save it"):
+        load_relation_model(second)
+    config = json.loads((first / "adapter_config.json").read_text())
+    (first / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": str(second)}))
+    for folder in (first, second):
+        with pytest.raises(FineCLError, match="an adapter on itself"):
+            load_relation_model(folder)
 
 
 def test_weights_that_are_missing_are_said(folder):

@@ -179,8 +179,16 @@ def test_relations_without_examples_are_known_and_never_predicted(embedder, ada)
 def test_mistakes(embedder, ada, bert_folder, tmp_path):
     with pytest.raises(FineCLError, match='no method "nearest"; methods: mean, neighbours'):
         RelationPrototypes.fit([ada], embedder, "nearest")
-    with pytest.raises(FineCLError, match="k 0 is out of range"):
-        RelationPrototypes.fit([ada], embedder, k=0)
+    for k in (0, 1.5, None, True):
+        with pytest.raises(FineCLError, match=f"k {k} is out of range"):
+            RelationPrototypes.fit([ada], embedder, k=k)
+    (tmp_path / "file").write_text("")
+    made = RelationPrototypes.fit([ada], embedder)
+    with pytest.raises(FineCLError, match="file: is a file"):
+        made.save_pretrained(tmp_path / "file")
+    for documents in ([], [ada, replace(ada, labelled=False, relations=[])]):
+        with pytest.raises(FineCLError, match="no `labels`"):
+            made.evaluate(documents)
     with pytest.raises(FineCLError, match="labelled pair"):
         RelationPrototypes.fit([replace(ada, relations=[])], embedder)
     with pytest.raises(FineCLError, match="only an encoder"):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from torch.utils.data import DataLoader
 from transformers import EarlyStoppingCallback
 
 from finecl_hf import FineCLConfig, FineCLForRelationExtraction, FinetuneTrainer
@@ -36,7 +37,9 @@ def make(bert_folder, corpus, tmp_path):
         flags = {"num_train_epochs": 1, "per_device_eval_batch_size": 2, "report_to": [], "seed": 3, **flags}
         torch.manual_seed(0)  # of the head
         trainer = FinetuneTrainer(
-            model=FineCLForRelationExtraction.from_encoder(bert_folder, FineCLConfig.for_labels(labels)),
+            model=FineCLForRelationExtraction.from_encoder(
+                bert_folder, FineCLConfig.for_labels(labels, **{name: flags[name] for name in flags if name == "head"})
+            ),
             args=FinetuneArguments(output_dir=str(tmp_path / "out"), save_strategy="no", **flags)
             if "load_best_model_at_end" not in flags
             else FinetuneArguments(output_dir=str(tmp_path / "out"), **flags),
@@ -91,6 +94,22 @@ def test_the_loss_is_a_mean_over_pairs(make):
     one = trainer.evaluate()["eval_loss"]
     trainer = make(per_device_eval_batch_size=4)
     assert trainer.evaluate()["eval_loss"] == pytest.approx(one, rel=1e-4)
+
+
+@pytest.mark.parametrize("head", ["bilinear", "evidence"])
+def test_documents_that_are_judged_twice_leave_the_loss_as_it_is(make, head, monkeypatch):
+    """With several processes the sampler repeats some, in batches with others."""
+    trainer = make(per_device_eval_batch_size=2, head=head)
+    expected = trainer.evaluate()["eval_loss"]
+    load = trainer.get_eval_dataloader
+
+    def repeated(*args):
+        loader = load(*args)
+        order = [*range(len(loader.dataset)), 0, 2, 1, 0]
+        return DataLoader(loader.dataset, sampler=order, batch_size=3, collate_fn=loader.collate_fn)
+
+    monkeypatch.setattr(trainer, "get_eval_dataloader", repeated)
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_of_several_sets_the_first_fits_the_threshold(make):

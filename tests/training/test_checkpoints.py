@@ -12,7 +12,12 @@ from finecl_hf.denoising.recorder import RUNNING_EPOCH, TABLE
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.arguments import FinetuneArguments
 from finecl_hf.extraction.configuration import FITTED
-from finecl_hf.training.checkpoints import checkpoint_to_resume, last_checkpoint, refuse_longer_run
+from finecl_hf.training.checkpoints import (
+    checkpoint_to_resume,
+    last_checkpoint,
+    refuse_another_run,
+    refuse_longer_run,
+)
 from tests.helpers.script_runs import run, same_weights, weights, when_built
 from tests.helpers.tiny_models import build_bert
 
@@ -248,6 +253,10 @@ CHANGES = {
     "entity_markers": ("asterisk", ": the tokenised training documents or their weights changed"),
     "rel_info": (None, "the label set.* changed"),
     "model_name_or_path": ("other", "the encoder changed"),
+    "attention_dropout": (0, "the encoder's dropout changed"),
+    "max_seq_length": (40, ": the tokenised training documents or their weights changed"),  # other windows
+    "max_grad_norm": (0.1, r"--max_grad_norm \(1.0, now 0.1\) changed"),
+    "lr_scheduler_type": ("cosine", r"--lr_scheduler_type \(.* changed"),
 }
 
 
@@ -265,6 +274,25 @@ def test_a_checkpoint_of_another_run_is_refused(name, bert_folder, corpus, tmp_p
         value = build_bert(tmp_path / "other", seed=1)
     with pytest.raises(FineCLError, match=f"belongs to another run.*{message}.*another --output_dir"):
         run("finetune", bert_folder, corpus, tmp_path / "out", **{**STEPS, name: value})
+
+
+def test_labels_that_changed_in_part_are_another_run(bert_folder, corpus, tmp_path):
+    """Tokens and relations are the same: heads and tails change places, or evidence is gone."""
+    run("finetune", bert_folder, corpus, tmp_path / "out", **STEPS)
+    for change in (lambda fact: {**fact, "h": fact["t"], "t": fact["h"]}, lambda fact: {**fact, "evidence": []}):
+        documents = json.loads((corpus / "gold_train.json").read_text())
+        for document in documents:
+            document["labels"] = [change(fact) for fact in document["labels"]]
+        (tmp_path / "other.json").write_text(json.dumps(documents))
+        with pytest.raises(FineCLError, match="training documents or their weights changed"):
+            run("finetune", bert_folder, corpus, tmp_path / "out", train_file=tmp_path / "other.json", **STEPS)
+
+
+@pytest.mark.parametrize("text", ["", '{"--seed": ', "[]", "null"])
+def test_a_damaged_note_of_the_run_is_a_sentence(text, tmp_path):
+    (tmp_path / "finecl_run.json").write_text(text)
+    with pytest.raises(FineCLError, match="finecl_run.json"):
+        refuse_another_run(str(tmp_path), {"--seed": "42"})
 
 
 def test_a_run_may_be_made_longer(bert_folder, corpus, tmp_path, trainers):

@@ -258,7 +258,8 @@ def _no_columns(roles: dict[str, str], present: list[str]) -> DocumentError:
     found = ", ".join(name[:40] for name in present[:12]) + (", ..." if len(present) > 12 else "")
     return DocumentError(
         f"there is no column {missing}; found {found or 'none'}: name the columns by hand, such as "
-        '`--columns sentence=Satz head=Kopf tail=Ende` or columns={"sentence": "Satz", ...}.'
+        "`--columns sentence=Satz head=Kopf tail=Ende` (--table_columns where a model is trained) or "
+        'columns={"sentence": "Satz", ...}.'
     )
 
 

@@ -44,6 +44,7 @@ def main(argv=None):
     parser.add_argument("--output_dir", default="quickstart_output")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--documents", type=int, default=800, help="silver documents")
+    parser.add_argument("--gold_documents", type=int, default=200, help="to fine-tune on")
     parser.add_argument("--pretrain_steps", type=int, default=120)
     args = parser.parse_args(argv)
     folder = Path(args.output_dir)
@@ -52,7 +53,7 @@ def main(argv=None):
     start = time.perf_counter()
 
     heading("A corpus whose labels come from a knowledge base")
-    corpus = generate_corpus(num_documents=args.documents, num_train=200, seed=args.seed)
+    corpus = generate_corpus(num_documents=args.documents, num_train=args.gold_documents, seed=args.seed)
     write_corpus(corpus, folder / "data")
     describe(corpus)
     encoder = small_encoder(corpus, folder / "random_encoder", args.seed)
@@ -79,7 +80,7 @@ def main(argv=None):
         encoders[name] = f"{folder}/encoder_{name.split()[0].lower()}"
         seconds[name] = run_pretrain.main([*pretrain, *flags, "--output_dir", encoders[name]])["train_runtime"]
 
-    heading("Stage 3: fine-tune each encoder on 200 gold documents")
+    heading(f"Stage 3: fine-tune each encoder on {args.gold_documents} gold documents")
     gold = [f"--{part}_file={folder}/data/gold_{part}.json" for part in ("train", "validation", "test")]
     finetune = [*gold, *common, "--num_train_epochs", "7", "--learning_rate", "1e-3", "--save_strategy", "no"]
     finetune += ["--per_device_train_batch_size", "4"]

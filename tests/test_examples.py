@@ -29,7 +29,8 @@ def load_example(name):
 @pytest.mark.slow
 def test_quickstart(tmp_path):
     command = [sys.executable, str(ROOT / "examples" / "quickstart.py"), "--output_dir", str(tmp_path / "out")]
-    output = subprocess.check_output([*command, "--documents", "60", "--pretrain_steps", "4"], text=True)
+    command += ["--documents", "60", "--gold_documents", "20", "--pretrain_steps", "4"]
+    output = subprocess.check_output(command, text=True)
     assert "first predicted" in output and "Results on the gold test documents" in output
     assert "first fifth" in output and "the recommended score" in output
     assert re.search(r"In the raw text of all 100 test documents: \d+ of \d+ facts found, \d+ wrong", output)

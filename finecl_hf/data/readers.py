@@ -220,6 +220,7 @@ def _that_fit(documents: Iterable[Document], format: Format, lost: Counter[str],
         if reason := format.refuses(document):
             raise DocumentError(f"{reason}.", source=source, index=number, title=document.title)
         lost.update(parts(document) - format.holds)
+        lost.update([] if format.keeps_title(document) else ["titles"])
         yield document
 
 

@@ -12,8 +12,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from finecl_hf.data.documents import Document, _integer, _is_words, _kind, _required, means_no_relation
+from finecl_hf.data.documents import _integer, _is_words, _kind, _required, means_no_relation
 from finecl_hf.data.formats import Format
+from finecl_hf.data.formats.sentence_writing import (
+    SEMEVAL_TITLE,
+    has_number,
+    refuses_all_but_sentences,
+    refuses_in_tags,
+    write_fewrel,
+    write_opennre,
+    write_semeval,
+    write_tacred,
+)
 from finecl_hf.data.json_stream import raw_decode, text_lines
 from finecl_hf.data.positions import squeeze
 from finecl_hf.data.text import tokenise
@@ -24,7 +34,6 @@ from finecl_hf.hashing import text_digest
 _SEMEVAL_START = re.compile(r"(\d+)\t(.*)", re.DOTALL)
 _SEMEVAL_TAG = re.compile(r"</?e[12]>")
 _BLANK = re.compile(r"<e([12])>\s+</e\1>")
-SEMEVAL_TITLE = "semeval-"
 
 
 def parse_semeval(lines: Iterable[str]) -> Iterator[dict[str, Any] | DocumentError]:
@@ -144,20 +153,6 @@ def from_opennre(record: dict[str, Any]) -> dict[str, Any]:
     ]
     title = _text(record, "id") if record.get("id") is not None else _hashed_title("opennre", words, entities, record)
     return _docred(title, words, *entities, record)
-
-
-def judged_pair(document: Document) -> tuple[int, int]:
-    """Head and tail of a sentence that [`refuses_all_but_sentences`] lets pass."""
-    return document.judged_pairs[0]
-
-
-def refuses_all_but_sentences(document: Document) -> str:
-    """Why a document is no sentence of two arguments with at most one label; "" where it is one."""
-    if not document.is_sentence or len(document.entities) != 2:
-        return "this format holds sentences of two arguments and one judged pair, and this document is none"
-    if len(document.relations) > 1:
-        return "this format holds one label a sentence, and this one has several"
-    return ""
 
 
 def _docred(title: str, words: list[str], head: list[dict], tail: list[dict], record: dict) -> dict[str, Any]:
@@ -349,15 +344,38 @@ FORMATS = (
         suffixes=(".txt",),
         is_text=_is_semeval,
         from_text=lambda chunks, path: parse_semeval(text_lines(chunks)),
+        write=write_semeval,
+        holds=frozenset({"unlabelled", "pairs"}),
+        refuses=refuses_in_tags,
+        keeps_title=has_number,
     ),
-    Format("tacred", from_tacred, is_record=_is_tacred),
-    Format("opennre", from_opennre, is_record=_is_opennre, hashed_titles=_has_no_id),
+    Format(
+        "tacred",
+        from_tacred,
+        is_record=_is_tacred,
+        write=write_tacred,
+        holds=frozenset({"unlabelled", "pairs", "types"}),
+        refuses=refuses_all_but_sentences,
+    ),
+    Format(
+        "opennre",
+        from_opennre,
+        is_record=_is_opennre,
+        write=write_opennre,
+        holds=frozenset({"unlabelled", "pairs", "types", "kb_ids"}),
+        refuses=refuses_all_but_sentences,
+        hashed_titles=_has_no_id,
+    ),
     Format(
         "fewrel",
         from_fewrel,
         is_record=_is_fewrel,
         is_object=_fewrel_begins,
         from_object=_fewrel_instances,
+        write=write_fewrel,
+        holds=frozenset({"pairs", "mentions", "kb_ids"}),
+        refuses=refuses_all_but_sentences,
         hashed_titles=_has_no_id,
+        keeps_title=lambda document: document.title.startswith("fewrel-"),
     ),
 )

@@ -24,7 +24,8 @@ from finecl_hf.data.column_names import TRIPLE_COLUMNS, has_columns, renamed, ro
 from finecl_hf.data.documents import Document, _integer, _kind, means_no_relation
 from finecl_hf.data.files import replacing
 from finecl_hf.data.formats import Format
-from finecl_hf.data.formats.sentences import _hashed_title, judged_pair, refuses_all_but_sentences
+from finecl_hf.data.formats.sentence_writing import judged_pair, refuses_all_but_sentences
+from finecl_hf.data.formats.sentences import _hashed_title
 from finecl_hf.data.json_stream import text_lines
 from finecl_hf.data.occurrences import occurrences
 from finecl_hf.data.spans import Span, document_of_text, span_of, text_of

@@ -6,6 +6,7 @@ and so is a pair one of whose entities has no type, or one that no constraint na
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -19,6 +20,8 @@ from finecl_hf.encoding.pooling import places_in
 from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import type_key
 
+
+logger = logging.getLogger(__name__)
 
 Constraints = dict[str, list[list[str]]]
 
@@ -42,7 +45,23 @@ def type_constraints(
         return None
     if wanted == "learned" and documents is None:
         raise FineCLError("--type_constraints learned: there are no training documents; name them with --train_file.")
-    return (learned_constraints(documents) if wanted == "learned" else read_constraints(wanted, label2id)) or None
+    if wanted == "learned":
+        return learned_constraints(documents) or None
+    constraints = read_constraints(wanted, label2id)
+    if documents is not None:
+        _tell_unknown_types(constraints, documents, wanted)
+    return constraints or None
+
+
+def _tell_unknown_types(constraints: Constraints, documents: Iterable[Document], path: str) -> None:
+    """A type that no document has is a slip of the pen: a pair with one that no constraint names is free."""
+    known = {mentions[0].type for document in documents for mentions in document.entities}
+    unknown = sorted({name for allowed in constraints.values() for pair in allowed for name in pair} - known)
+    if unknown:
+        logger.warning(
+            "--type_constraints %s: no entity of the training documents has the type %s; theirs are %s.",
+            path, ", ".join(unknown[:5]), ", ".join(sorted(filter(None, known))[:10]) or "not told",
+        )  # fmt: skip
 
 
 def learned_constraints(documents: Iterable[Document]) -> Constraints:

@@ -36,10 +36,9 @@ def make(bert_folder, corpus, tmp_path):
                      for name in ("validation", "test"))  # fmt: skip
         flags = {"num_train_epochs": 1, "per_device_eval_batch_size": 2, "report_to": [], "seed": 3, **flags}
         torch.manual_seed(0)  # of the head
+        config = FineCLConfig.for_labels(labels, head=flags.get("head", "bilinear"))
         trainer = FinetuneTrainer(
-            model=FineCLForRelationExtraction.from_encoder(
-                bert_folder, FineCLConfig.for_labels(labels, **{name: flags[name] for name in flags if name == "head"})
-            ),
+            model=FineCLForRelationExtraction.from_encoder(bert_folder, config),
             args=FinetuneArguments(output_dir=str(tmp_path / "out"), save_strategy="no", **flags)
             if "load_best_model_at_end" not in flags
             else FinetuneArguments(output_dir=str(tmp_path / "out"), **flags),

@@ -89,7 +89,15 @@ def test_nothing_forbidden_is_a_candidate():
 def test_a_file_of_constraints(tmp_path):
     path = tmp_path / "types.json"
     path.write_text(json.dumps({"knows": [["PER", "PER"], ["ORG", "PER"], ["PER", "PER"]]}))
-    assert type_constraints(str(path), [], LABELS) == {"knows": [["ORG", "PER"], ["PER", "PER"]]}
+    assert type_constraints(str(path), None, LABELS) == {"knows": [["ORG", "PER"], ["PER", "PER"]]}
+
+
+def test_types_that_no_document_has_are_told(tmp_path, caplog):
+    path = tmp_path / "types.json"
+    path.write_text('{"knows": [["PER", "PERS"]], "lies in": [["LOC", "PER"]]}')
+    documents = facts("born in", "PER", "LOC", 1)
+    assert type_constraints(str(path), documents, LABELS)["knows"] == [["PER", "PERS"]]
+    assert "no entity of the training documents has the type PERS; theirs are LOC, PER" in caplog.text
 
 
 @pytest.mark.parametrize(

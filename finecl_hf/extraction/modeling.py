@@ -50,6 +50,11 @@ class FineCLPreTrainedModel(PreTrainedModel):
         if isinstance(module, RelationHead):
             module.reset_parameters()
 
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        """As in transformers, which warns of the old name wherever peft reads it."""
+        return any(getattr(module, "gradient_checkpointing", False) for module in self.modules())
+
 
 class FineCLForRelationExtraction(AdapterHeads, FineCLPreTrainedModel):
     """Classifies entity pairs of documents or sentences; any encoder that `AutoModel` loads.

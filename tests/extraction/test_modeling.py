@@ -1,3 +1,5 @@
+import warnings
+
 import pytest
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
@@ -157,6 +159,17 @@ def test_gradient_checkpointing_computes_layers_twice_and_changes_no_gradient(fo
 def test_unknown_heads_and_losses_are_named(bert_folder, settings):
     with pytest.raises(FineCLError, match=next(iter(settings.values()))):
         _model(bert_folder, **settings)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_adapters_are_added_without_warnings(checkpointing, bert_folder):
+    model = _model(bert_folder)
+    if checkpointing:
+        model.gradient_checkpointing_enable()
+    assert model.is_gradient_checkpointing == checkpointing
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        add_adapters(model, r=4)
 
 
 def test_lora_trains_adapters_and_head_and_loads_merged(folder, batch, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import TYPE_CHECKING, Any
 
 from transformers import AutoConfig, PreTrainedConfig
@@ -101,6 +102,8 @@ class FineCLConfig(PreTrainedConfig):
         raw, _ = cls.get_config_dict(name_or_path, **hub_arguments(kwargs))
         if not isinstance(raw, dict) or raw.get("model_type") != cls.model_type:
             kind = raw.get("model_type", "unknown") if isinstance(raw, dict) else "no configuration"
+            if kind == "unknown" and os.path.isdir(name_or_path):
+                raise FineCLError(f"{name_or_path}: holds no model (no config.json with a model_type).")
             raise FineCLError(
                 f"{name_or_path}: holds no relation model, only an encoder ({kind}); fine-tune it with "
                 "run_finetune.py, and name that run's output folder."

@@ -7,6 +7,7 @@ Each subcommand imports what it needs when it runs, so that `--help` is instant;
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
@@ -25,6 +26,9 @@ SOURCE = "a file in any supported format, a folder or a quoted pattern of shards
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one subcommand. Returns the exit status: 1 if `validate` or `doctor` found a fault, 2 for a mistake."""
+    for name in ("stdout", "stderr"):  # closed by a scheduler or by `>&-`
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))
     escape_what_consoles_cannot_show()
     args = make_parser().parse_args(argv)
     try:
@@ -34,10 +38,27 @@ def main(argv: list[str] | None = None) -> int:
     except FineCLError as error:
         print(f"error: {error}", file=sys.stderr)
     except BrokenPipeError:  # `finecl-hf validate FILE | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
     except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}.", file=sys.stderr)
+        print(f"error: {_told(error)}", file=sys.stderr)
+        _discard_output()
     return 2
+
+
+def _told(error: OSError) -> str:
+    """What the system refused, of which file."""
+    reason = error.strerror or str(error) or type(error).__name__
+    if isinstance(error, FileExistsError):  # of a folder that is to be made
+        reason = "this is a file, where a folder is needed"
+    return f"{'the output' if error.filename is None else error.filename}: {reason}."
+
+
+def _discard_output() -> None:
+    """What stdout still holds cannot be written; Python would try once more at its end, and tell a traceback."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Parser(ArgumentParser):
@@ -489,10 +510,14 @@ def predict(args: Namespace) -> int:
 
     if args.batch_size < 1:
         raise FineCLError(f"--batch_size {args.batch_size} is out of range; give at least 1.")
+    if args.threshold is not None and math.isnan(args.threshold):
+        raise FineCLError("--threshold nan is no number; leave it away for the fitted one.")
     if args.html:
         if args.output == "-":
             raise FineCLError("--html is made from the output's file; name one in place of -.")
-        refuse_overwriting(args.html, [*local_files(args.input), args.output])
+        if not args.html.endswith((".html", ".htm")) or Path(args.html).is_dir():
+            raise FineCLError(f"--html {args.html}: name a file that ends in .html.")
+        refuse_overwriting(args.html, [*local_files(args.input), args.recogniser])
     elif args.output != "-":
         refuse_overwriting(args.output, local_files(args.input))
     local_files(args.input)
@@ -505,7 +530,7 @@ def predict(args: Namespace) -> int:
         args.text_key, args.batch_size, args.threshold, args.format, args.whole, args.skip_invalid
     )
     try:
-        written, invalid = predict_file(extract, args.input, args.output, options, {"recogniser": args.recogniser})
+        written, invalid = predict_file(extract, args.input, args.output, options, args.recogniser)
     except KeyboardInterrupt:
         _tell("Stopped; the same command goes on where this one stopped.")
         return 130

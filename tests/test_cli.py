@@ -309,6 +309,15 @@ def test_a_closed_pipe_is_no_traceback(broken, unbuffered, monkeypatch):
     assert "Traceback" not in run.stderr and "BrokenPipe" not in run.stderr
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is full")
+def test_a_full_or_closed_output(broken):
+    command = f"{sys.executable} -m finecl_hf.cli validate {broken} >"
+    full = subprocess.run(["bash", "-c", f"{command} /dev/full"], capture_output=True, text=True)
+    assert full.returncode == 2 and full.stderr == "error: the output: No space left on device.\n"
+    closed = subprocess.run(["bash", "-c", f"{command}&-"], capture_output=True, text=True)
+    assert closed.returncode == 1 and not closed.stderr
+
+
 @pytest.fixture
 def judged(tmp_path, ada, curie):
     """A learning order of the gold documents in which `died in` was never learned."""

@@ -32,6 +32,8 @@ def refuse_overwriting_further(option: str, further: str | None, inputs: Iterabl
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file that takes the place of `path` once it is whole; a failure leaves the old one as it was."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():  # the move would say it of the temporary file, once everything is written
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with writing(path), open(temporary, "wb") as file:

@@ -56,6 +56,8 @@ def loading_from(name, flag=""):
     missing = f"{source}: no such folder, and no such model on the Hub; check the spelling, or log in."
     if (name.startswith(("/", ".", "~")) or name.count("/") > 1) and not os.path.exists(name):  # cannot be a Hub id
         raise FineCLError(missing)
+    if os.path.isfile(name):
+        raise FineCLError(f"{source}: this is a file; name the folder of a model, or its Hub id.")
     try:
         yield
     except FineCLError:

@@ -95,10 +95,31 @@ def nearest(one: np.ndarray, other: np.ndarray) -> tuple[int, int]:
     Returns:
         The number of each.
     """
-    gaps = np.abs(one[:, None] - other[None])  # (M, M', 2)
-    width = int(max(one[:, 1].max(), other[:, 1].max())) + 1
-    place = int((gaps[:, :, 0] * width + gaps[:, :, 1]).argmin())
-    return place // len(other), place % len(other)
+    least = _least_gap(one[:, 0], other[:, 0])
+    # Sentences so far apart that a word of another one is never the nearest; sorted, as entities of a book have
+    # more mentions than a table of all pairs of them has room for
+    width = 2 * (int(max(one[:, 1].max(), other[:, 1].max())) + 1)
+    wanted = one[:, 0] * width + one[:, 1]
+    found = []
+    for shift in (least, -least):
+        keys = (other[:, 0] + shift) * width + other[:, 1]
+        order = np.argsort(keys, kind="stable")
+        keys = keys[order]
+        behind = np.searchsorted(keys, wanted)
+        before = np.searchsorted(keys, keys[np.maximum(behind - 1, 0)])
+        for place in (np.minimum(behind, len(keys) - 1), before):
+            gaps = np.abs(keys[place] - wanted)
+            first = int(gaps.argmin())
+            found.append((int(gaps[first]), first, int(order[place[first]])))
+    return min(found)[1:]
+
+
+def _least_gap(one: np.ndarray, other: np.ndarray) -> int:
+    """The least difference between a number of the one and a number of the other."""
+    ordered = np.unique(other)
+    place = np.searchsorted(ordered, one)
+    behind, before = ordered[np.minimum(place, len(ordered) - 1)], ordered[np.maximum(place - 1, 0)]
+    return int(np.minimum(np.abs(behind - one), np.abs(before - one)).min())
 
 
 def positions_of(entity: list[Mention]) -> np.ndarray:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
+from numbers import Real
 from typing import Any
 
 import torch
@@ -16,7 +20,7 @@ from finecl_hf.data.documents import MOST_ENTITIES, Document
 from finecl_hf.encoding.batches import RelationCollator
 from finecl_hf.encoding.encoders import hub_arguments, load_tokenizer, max_length_for
 from finecl_hf.encoding.features import DocumentEncoder
-from finecl_hf.errors import DocumentError, FineCLError
+from finecl_hf.errors import LIBRARIES, DocumentError, FineCLError, raised_in
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.extractions import Extraction
 from finecl_hf.extraction.loading import load_relation_model
@@ -43,6 +47,7 @@ READING = (
     "coreference",
     "type_names",
 )  # arguments of a `TextReader`
+MOST_DOCUMENTS = 1_000_000  # a forward pass
 WINDOW = 16  # batches that a stream reads ahead, to put documents of similar length together
 
 
@@ -111,7 +116,8 @@ class RelationExtractionPipeline(Pipeline):
                 `type_names`, see [`TextReader`]. Others are those of `transformers.Pipeline`, such as `device`.
         """
         reading = {name: kwargs.pop(name) for name in READING if name in kwargs}
-        super().__init__(model=model, tokenizer=tokenizer, **kwargs)
+        with _on(kwargs.get("device")):
+            super().__init__(model=model, tokenizer=tokenizer, **kwargs)
         if reach is not None and (isinstance(reach, bool) or not isinstance(reach, int) or reach < 1):
             raise FineCLError(f"reach is {reach!r}; give a number of sentences, at least 1.")
         self.reach = reach
@@ -188,8 +194,9 @@ class RelationExtractionPipeline(Pipeline):
             window: items that are read ahead, and all that is in memory: those of similar length share a pass.
             kwargs: `threshold`.
         """
+        _check_batch_size(batch_size)
         window = WINDOW * batch_size if window is None else window
-        if window < 1:
+        if isinstance(window, bool) or not isinstance(window, int) or not 1 <= window <= sys.maxsize:
             raise FineCLError(f"window {window} is out of range; read at least 1 item ahead.")
         if is_single(items) or not isinstance(items, Iterable):
             raise FineCLError("a stream is of several items; give a list or an iterator of them.")
@@ -205,8 +212,7 @@ class RelationExtractionPipeline(Pipeline):
             self._tell_losses()
 
     def _extract(self, items: list[Item], batch_size: int, **kwargs: Any) -> list[Extraction]:
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise FineCLError(f"batch_size is {batch_size!r}; give a number of documents, at least 1.")
+        _check_batch_size(batch_size)
         config = self.model.config
         sources = self.reader.read(items, known_types(config))
         numbered = [
@@ -239,7 +245,11 @@ class RelationExtractionPipeline(Pipeline):
         return extraction
 
     def _sanitize_parameters(self, threshold: float | None = None) -> tuple[dict, dict, dict]:
-        return {}, {}, {} if threshold is None else {"threshold": threshold}
+        if threshold is None:
+            return {}, {}, {}
+        if isinstance(threshold, bool) or not isinstance(threshold, Real) or math.isnan(threshold):
+            raise FineCLError(f"threshold is {threshold!r}; give a number, or None for the fitted one.")
+        return {}, {}, {"threshold": float(threshold)}
 
     def preprocess(self, documents: list[Document]) -> dict[str, Any]:
         unlabelled = [
@@ -301,6 +311,25 @@ class RelationExtractionPipeline(Pipeline):
             "h_idx": int(head),
             "t_idx": int(tail),
         }
+
+
+def _check_batch_size(batch_size: Any) -> None:
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or not 1 <= batch_size <= MOST_DOCUMENTS:
+        raise FineCLError(
+            f"batch_size is {batch_size!r}; give a number of documents, at least 1 and at most {MOST_DOCUMENTS:,}."
+        )
+
+
+@contextmanager
+def _on(device: Any) -> Iterator[None]:
+    """Turns a device that is not there, is full or means nothing into one sentence."""
+    try:
+        yield
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        if device is None or not raised_in(error, (*LIBRARIES, "torch")):
+            raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise FineCLError(f"device {device}: the model cannot run there ({reason}); name another one.") from error
 
 
 def _located(error: FineCLError, number: int) -> FineCLError:

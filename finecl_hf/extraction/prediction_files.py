@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import sys
@@ -22,6 +23,7 @@ from finecl_hf.data.readers import iter_documents, local_files
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.extraction.base_encoder import weights_digest
 from finecl_hf.extraction.pipeline import WINDOW, RelationExtractionPipeline
+from finecl_hf.extraction.recognition.recognisers import CHOICES
 
 
 STDOUT = "-"
@@ -51,34 +53,47 @@ class PredictOptions:
 
 
 def predict_file(
-    extract: RelationExtractionPipeline, source: str, output: str, options: PredictOptions, run: dict[str, Any]
+    extract: RelationExtractionPipeline,
+    source: str,
+    output: str,
+    options: PredictOptions,
+    recogniser: str | None = None,
 ) -> tuple[int, int]:
     """Writes a line of JSON for each text or document: `index`, `title`, `text`, `entities` and `triples`, or `error`.
 
     Args:
         source: lines of text (`.txt`) or of JSON with a text, or documents in any format.
         output: a `.jsonl` file, which is gone on with where an earlier run of the same kind stopped; `-` for stdout.
-        run: what else has to be the same in a run that goes on, such as the recogniser.
+        recogniser: the name of it, which has to be the same in a run that goes on, as its file has.
 
     Returns:
-        How many lines were written, and how many of the inputs could not be read.
+        How many lines were written, and how many of the inputs could not be read, those of earlier runs that the
+        file tells of among them.
 
     Raises:
         FineCLError: the input cannot be read at all, or the output belongs to another run.
     """
+    if output != STDOUT and not output.endswith(".jsonl"):
+        raise FineCLError(f"{output}: the name must end in .jsonl, or be - for stdout.")
+    if _is_plain(Path(source), options) and extract.reader.recogniser is None:
+        raise FineCLError(f"{source}: nothing finds the entities of raw text; name a --recogniser: {CHOICES}.")
     if output == STDOUT:
         return _predict(extract, source, 0, options, sys.stdout.buffer)
-    if not output.endswith(".jsonl"):
-        raise FineCLError(f"{output}: the name must end in .jsonl, or be - for stdout.")
     refuse_overwriting(output, local_files(source))
     path = Path(output)
     path.parent.mkdir(parents=True, exist_ok=True)
-    told = {"input": _identity(source), "model": weights_digest(extract.model), **run, **vars(options)}
+    told = {
+        "input": _identity(source),
+        "recogniser": _recogniser(recogniser),
+        "model": weights_digest(extract.model),
+        **vars(options),
+    }
     del told["batch_size"]
     with _alone(path):
-        begin = _resume(path, json.loads(json.dumps(told, default=str)))
+        begin, failed = _resume(path, json.loads(json.dumps(told, default=str)))
         with writing(path), open(path, "ab") as file:
-            return _predict(extract, source, begin, options, file)
+            written, invalid = _predict(extract, source, begin, options, file)
+            return written, invalid + failed
 
 
 def _predict(
@@ -114,7 +129,7 @@ def iter_items(source: str, options: PredictOptions) -> Iterator[Any]:
         DocumentError: for what concerns the whole file.
     """
     path = Path(source)
-    if path.suffix.lower() == ".txt" and options.format is None and path.is_file():
+    if _is_plain(path, options):
         yield from _texts(path, options.whole)
     elif options.format is None and _holds_texts(path, options.text_key):
         for record in raw_records(path, "docred"):
@@ -123,7 +138,15 @@ def iter_items(source: str, options: PredictOptions) -> Iterator[Any]:
         yield from iter_documents(source, format=options.format)
 
 
+def _is_plain(path: Path, options: PredictOptions) -> bool:
+    """Whether a file holds nothing but text."""
+    return path.suffix.lower() == ".txt" and options.format is None and path.is_file()
+
+
 def _texts(path: Path, whole: bool) -> Iterator[Any]:
+    with open(path, "rb") as file:
+        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):  # its lines would look like text with zeros
+            raise DocumentError("the file is UTF-16; save it with UTF-8 encoding.", source=str(path))
     if whole:
         data = path.read_bytes()
         yield _decoded(data.removeprefix(b"\xef\xbb\xbf"), path, None)
@@ -184,6 +207,11 @@ def _identity(source: str) -> dict[str, Any]:
     return {"source": os.path.abspath(source) if found else source, "files": found}
 
 
+def _recogniser(name: str | None) -> Any:
+    """What tells a recogniser from another one: its name; of a list of names, what is in it."""
+    return _identity(name)["files"] if name and Path(name).is_file() else name
+
+
 def _sidecar(path: Path) -> Path:
     return path.with_name(f"{path.name}.run.json")
 
@@ -199,8 +227,9 @@ def _alone(path: Path) -> Iterator[None]:
         raise FineCLError(f"{path}: another run writes this file; wait for its end or name another file.") from None
 
 
-def _resume(path: Path, told: dict[str, Any]) -> int:
-    """How many inputs an earlier run has dealt with; a line that it could not finish is cut off.
+def _resume(path: Path, told: dict[str, Any]) -> tuple[int, int]:
+    """How many inputs an earlier run has dealt with, and how many of them have an error; a line that it could not
+    finish is cut off.
 
     Raises:
         FineCLError: the file is there, and is no output of such a run.
@@ -222,20 +251,22 @@ def _resume(path: Path, told: dict[str, Any]) -> int:
         return _whole_lines(path)
     with replacing(beside) as file:
         file.write(json.dumps(told, indent=1).encode())
-    return 0
+    return 0, 0
 
 
-def _whole_lines(path: Path) -> int:
-    """Cuts off what follows the last whole line. Returns the number of the input behind that line's."""
-    end, last = 0, -1
+def _whole_lines(path: Path) -> tuple[int, int]:
+    """Cuts off what follows the last whole line. Returns the number of the input behind that line's, and how many
+    lines have an error."""
+    end, last, failed = 0, -1, 0
     with open(path, "rb+") as file:
         for line in file:
             try:
-                number = json.loads(line)["index"] if line.endswith(b"\n") else None
+                record = json.loads(line) if line.endswith(b"\n") else {}
+                number = record["index"]
             except (ValueError, TypeError, KeyError):
                 number = None
             if not isinstance(number, int):
                 break
-            end, last = end + len(line), number
+            end, last, failed = end + len(line), number, failed + ("error" in record)
         file.truncate(end)
-    return last + 1
+    return last + 1, failed

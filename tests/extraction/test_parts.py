@@ -2,11 +2,12 @@
 
 import random
 
+import numpy as np
 import pytest
 
 from finecl_hf.data.documents import Document, Mention
 from finecl_hf.extraction import parts
-from finecl_hf.extraction.parts import large_parts, pair_parts, parts_of
+from finecl_hf.extraction.parts import large_parts, nearest, pair_parts, parts_of
 
 
 def pairs_in_whole(part):
@@ -43,6 +44,17 @@ def test_a_pair_that_stands_in_several_sentences_is_judged_in_each():
     entities = [[Mention(name, sentence, word, word + 1) for sentence in (0, 2)] for word, name in enumerate("ab")]
     found = list(pair_parts(Document("t", [["a", "b"]] * 3, entities)))
     assert [part.sentences for part in found] == [[0], [2]] * 2
+
+
+def test_the_nearest_of_many_mentions_without_a_table_of_all_pairs():
+    draw = np.random.default_rng(0)
+    for _ in range(300):
+        one, other = (draw.integers(0, draw.integers(1, 9, 2), (draw.integers(1, 8), 2)) for _ in range(2))
+        gaps = np.abs(one[:, None] - other[None])
+        order = sorted((*gaps[i, j], i, j) for i in range(len(one)) for j in range(len(other)))
+        assert nearest(one, other) == order[0][2:]
+    many = np.stack([np.arange(100_000), np.arange(100_000) % 7], axis=1)
+    assert nearest(many, many[::-1]) == (0, 99_999)
 
 
 def test_judged_pairs_stay_the_only_ones(ada):

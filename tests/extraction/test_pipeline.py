@@ -293,6 +293,11 @@ def test_a_stream_is_in_order_and_reads_a_window_ahead(folder, ada, curie):
 def test_options_of_a_call_that_mean_nothing(options, extract, ada):
     with pytest.raises(FineCLError, match="batch_size"):
         extract([ada], **options)
+    with pytest.raises(FineCLError, match="batch_size"):
+        extract.stream([ada], **options).__next__()
+    for threshold in ("0.5", True, float("nan"), [1]):
+        with pytest.raises(FineCLError, match="threshold is"):
+            extract([ada], threshold=threshold)
     with pytest.raises(FineCLError, match="expected documents or texts"):
         extract(3)
     with pytest.raises(FineCLError, match="a stream is of several"):

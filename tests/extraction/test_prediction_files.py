@@ -11,6 +11,7 @@ from finecl_hf.extraction.pipeline import RelationExtractionPipeline
 from tests.extraction.test_pipeline import build
 
 
+NAMES = ["--recogniser", "{tmp}/names.tsv"]
 TEXTS = ["Marie Curie was born in Warsaw.", "", "Alan Turing & <b> left London for Manchester."]
 
 
@@ -69,7 +70,7 @@ def test_a_whole_file_and_documents(model, names, tmp_path, ada, curie):
 
 def test_a_run_goes_on_behind_the_last_whole_line(model, names, tmp_path, capsys):
     (tmp_path / "in.txt").write_text("\n".join(TEXTS * 3))
-    output = tmp_path / "out.jsonl"
+    output, names_before = tmp_path / "out.jsonl", (tmp_path / "names.tsv").read_bytes()
     argv = ["predict", model, str(tmp_path / "in.txt"), str(output), *names]
     assert main(argv) == 0
     whole = output.read_bytes()
@@ -83,6 +84,9 @@ def test_a_run_goes_on_behind_the_last_whole_line(model, names, tmp_path, capsys
     output.write_bytes(whole)
     capsys.readouterr()
     assert main(argv) == 0 and "Wrote 0 lines" in capsys.readouterr().err and output.read_bytes() == whole
+    (tmp_path / "names.tsv").write_text("London\tLOC")
+    assert main(argv) == 2 and "was begun with another recogniser" in capsys.readouterr().err
+    (tmp_path / "names.tsv").write_bytes(names_before)
     assert main([*argv, "--threshold", "3"]) == 2
     assert "was begun with another threshold" in capsys.readouterr().err
     (tmp_path / "in.txt").write_text("other")
@@ -90,6 +94,13 @@ def test_a_run_goes_on_behind_the_last_whole_line(model, names, tmp_path, capsys
     (tmp_path / "out.jsonl.run.json").unlink()
     assert main(argv) == 2 and "there is such a file, and no out.jsonl.run.json" in capsys.readouterr().err
     assert output.read_bytes() == whole
+
+
+def test_a_finished_run_has_the_same_status_again(model, names, tmp_path, capsys):
+    (tmp_path / "in.txt").write_bytes(b"Warsaw\n\xff\nLondon")
+    for _ in range(2):
+        assert main(["predict", model, str(tmp_path / "in.txt"), str(tmp_path / "out.jsonl"), *names]) == 1
+        assert "1 inputs could not be read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -101,12 +112,34 @@ def test_a_run_goes_on_behind_the_last_whole_line(model, names, tmp_path, capsys
         (["{tmp}/in.txt", "-", "--html", "{tmp}/p.html"], "--html is made from the output"),
         (["{tmp}/in.txt", "-", "--batch_size", "0"], "--batch_size 0 is out of range"),
         (["{tmp}/in.txt", "-", "--recogniser", "{tmp}/none.tsv"], "cannot be read"),
+        (["{tmp}/in.txt", "{tmp}/o.jsonl"], "nothing finds the entities of raw text"),
+        (["{tmp}/utf16.txt", "-", *NAMES], "the file is UTF-16; save it with UTF-8"),
+        (["{tmp}/in.txt", "-", *NAMES, "--threshold", "nan"], "--threshold nan is no number"),
+        (["{tmp}/in.txt", "-", *NAMES, "--device", "nowhere"], "device nowhere: the model cannot run there"),
+        (["{tmp}/in.txt", "-", *NAMES, "--batch_size", "1" + "0" * 30], "batch_size is 1000"),
+        (["{tmp}/in.txt", "{tmp}/o.jsonl", *NAMES, "--html", "{tmp}/o.jsonl"], "name a file that ends in .html"),
+        (["{tmp}/in.txt", "{tmp}/o.jsonl", *NAMES, "--html", "{tmp}/names.tsv"], "name a file that ends in .html"),
+        (["{tmp}/in.txt", "{tmp}/o.jsonl", *NAMES, "--html", "{tmp}/dir.html"], "name a file that ends in .html"),
+        (["{tmp}/in.txt", "{tmp}/in.txt/o.jsonl", *NAMES], "in.txt: this is a file, where a folder is needed"),
     ],
 )
 def test_mistakes_are_sentences(more, words, model, tmp_path, capsys):
     (tmp_path / "in.txt").write_text("x")
+    (tmp_path / "utf16.txt").write_text("x", encoding="utf-16")
+    (tmp_path / "names.tsv").write_text("x\tPER")
+    (tmp_path / "dir.html").mkdir()
     assert main(["predict", model, *(part.format(tmp=tmp_path) for part in more)]) == 2
     assert words in capsys.readouterr().err
+    assert (tmp_path / "names.tsv").read_text() == "x\tPER"
+
+
+def test_what_is_no_model(model, names, tmp_path, capsys):
+    (tmp_path / "in.txt").write_text("x")
+    rest = [str(tmp_path / "in.txt"), "-", *names]
+    assert main(["predict", str(tmp_path), *rest]) == 2
+    assert "holds no model (no config.json" in capsys.readouterr().err
+    assert main(["predict", str(tmp_path / "in.txt"), *rest]) == 2
+    assert "this is a file; name the folder of a model" in capsys.readouterr().err
 
 
 def test_the_page(model, names, tmp_path, monkeypatch, capsys):

@@ -137,7 +137,7 @@ def test_what_is_no_model(model, names, tmp_path, capsys):
     (tmp_path / "in.txt").write_text("x")
     rest = [str(tmp_path / "in.txt"), "-", *names]
     assert main(["predict", str(tmp_path), *rest]) == 2
-    assert "holds no model (no config.json" in capsys.readouterr().err
+    assert "config.json is missing" in capsys.readouterr().err
     assert main(["predict", str(tmp_path / "in.txt"), *rest]) == 2
     assert "this is a file; name the folder of a model" in capsys.readouterr().err
 

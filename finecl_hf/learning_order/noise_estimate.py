@@ -63,7 +63,7 @@ class NoiseEstimate:
             f"({self.overall.low:.0%} to {self.overall.high:.0%})"
         )
         if self.learned < HARDLY_LEARNED:
-            return f"{found}, but the model ever learned {self.learned:.0%} of them only, so that this says little."
+            return f"{found}, but the model has learned only {self.learned:.0%} of them, so this says little."
         if self.gap >= CLEAR:
             return f"{found}; there is a gap between right and wrong ones (depth {self.gap:.2f})."
         return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections import defaultdict
 from collections.abc import Iterator
@@ -38,6 +39,9 @@ from finecl_hf.training.hub_push import HubPush
 from finecl_hf.training.private_hooks import PrivateHooks
 from finecl_hf.training.sigterm import StopCallback
 from finecl_hf.training.trainer_flags import REFUSED_ARGUMENTS, refuse_arguments
+
+
+logger = logging.getLogger(__name__)
 
 
 class FineCLTrainer(PrivateHooks):
@@ -128,6 +132,8 @@ class FineCLTrainer(PrivateHooks):
             refuse_another_run(checkpoint, self._run)
             refuse_longer_run(checkpoint, self.args)
         if self.is_world_process_zero():
+            if checkpoint:
+                logger.info("Going on from %s.", checkpoint)
             remove_incomplete(self.args.output_dir, checkpoint)
         self.accelerator.wait_for_everyone()
         if checkpoint:

@@ -1,4 +1,4 @@
-"""The README's blocks on spreadsheets and on raw text run as they stand there; only the encoder is another one."""
+"""The README's blocks on spreadsheets, scores and raw text run as they stand there; but with another encoder."""
 
 import json
 import os
@@ -50,3 +50,19 @@ def test_raw_text_to_triples(bert_folder, tmp_path, monkeypatch, capsys):
     build(bert_folder, "outputs/extractor")
     exec(blocks("Raw text to triples", "python")[0], {})
     assert "Marie Curie" in capsys.readouterr().out
+
+
+def test_predictions_are_scored_by_the_evaluate_module(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    document = {
+        "title": "Ada",
+        "sents": [["Ada", "was", "born", "in", "London"]],
+        "vertexSet": [[{"sent_id": 0, "pos": [0, 1]}], [{"sent_id": 0, "pos": [4, 5]}]],
+        "labels": [{"h": 0, "t": 1, "r": "born in"}],
+    }
+    rows = [{"title": "Ada", "h_idx": 0, "t_idx": 1, "r": "born in", "evidence": [0]}]
+    Path("outputs/extractor").mkdir(parents=True)
+    Path("test.json").write_text(json.dumps([document]), encoding="utf-8")
+    Path("outputs/extractor/predictions.json").write_text(json.dumps(rows), encoding="utf-8")
+    exec(blocks("Stage 3 in more detail", "python")[1], {})
+    assert "'f1': 1.0" in capsys.readouterr().out

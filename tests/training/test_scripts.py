@@ -86,10 +86,12 @@ def test_a_finished_run_keeps_its_figures(bert_folder, corpus, tmp_path):
     assert (tmp_path / "train_results.json").read_text() == before
 
 
-def test_a_resumed_run_claims_no_figures_of_a_part(bert_folder, corpus, tmp_path):
+def test_a_resumed_run_says_so_and_claims_no_figures_of_a_part(bert_folder, corpus, tmp_path, caplog):
     options = {"max_steps": 3, "save_strategy": "steps", "save_steps": 1}
     run("finetune", bert_folder, corpus, tmp_path, **options)
+    assert "Going on from" not in caplog.text
     shutil.rmtree(tmp_path / "checkpoint-3")
     run("finetune", bert_folder, corpus, tmp_path, **options)
+    assert f"Going on from {tmp_path / 'checkpoint-2'}." in caplog.text
     assert "train_loss" not in json.loads((tmp_path / "train_results.json").read_text())
     assert "Training time" not in (tmp_path / "README.md").read_text()

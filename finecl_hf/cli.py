@@ -92,7 +92,8 @@ def make_parser() -> ArgumentParser:
     sub.add_argument("--format", help="format of the input, where its content does not tell")
     sub.add_argument("--to", metavar="FORMAT", help="format of the output (default docred)")
     sub.add_argument("--split", help="split of a Hub dataset")
-    sub.add_argument("--skip_invalid", action="store_true", help="leave invalid documents out")
+    sub.add_argument("--skip_invalid", action="store_true", help="leave out invalid documents, and those that "
+                     "--to cannot hold")  # fmt: skip
     sub.add_argument("--report", metavar="FILE", help="where to write what was left out, with counts, as JSON")
     sub.add_argument("--both_ways", nargs="+", metavar="RELATION", help="add the reverse of each fact of relations "
                      "without a direction; all: of every relation")  # fmt: skip
@@ -357,7 +358,8 @@ def convert(args: Namespace) -> None:
     options = _reading_options(args)
     symmetric = None if args.both_ways == ["all"] else set(args.both_ways or ())
     unseen = set(symmetric or ())
-    written = labels = 0
+    written = labels = unfit = 0
+    first_unfit = ""
 
     def counted():
         nonlocal written, labels
@@ -370,10 +372,25 @@ def convert(args: Namespace) -> None:
             written += 1
             labels += len(document.relations)
             yield document
+        if unfit and not written:
+            raise FineCLError(f"{args.output}: {args.to} cannot hold any of the {unfit:,} documents. {first_unfit}.")
         if unseen:
             raise FineCLError(f"--both_ways {min(unseen)}: no label has this relation; name it as the labels do.")
 
-    write_documents(counted(), args.output, args.to)
+    def leave_out(document, reason):
+        nonlocal written, labels, unfit, first_unfit
+        written -= 1
+        labels -= len(document.relations)
+        unfit += 1
+        first_unfit = first_unfit or f"The first: {reason}"
+        options["notes"].add(f"documents that {args.to} cannot hold", reason)
+
+    try:
+        write_documents(counted(), args.output, args.to, leave_out if args.skip_invalid else None)
+    except DocumentError as error:
+        if error.title is None or error.source != args.output:
+            raise
+        raise FineCLError(f"{error} --skip_invalid goes on without such documents.") from error
     print(f"Wrote {written:,} documents to {args.output}{', without the invalid ones' if args.skip_invalid else ''}.")
     _tell_left_out(options["notes"])
     if args.report:

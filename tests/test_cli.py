@@ -12,6 +12,7 @@ import pytest
 
 import finecl_hf
 from finecl_hf.cli import main
+from finecl_hf.data.documents import Document
 from finecl_hf.data.readers import read_documents, write_documents
 from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.metrics import docred_scores
@@ -148,6 +149,26 @@ def test_convert_writes_nothing_where_all_are_invalid(tmp_path, capsys):
     assert main(["convert", str(tmp_path / "in.json"), str(tmp_path / "out.json"), "--skip_invalid"]) == 2
     assert not (tmp_path / "out.json").exists()
     assert "document 0" in capsys.readouterr().err
+
+
+def test_convert_without_what_the_format_cannot_hold(gold, tmp_path, ada, curie, capsys):
+    bare = Document("bare", [], [], relations=[])
+    write_documents([ada, bare, curie], tmp_path / "in.json")
+    for name in ("prodigy", "doccano", "labelstudio", "conll04"):
+        argv = ["convert", str(tmp_path / "in.json"), str(tmp_path / "out.json"), "--to", name]
+        assert main(argv) == 2 and not (tmp_path / "out.json").exists()
+        told = capsys.readouterr().err
+        assert 'document 1 ("bare")' in told and "--skip_invalid goes on without such documents." in told
+        assert main([*argv, "--skip_invalid", "--report", str(tmp_path / "report.json")]) == 0
+        told = capsys.readouterr()
+        assert "Wrote 2 documents" in told.out and f"1 documents that {name} cannot hold" in told.err
+        report = json.loads((tmp_path / "report.json").read_text())
+        assert report["documents"] == 2 and report["labels"] == 5
+        assert len(read_documents(tmp_path / "out.json", format=name)) == 2
+        (tmp_path / "out.json").unlink()
+    write_documents([bare], tmp_path / "in.json")
+    assert main([*argv, "--skip_invalid"]) == 2 and not (tmp_path / "out.json").exists()
+    assert "cannot hold any of the 1 documents" in capsys.readouterr().err
 
 
 def test_convert_a_sentence_format(tmp_path):

@@ -11,7 +11,7 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -186,7 +186,12 @@ def read_documents(
     return list(valid_documents(source, columns=columns, label_map=label_map, **options))
 
 
-def write_documents(documents: Iterable[Document], path: str | os.PathLike, format: str | None = None) -> None:
+def write_documents(
+    documents: Iterable[Document],
+    path: str | os.PathLike,
+    format: str | None = None,
+    leave_out: Callable[[Document, str], None] | None = None,
+) -> None:
     """Writes documents so that `read_documents` gives equal ones back. The file appears whole or not at all.
 
     Args:
@@ -195,6 +200,8 @@ def write_documents(documents: Iterable[Document], path: str | os.PathLike, form
             made.
         format: another one of `FORMATS`. What of the documents it has no place for is left out, with a warning that
             says what; docs/data_formats.md has a table.
+        leave_out: called with each document that the format cannot hold, and the reason; the rest is written.
+            Without it, such a document is an error.
 
     Raises:
         DocumentError: for another extension, a format that is only read, or a document that the format cannot hold.
@@ -208,16 +215,26 @@ def write_documents(documents: Iterable[Document], path: str | os.PathLike, form
         raise DocumentError(f'the format "{format}" is not written; choose docred, {written}.', source=str(path))
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     lost: Counter[str] = Counter()
-    chosen.write(_that_fit(documents, chosen, lost, str(path)), Path(path))
+    chosen.write(_that_fit(documents, chosen, lost, str(path), leave_out), Path(path))
     if lost:
         counts = ", ".join(f"{name} (of {count:,} documents)" for name, count in sorted(lost.items()))
         logger.warning("%s: the format %s has no place for %s; the rest was written.", path, format, counts)
 
 
-def _that_fit(documents: Iterable[Document], format: Format, lost: Counter[str], source: str) -> Iterator[Document]:
+def _that_fit(
+    documents: Iterable[Document],
+    format: Format,
+    lost: Counter[str],
+    source: str,
+    leave_out: Callable[[Document, str], None] | None,
+) -> Iterator[Document]:
     """The documents, while what the format has no place for is counted."""
     for number, document in enumerate(documents):
-        if reason := format.refuses(document):
+        reason = format.refuses(document)
+        if reason and leave_out is not None:
+            leave_out(document, reason)
+            continue
+        if reason:
             raise DocumentError(f"{reason}.", source=source, index=number, title=document.title)
         lost.update(parts(document) - format.holds)
         lost.update([] if format.keeps_title(document) else ["titles"])

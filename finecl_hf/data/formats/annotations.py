@@ -65,7 +65,9 @@ def written_spans(document: Document) -> tuple[str, list[tuple[int, int, str]]]:
 
 
 def refuses_untitled(document: Document) -> str:
-    """`Format.refuses` of tools that keep titles as the texts of fields."""
+    """`Format.refuses` of tools that keep titles as the texts of fields, and have nothing to show without a text."""
+    if not any(document.sentences):
+        return "it has no text, which annotation tools do not take; leave it out"
     return "" if document.title.strip() else "the title is white space; give it another"
 
 

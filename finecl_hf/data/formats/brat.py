@@ -44,6 +44,7 @@ _OF_EVENTS = "relations of events"
 _NO_TYPE = "_"
 _DATABASES = {"Wikidata": re.compile(r"[QPL]\d+"), "KB": re.compile(r".+", re.DOTALL)}  # not part of identifiers
 _LONGEST_NAME = 200  # bytes of a file's name, with room for its ending
+_TOO_LONG = "the title is too long for the name of a file; give it a shorter one"
 _UNSAFE = r'[\x00-\x1f\x7f/\\:*?"<>|%]|^[. ]|[. ]$'  # of the names of files
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # no names of files on Windows
 
@@ -285,7 +286,7 @@ def _keeps_sentences(document: Document, text: str, words: list[list[tuple[int, 
 def _refuses(document: Document) -> str:
     if document.text is not None and document.text.startswith("\ufeff"):
         return "the text begins with a byte order mark, which readers of text files drop; remove it"
-    return ""
+    return _TOO_LONG if len(re.sub(_UNSAFE, _percent, document.title).encode()) > _LONGEST_NAME else ""
 
 
 # A space cannot stand in the names of types and relations, nor all characters in those of files: %20
@@ -324,7 +325,7 @@ class _Names:
             # Some systems tell neither the case of letters nor how accents are put on them
             name = re.sub(rf"{_UNSAFE}|[A-Za-z]|[^\x00-\x7f]", _percent, title)
         if len(name.encode()) > _LONGEST_NAME:
-            raise DocumentError("the title is too long for the name of a file; give it a shorter one.", title=title)
+            raise DocumentError(f"{_TOO_LONG}.", title=title)
         return name
 
     def _is_new(self, name: str) -> bool:

@@ -406,7 +406,8 @@ def _table_of(documents: Iterable[Document]) -> Iterator[list[str]]:
             yield header
         if document.labelled != ("relation" in header):
             raise DocumentError(
-                "has labels, and others have none" if document.labelled else "has no labels, though others have them",
+                f"the document has {'labels' if document.labelled else 'no labels'}, unlike those before it, and a "
+                "table has one kind; write labelled and unlabelled ones apart.",
                 title=document.title,
             )
         cells = _cells_of(document)

@@ -162,7 +162,7 @@ def test_odd_cells_come_back(name, tmp_path):
 def test_labelled_and_unlabelled_sentences_do_not_mix(tmp_path):
     documents = [random_document(seed, True) for seed in (2, 4)]
     documents[0].relations, documents[0].labelled = [], False
-    with pytest.raises(DocumentError, match="has labels, and others have none"):
+    with pytest.raises(DocumentError, match="the document has labels, unlike those before it"):
         write_documents(documents, tmp_path / "a.csv", format="table")
     write_documents(documents[:1], tmp_path / "a.csv", format="table")
     assert not read_documents(tmp_path / "a.csv")[0].labelled

@@ -81,9 +81,13 @@ def parse_columns(words: Iterable[str] | None, flag: str) -> dict[str, str] | No
     if bad := next((word for word, sign, _ in pairs if not sign), None):
         raise FineCLError(f"{flag} {bad}: expected ROLE=NAME, such as sentence=Satz.")
     try:
-        return checked_columns({role.strip(): name.strip() for role, _, name in pairs})
+        columns = checked_columns({role.strip(): name.strip() for role, _, name in pairs})
     except FineCLError as error:
         raise FineCLError(f"{flag}: {str(error).removeprefix('columns: ')}") from None
+    for what, words in (("role", [role for role, _, _ in pairs]), ("column", [*filter(None, columns.values())])):
+        if twice := next((word for word in words if words.count(word) > 1), None):
+            raise FineCLError(f"{flag}: the {what} {twice} is named twice; give each role a column of its own.")
+    return columns
 
 
 def has_columns(present: Iterable[str], columns: Mapping[str, str]) -> bool:

@@ -320,7 +320,9 @@ def doctor(args: Namespace) -> int:
     from finecl_hf.data.relation_names import read_relation_names
     from finecl_hf.data.tally import Tally
 
-    files = [(role, path) for role in ("train", "dev", "test") if (path := getattr(args, role))]
+    files = [(role, path) for role in ("train", "dev", "test") if (path := getattr(args, role)) is not None]
+    if "" in dict(files).values():  # of a variable of a script that is not set
+        raise FineCLError("the name of a file is empty; give the training, validation and test documents in order.")
     names = read_relation_names(args.rel_info)
     if args.json:
         refuse_overwriting(args.json, [args.rel_info, *(file for _, path in files for file in local_files(path))])
@@ -352,6 +354,8 @@ def convert(args: Namespace) -> None:
     from finecl_hf.data.readers import local_files, valid_documents, write_documents
     from finecl_hf.data.symmetric import both_ways
 
+    if "all" in (args.both_ways or ()) and len(args.both_ways) > 1:
+        raise FineCLError("--both_ways all: is every relation, so name no others with it.")
     inputs = [*local_files(args.input), args.label_map]
     refuse_overwriting(args.output, inputs)
     refuse_overwriting_further("--report", args.report, inputs, args.output)
@@ -458,6 +462,8 @@ def merge_orders(args: Namespace) -> None:
     from finecl_hf.learning_order.table import LearningOrder
 
     refuse_overwriting(args.output, args.inputs)
+    if not args.output.endswith((".parquet", ".json")):
+        raise FineCLError(f"{args.output}: the name must end in .parquet or .json.")
     tables = (LearningOrder.read(path) for path in args.inputs)
     merged = LearningOrder.merge(tables, args.on_conflict, args.calibrate)
     merged.write(args.output)

@@ -151,6 +151,27 @@ def test_convert_writes_nothing_where_all_are_invalid(tmp_path, capsys):
     assert "document 0" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (
+            ["convert", "{t}/t.csv", "{t}/o.json", "--columns", "sentence=Nix"],
+            "no column Nix (for sentence); found Satz",
+        ),
+        (["convert", "{t}/t.csv", "{t}/o.json", "--both_ways", "all", "x"], "--both_ways all: is every relation"),
+        (["merge-orders", "{t}/m.csv", "{t}/t.csv"], "m.csv: the name must end in .parquet or .json"),
+        (["doctor", ""], "the name of a file is empty"),
+        (["convert", "{t}/t.csv", "{t}/dir.json"], "dir.json: Is a directory."),
+    ],
+)
+def test_odd_arguments_are_one_sentence(argv, words, tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("Satz,head,tail\nAda in London,Ada,London\n")
+    (tmp_path / "dir.json").mkdir()
+    assert main([part.format(t=tmp_path) for part in argv]) == 2
+    told = capsys.readouterr().err
+    assert words in told and told.count("\n") == 1
+
+
 def test_convert_without_what_the_format_cannot_hold(gold, tmp_path, ada, curie, capsys):
     bare = Document("bare", [], [], relations=[])
     write_documents([ada, bare, curie], tmp_path / "in.json")

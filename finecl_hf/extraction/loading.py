@@ -43,6 +43,8 @@ def load_relation_model(
     Raises:
         FineCLError: it is no relation model; or an adapter whose encoder is missing, or is another one by now.
     """
+    if not isinstance(name_or_path, (str, os.PathLike)) or not os.fspath(name_or_path):
+        raise FineCLError(f"{name_or_path!r} names no model; give the output folder of run_finetune.py, or a Hub id.")
     name_or_path = os.fspath(name_or_path)
     with loading_from(name_or_path):
         if is_adapter(name_or_path, **kwargs):

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -314,7 +314,7 @@ class RelationExtractionPipeline(Pipeline):
 
 
 def _check_batch_size(batch_size: Any) -> None:
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or not 1 <= batch_size <= MOST_DOCUMENTS:
+    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or not 1 <= batch_size <= MOST_DOCUMENTS:
         raise FineCLError(
             f"batch_size is {batch_size!r}; give a number of documents, at least 1 and at most {MOST_DOCUMENTS:,}."
         )

@@ -114,6 +114,10 @@ def import_files(
             "--order and --order_output go together; name the learning order, and where to write the new."
         )
     written_extension(output)
+    for flag, path, suffixes in (("--verdicts", verdicts, (".parquet",)),
+                                 ("--order_output", order_output, (".parquet", ".json"))):  # fmt: skip
+        if path is not None and not path.endswith(suffixes):
+            raise FineCLError(f"{flag} {path}: the name must end in {' or '.join(suffixes)}.")
     outputs = [path for path in (output, verdicts, order_output, report) if path is not None]
     for path in outputs:
         refuse_overwriting(path, [verdicts_file, *local_files(source), order, rel_info])

@@ -79,6 +79,8 @@ def votes(path: Path) -> Iterator[Vote | None]:
         FineCLError: the file is no table with the columns instance_id and verdict.
     """
     text = _decoded(path.read_bytes())
+    if text[:4].lower() == "sep=":  # a line that tells Excel the delimiter
+        text = text.partition("\n")[2]
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
     try:

@@ -28,7 +28,7 @@ def test_no_column_has_two_roles():
 def test_words_of_a_command_line():
     assert parse_columns(None, "--columns") is None
     assert parse_columns(["sentence=Der Satz", "head=a=b"], "--columns") == {"sentence": "Der Satz", "head": "a=b"}
-    for words in (["Satz"], ["verb=Wort"], ["=x"]):
+    for words in (["Satz"], ["verb=Wort"], ["=x"], ["head=a", "head=b"], ["head=a", "tail=a"]):
         with pytest.raises(FineCLError, match="--columns"):
             parse_columns(words, "--columns")
 

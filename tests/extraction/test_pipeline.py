@@ -3,6 +3,7 @@
 import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -112,7 +113,7 @@ def test_labels_and_titles_have_no_influence(extract, ada):
 
 
 def test_an_invalid_dict_is_named(extract):
-    with pytest.raises(DocumentError, match='the key "sents" is missing'):
+    with pytest.raises(DocumentError, match='expected the key "text", or "title", "sents"'):
         extract({"title": "x"})
 
 
@@ -295,6 +296,10 @@ def test_options_of_a_call_that_mean_nothing(options, extract, ada):
         extract([ada], **options)
     with pytest.raises(FineCLError, match="batch_size"):
         extract.stream([ada], **options).__next__()
+    for name in (None, "", 3):
+        with pytest.raises(FineCLError, match="names no model"):
+            RelationExtractionPipeline.from_pretrained(name)
+    assert extract([ada], batch_size=np.int64(2)) == extract([ada], batch_size=2)
     for threshold in ("0.5", True, float("nan"), [1]):
         with pytest.raises(FineCLError, match="threshold is"):
             extract([ada], threshold=threshold)

@@ -212,11 +212,18 @@ def test_verdicts_that_do_not_fit(files, rows, words, capsys):
 def test_outputs_are_never_inputs(files, capsys):
     (files / "v.csv").write_text(CSV + "plain7#0#1#=P2,wrong,\n")
     silver = str(files / "silver.json")
-    for flags in (["--verdicts", silver], ["--report", str(files / "v.csv")], ["--order", "x"]):
+    for flags in (
+        ["--verdicts", "v.csv"],
+        ["--verdicts", silver],
+        ["--report", str(files / "v.csv")],
+        ["--order", "x"],
+    ):
         assert import_(files, files / "v.csv", *flags) == 2
     assert main(["review", "import", str(files / "v.csv"), silver, silver]) == 2
     assert import_(files, files / "v.csv") == 0
     assert "cannot be estimated: no label that was drawn at random" in capsys.readouterr().out
+    (files / "v.csv").write_text("sep=;\n" + CSV.replace(",", ";") + "plain7#0#1#=P2;wrong;\n")
+    assert import_(files, files / "v.csv") == 0
 
 
 def test_several_annotators(files, capsys):

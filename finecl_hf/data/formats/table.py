@@ -227,9 +227,19 @@ def with_roles(values: Iterable[Any], columns: Mapping[str, str] | None) -> Iter
         if columns and isinstance(value, dict) and has_columns(value, columns):
             value = renamed(value, columns)
         if not checked and isinstance(value, Row):
+            _check_named(value, columns or {})
             _checked_roles(value)
             checked = True
         yield value
+
+
+def _check_named(row: Row, columns: Mapping[str, str]) -> None:
+    """Raises DocumentError where a column that is named by hand is not there: none has been renamed then."""
+    there = {str(name).strip() for name in row}
+    for role, name in columns.items():
+        if name and name not in there and role not in there:
+            found = ", ".join(word[:40] for word in map(str, [*row][:12]))
+            raise DocumentError(f"there is no column {name} (for {role}); found {found}: name one of these.")
 
 
 def begins_with_columns(start: str, columns: Mapping[str, str]) -> bool:

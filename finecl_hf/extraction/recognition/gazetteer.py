@@ -26,6 +26,7 @@ _SIGN = PUNCTUATION + "。！？，：；（）"
 _IDEOGRAPH = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_IDEOGRAPH}]|[^\s{_SIGN}{_IDEOGRAPH}]+|[{_SIGN}]")
 _BLANK_LINE = re.compile(r"\n\s*\n")
+_LINE_END = re.compile(r"\r\n?|\n")  # `splitlines` also cuts at characters that stand inside names and JSON strings
 CASES = ("smart", "exact", "ignore")
 SHORT = 4  # letters of a single word that is found in capitals only as it is written
 
@@ -149,7 +150,7 @@ def _read(text: str, path: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _read_tsv(text: str) -> Iterator[tuple[str, str, str]]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(_LINE_END.split(text), 1):
         if line.strip():
             yield _row(line.split("\t"), f"line {number}")
 
@@ -176,7 +177,7 @@ def _row(cells: list[str], where: str) -> tuple[str, str, str]:
 
 def _read_json(text: str, lines: bool) -> Iterator[tuple[str, str, str]]:
     if lines:
-        rows = [(f"line {number}", line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+        rows = [(f"line {number}", line) for number, line in enumerate(_LINE_END.split(text), 1) if line.strip()]
         records: Any = [(where, _parsed(line, where)) for where, line in rows]
     else:
         raw = _parsed(text, "the list of names")

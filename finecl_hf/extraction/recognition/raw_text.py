@@ -74,6 +74,8 @@ class TextReader:
             )
         if type_names is not None and not isinstance(type_names, dict):
             raise FineCLError(f"type_names: expected a dict of types, found {_kind(type_names)}.")
+        if other := [word for pair in (type_names or {}).items() for word in pair if not isinstance(word, str)]:
+            raise FineCLError(f"type_names: expected the name of a type, found {_kind(other[0])}.")
         self.recogniser: Recogniser | None = None if recogniser is None else make_recogniser(recogniser, device)
         self.rules, self.coreference = rules_of(join_mentions), coreference
         self.dates, self.numbers, self.type_names = dates, numbers, type_names or {}
@@ -121,6 +123,7 @@ class TextReader:
         if not isinstance(item, dict):
             raise DocumentError(f"expected a document, a text, or {{text, entities}}, found {_kind(item)}.")
         if not _is_text(item):
+            _check_is_document(item)
             return _docred(item)
         title, text = self._title(item), item["text"]
         if not isinstance(text, str):
@@ -196,6 +199,13 @@ def _is_spacy(item: Any) -> bool:
 def _is_text(item: dict) -> bool:
     """Whether a dict is a text, with or without entities, rather than a document in DocRED's layout."""
     return "text" in item and "sents" not in item
+
+
+def _check_is_document(item: dict) -> None:
+    """Raises DocumentError for a dict that is neither a text nor a document, whatever else it is."""
+    if not {"sents", "vertexSet"} & item.keys():
+        found = ", ".join(str(key)[:40] for key in [*item][:8]) or "nothing"
+        raise DocumentError(f'expected the key "text", or "title", "sents" and "vertexSet"; found {found}.')
 
 
 def _raw_text(item: Item) -> str | None:

@@ -67,7 +67,17 @@ def _by_name(name: str, device: Any) -> Recogniser:
         return SpacyRecogniser(_load_spacy(name))
     with loading_from(name, "recogniser"):
         made = pipeline("token-classification", model=name, aggregation_strategy="first", device=device)
+    _check_trained(name, made.model.config)
     return TokenClassifier(made)
+
+
+def _check_trained(name: str, config: Any) -> None:
+    """Raises FineCLError for an encoder without a classifier: its own would be drawn at random, and find anything."""
+    architectures = config.architectures or []
+    if architectures and not any("TokenClassification" in architecture for architecture in architectures):
+        raise FineCLError(
+            f"recogniser {name}: this is a {architectures[0]}, which was not trained to find entities; give {CHOICES}."
+        )
 
 
 def _is_spacy_package(name: str) -> bool:

@@ -106,3 +106,10 @@ def test_contradictions_are_said_once(caplog):
     Gazetteer([("Paris", "LOC", "Q90"), ("Paris", "PER", ""), ("Paris", "LOC", "Q90")])
     (record,) = caplog.records
     assert '1 names have several types or identifiers, such as "Paris"' in record.getMessage()
+
+
+def test_lines_end_at_line_breaks_only(tmp_path):
+    (tmp_path / "names.jsonl").write_text('{"name": "Marie\u2028Curie", "type": "PER"}\r\n', encoding="utf-8")
+    (tmp_path / "names.tsv").write_text("Marie\u2028Curie\tPER\n", encoding="utf-8")
+    for name in ("names.jsonl", "names.tsv"):
+        assert len(Gazetteer.from_file(tmp_path / name)(["Marie Curie left."])[0]) == 1

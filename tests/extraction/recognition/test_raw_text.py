@@ -60,6 +60,8 @@ def test_given_entities_are_merged_unless_they_are_lists():
         ({"text": "\ud800", "entities": []}, "half of a character"),
         ({"text": TEXT, "entities": [], "title": []}, "title: expected a string"),
         ({"text": "x" * 20_000, "entities": []}, "more than 10,000 characters"),
+        ({"titel": "x", "body": TEXT}, 'expected the key "text", or "title".*; found titel, body'),
+        ({}, "found nothing"),
         (3, "expected a document, a text"),
         (None, "expected a document, a text"),
     ],
@@ -100,7 +102,8 @@ def test_a_document_of_spacy():
 
 
 @pytest.mark.parametrize(
-    "options", [{"recogniser": 3}, {"join_mentions": "x"}, {"coreference": 3}, {"type_names": [1]}]
+    "options",
+    [{"recogniser": 3}, {"join_mentions": "x"}, {"coreference": 3}, {"type_names": [1]}, {"type_names": {"PER": 3}}],
 )
 def test_options_that_mean_nothing(options):
     with pytest.raises(FineCLError):

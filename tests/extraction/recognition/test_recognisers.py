@@ -113,6 +113,11 @@ def test_a_folder_of_something_else_is_a_sentence(tmp_path):
         make_recogniser(tmp_path)
 
 
+def test_an_encoder_without_a_classifier_finds_nothing(bert_folder):
+    with pytest.raises(FineCLError, match="was not trained to find entities"):
+        make_recogniser(bert_folder)
+
+
 @pytest.mark.slow
 def test_a_folder_that_spacy_cannot_load_is_a_sentence(tmp_path):
     (tmp_path / "meta.json").write_text("{}")

@@ -223,6 +223,7 @@ def _alone(path: Path) -> Iterator[None]:
     try:
         with FileLock(lock, timeout=0):
             yield
+            lock.unlink(missing_ok=True)
     except Timeout:
         raise FineCLError(f"{path}: another run writes this file; wait for its end or name another file.") from None
 

@@ -225,9 +225,8 @@ def _add_reading_options(sub: ArgumentParser) -> None:
 def _reading_options(args: Namespace) -> dict[str, Any]:
     """Keyword arguments of the readers."""
     from finecl_hf.data.column_names import parse_columns
-    from finecl_hf.data.notes import Notes
 
-    return {"columns": parse_columns(args.columns, "--columns"), "label_map": args.label_map, "notes": Notes()}
+    return {"columns": parse_columns(args.columns, "--columns"), "label_map": args.label_map}
 
 
 def _add_doctor_options(sub: ArgumentParser) -> None:
@@ -286,14 +285,15 @@ def _add_project_options(sub: ArgumentParser) -> None:
 
 
 def validate(args: Namespace) -> int:
+    from finecl_hf.data.notes import Notes
     from finecl_hf.data.problems import kind_of_problem
     from finecl_hf.data.readers import iter_documents
 
     valid = entities = mentions = 0
     relations: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
-    options = _reading_options(args)
-    items = iter_documents(args.file, format=args.format, split=args.split, **options)
+    notes = Notes()
+    items = iter_documents(args.file, format=args.format, split=args.split, notes=notes, **_reading_options(args))
     for item in _with_last_words(items):
         if isinstance(item, DocumentError):
             print(item)
@@ -309,7 +309,7 @@ def validate(args: Namespace) -> int:
     )
     for kind, count in kinds.most_common():
         print(f"{count:>8,} x {kind}")
-    _tell_left_out(options["notes"])
+    _tell_left_out(notes)
     return 1 if kinds else 0
 
 
@@ -350,57 +350,23 @@ def _tell(text: str) -> None:
 
 
 def convert(args: Namespace) -> None:
+    from finecl_hf.data.converting import convert_file
     from finecl_hf.data.files import refuse_overwriting, refuse_overwriting_further, replacing
-    from finecl_hf.data.readers import local_files, valid_documents, write_documents
-    from finecl_hf.data.symmetric import both_ways
+    from finecl_hf.data.readers import local_files
 
-    if "all" in (args.both_ways or ()) and len(args.both_ways) > 1:
-        raise FineCLError("--both_ways all: is every relation, so name no others with it.")
     inputs = [*local_files(args.input), args.label_map]
     refuse_overwriting(args.output, inputs)
     refuse_overwriting_further("--report", args.report, inputs, args.output)
-    options = _reading_options(args)
-    symmetric = None if args.both_ways == ["all"] else set(args.both_ways or ())
-    unseen = set(symmetric or ())
-    written = labels = unfit = 0
-    first_unfit = ""
-
-    def counted():
-        nonlocal written, labels
-        documents = valid_documents(
-            args.input, format=args.format, split=args.split, skip_invalid=args.skip_invalid, **options
-        )
-        for document in documents:
-            unseen.difference_update(fact.relation for fact in document.relations)
-            document = both_ways(document, symmetric) if args.both_ways else document
-            written += 1
-            labels += len(document.relations)
-            yield document
-        if unfit and not written:
-            raise FineCLError(f"{args.output}: {args.to} cannot hold any of the {unfit:,} documents. {first_unfit}.")
-        if unseen:
-            raise FineCLError(f"--both_ways {min(unseen)}: no label has this relation; name it as the labels do.")
-
-    def leave_out(document, reason):
-        nonlocal written, labels, unfit, first_unfit
-        written -= 1
-        labels -= len(document.relations)
-        unfit += 1
-        first_unfit = first_unfit or f"The first: {reason}"
-        options["notes"].add(f"documents that {args.to} cannot hold", reason)
-
-    try:
-        write_documents(counted(), args.output, args.to, leave_out if args.skip_invalid else None)
-    except DocumentError as error:
-        if error.title is None or error.source != args.output:
-            raise
-        raise FineCLError(f"{error} --skip_invalid goes on without such documents.") from error
-    print(f"Wrote {written:,} documents to {args.output}{', without the invalid ones' if args.skip_invalid else ''}.")
-    _tell_left_out(options["notes"])
+    reading = {"format": args.format, "split": args.split, **_reading_options(args)}
+    found = convert_file(
+        args.input, args.output, args.to, symmetric=args.both_ways or (), skip_invalid=args.skip_invalid, **reading
+    )
+    without = ", without the invalid ones" if args.skip_invalid else ""
+    print(f"Wrote {found.documents:,} documents to {args.output}{without}.")
+    _tell_left_out(found.notes)
     if args.report:
-        found = {"documents": written, "labels": labels, "left_out": options["notes"].to_dict()}
         with replacing(Path(args.report)) as file:
-            file.write(json.dumps(found, ensure_ascii=False, indent=1).encode(errors="backslashreplace"))
+            file.write(json.dumps(found.to_dict(), ensure_ascii=False, indent=1).encode(errors="backslashreplace"))
         print(f"Wrote {args.report}")
 
 

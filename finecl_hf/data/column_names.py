@@ -88,13 +88,9 @@ def parse_columns(words: Iterable[str] | None, flag: str) -> dict[str, str] | No
         if twice := next((name for name, count in Counter(map(str.strip, names)).items() if name and count > 1), None):
             raise FineCLError(f'{flag}: the {what} "{twice}" is there twice; each has one {_OTHER[what]}.')
     try:
-        columns = checked_columns({role.strip(): name.strip() for role, _, name in pairs})
+        return checked_columns({role.strip(): name.strip() for role, _, name in pairs})
     except FineCLError as error:
         raise FineCLError(f"{flag}: {str(error).removeprefix('columns: ')}") from None
-    for what, words in (("role", [role for role, _, _ in pairs]), ("column", [*filter(None, columns.values())])):
-        if twice := next((word for word in words if words.count(word) > 1), None):
-            raise FineCLError(f"{flag}: the {what} {twice} is named twice; give each role a column of its own.")
-    return columns
 
 
 def has_columns(present: Iterable[str], columns: Mapping[str, str]) -> bool:

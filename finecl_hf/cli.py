@@ -379,13 +379,11 @@ def project(args: Namespace) -> None:
     from finecl_hf.data.files import refuse_overwriting, refuse_overwriting_further
     from finecl_hf.data.readers import local_files
     from finecl_hf.data.relation_names import read_relation_choice, read_relation_names
-    from finecl_hf.distant.projection import ProjectionOptions, check_writable, project_files
+    from finecl_hf.distant.projection import ProjectionOptions, project_files
 
     names = read_relation_names(args.rel_info)
     inputs = [*local_files(args.documents), *args.knowledge_base, *args.exclude_file, args.aliases, args.rel_info]
     refuse_overwriting(args.output, inputs)
-    if args.report:
-        check_writable(Path(args.report), "--report")
     refuse_overwriting_further("--report", args.report, inputs, args.output)
     options = ProjectionOptions(
         args.knowledge_base_format, args.columns, args.match, args.aliases, args.ambiguous,

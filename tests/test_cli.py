@@ -162,6 +162,7 @@ def test_convert_writes_nothing_where_all_are_invalid(tmp_path, capsys):
         (["merge-orders", "{t}/m.csv", "{t}/t.csv"], "m.csv: the name must end in .parquet or .json"),
         (["doctor", ""], "the name of a file is empty"),
         (["convert", "{t}/t.csv", "{t}/dir.json"], "dir.json: Is a directory."),
+        (["convert", "{t}/t.csv", "{t}/o.json", "--report", "{t}/dir.json"], "dir.json: may not be written"),
     ],
 )
 def test_odd_arguments_are_one_sentence(argv, words, tmp_path, capsys):
@@ -169,7 +170,7 @@ def test_odd_arguments_are_one_sentence(argv, words, tmp_path, capsys):
     (tmp_path / "dir.json").mkdir()
     assert main([part.format(t=tmp_path) for part in argv]) == 2
     told = capsys.readouterr().err
-    assert words in told and told.count("\n") == 1
+    assert words.format(t=tmp_path) in told and told.count("\n") == 1
 
 
 def test_convert_without_what_the_format_cannot_hold(gold, tmp_path, ada, curie, capsys):

@@ -19,10 +19,26 @@ def refuse_overwriting(output: str | os.PathLike, inputs: Iterable[Any]) -> None
             raise FineCLError(f"{output}: this file is read; name another one to write.")
 
 
+def check_writable(path: Path, flag: str) -> None:
+    """Makes the folder of a file that is to be written.
+
+    Raises:
+        FineCLError: the file or its folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FineCLError(f"{flag} {path}: its folder cannot be made ({error.strerror}).") from error
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise FineCLError(f"{flag} {path}: may not be written; name another file.")
+
+
 def refuse_overwriting_further(option: str, further: str | None, inputs: Iterable[Any], output: str) -> None:
-    """As [`refuse_overwriting`], of a second file that a command writes, or not: it is not the output either."""
+    """As [`refuse_overwriting`] and [`check_writable`], of a second file that a command writes, or not: it is not the
+    output either."""
     if further is None:
         return
+    check_writable(Path(further), option)
     refuse_overwriting(further, inputs)
     if Path(further).resolve() == Path(output).resolve():
         raise FineCLError(f"{option} {further}: this is the output; name another file.")

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from finecl_hf.data.documents import Document, Fact
-from finecl_hf.data.files import replacing
+from finecl_hf.data.files import check_writable, replacing
 from finecl_hf.data.held_out import HeldOutPairs
 from finecl_hf.data.readers import EXTENSIONS, local_files, valid_documents, write_documents
 from finecl_hf.distant.join import JoinStatistics, TableJoin
@@ -289,20 +289,6 @@ def _check_output(path: Path) -> None:
     if not path.name.lower().endswith(EXTENSIONS):
         raise FineCLError(f"--output {path}: the name must end in one of {', '.join(EXTENSIONS)}.")
     check_writable(path, "--output")
-
-
-def check_writable(path: Path, flag: str) -> None:
-    """Makes the folder of a file that is to be written.
-
-    Raises:
-        FineCLError: the file or its folder cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FineCLError(f"{flag} {path}: its folder cannot be made ({error.strerror}).") from error
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise FineCLError(f"{flag} {path}: may not be written; name another file.")
 
 
 @contextmanager

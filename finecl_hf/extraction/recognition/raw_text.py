@@ -74,6 +74,9 @@ class TextReader:
             )
         if type_names is not None and not isinstance(type_names, dict):
             raise FineCLError(f"type_names: expected a dict of types, found {_kind(type_names)}.")
+        for name, value in (("dates", dates), ("numbers", numbers)):
+            if value not in (None, True, False):
+                raise FineCLError(f"{name}: expected True, False or None, found {_kind(value)}.")
         if other := [word for pair in (type_names or {}).items() for word in pair if not isinstance(word, str)]:
             raise FineCLError(f"type_names: expected the name of a type, found {_kind(other[0])}.")
         self.recogniser: Recogniser | None = None if recogniser is None else make_recogniser(recogniser, device)

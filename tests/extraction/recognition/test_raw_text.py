@@ -103,7 +103,14 @@ def test_a_document_of_spacy():
 
 @pytest.mark.parametrize(
     "options",
-    [{"recogniser": 3}, {"join_mentions": "x"}, {"coreference": 3}, {"type_names": [1]}, {"type_names": {"PER": 3}}],
+    [
+        {"recogniser": 3},
+        {"join_mentions": "x"},
+        {"coreference": 3},
+        {"type_names": [1]},
+        {"type_names": {"PER": 3}},
+        {"dates": "x"},
+    ],
 )
 def test_options_that_mean_nothing(options):
     with pytest.raises(FineCLError):

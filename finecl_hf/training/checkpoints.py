@@ -19,7 +19,6 @@ from datasets import Dataset
 from transformers import PreTrainedConfig, Trainer, TrainingArguments
 
 from finecl_hf.data.arrow import arrow_column
-from finecl_hf.data.json_stream import read_json
 from finecl_hf.errors import FineCLError
 
 
@@ -101,7 +100,10 @@ def refuse_another_run(checkpoint: str, run: dict[str, str]) -> None:
         FineCLError: naming what differs: going on would give results that belong to neither run.
     """
     path = Path(checkpoint, RUN)
-    before = read_json(path) if path.exists() else run
+    try:
+        before = json.loads(path.read_bytes()) if path.exists() else run
+    except ValueError:
+        before = None
     if not isinstance(before, dict):
         raise FineCLError(f"{path} is damaged; restore the file, or choose another --output_dir.")
     changed = [name if not name.startswith("--") else f"{name} ({before.get(name)}, now {value})"

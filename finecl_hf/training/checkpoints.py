@@ -35,7 +35,8 @@ _PARTS = {
     "rng_state.pth": ("rng_state*.pth",),
     RUN: (RUN,),
 }
-# Arguments of the Trainer that belong to it, as a stage's own do; those that only name something stay out.
+# Arguments of the Trainer that belong to it, as a stage's own do; those that only name something stay out, and so does
+# the precision: a run that diverged may go on without --bf16.
 _SAME = (
     "learning_rate",
     "weight_decay",
@@ -51,8 +52,6 @@ _SAME = (
     "max_grad_norm",
     "seed",
     "data_seed",
-    "bf16",
-    "fp16",
 )
 _NAMES_ONLY = {"preset", "learning_order", "allow_partial_order", "seeds"}  # weights are compared as such
 # What follows the training, or has a folder of its own, may be asked of a finished run.

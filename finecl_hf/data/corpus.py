@@ -141,6 +141,11 @@ def keys_of(corpus: Dataset) -> np.ndarray:
     return np.concatenate([np.zeros(0, np.int64), *map(np.asarray, column_batches(corpus, "key"))])
 
 
+def in_key_order(corpus: Dataset) -> Dataset:
+    """The corpus in the order of its keys, so that the order of files has no influence on a run."""
+    return corpus.select(np.argsort(keys_of(corpus), kind="stable"))
+
+
 def relation_counts(corpus: Dataset) -> Counter[str]:
     """How often each relation occurs."""
     counts: Counter[str] = Counter()

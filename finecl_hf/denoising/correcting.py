@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from datasets import Dataset, concatenate_datasets
 
-from finecl_hf.data.corpus import keys_of, row_of
+from finecl_hf.data.corpus import in_key_order, keys_of, row_of
 from finecl_hf.data.documents import Document
 from finecl_hf.data.readers import Record
 from finecl_hf.errors import FineCLError
@@ -116,4 +116,4 @@ def corrected_corpus(corpus: Dataset, verdicts: Verdicts) -> Dataset:
         )
     logger.info("Verdicts: %s labels judged, %s of them wrong, in %s documents.", f"{len(verdicts):,}",
                 f"{sum(row.sign < 0 for row in verdicts.rows):,}", f"{int(touched.sum()):,}")  # fmt: skip
-    return whole.select(np.argsort(keys_of(whole), kind="stable"))
+    return in_key_order(whole)

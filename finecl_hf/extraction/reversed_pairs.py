@@ -9,10 +9,9 @@ from __future__ import annotations
 import logging
 import re
 
-import numpy as np
 from datasets import Dataset, concatenate_datasets
 
-from finecl_hf.data.corpus import iter_corpus, keys_of, row_of
+from finecl_hf.data.corpus import in_key_order, iter_corpus, row_of
 from finecl_hf.data.documents import NA, Document
 
 
@@ -34,21 +33,27 @@ def with_reversed_pairs(corpus: Dataset) -> Dataset:
     Returns:
         The corpus in the order of its keys.
     """
-    label_of = {_pair(document): document.label for document in iter_corpus(corpus)}
+    judged = [(_pair(document), document.label) for document in iter_corpus(corpus)]
+    label_of = dict(judged)
     two_way = {label for pair, label in label_of.items() if label_of.get(_exchanged(pair), NA) != NA}
-    rows = []
-    for document, source, index in zip(iter_corpus(corpus), corpus["source"], corpus["index"], strict=True):
-        label = document.label
-        if label == NA or label in two_way or NAMES_DIRECTION.search(label):
-            continue
-        if _exchanged(_pair(document)) not in label_of:
-            rows.append(row_of(reversed_sentence(document), source, index))
-    if not rows:
+    chosen = [
+        number
+        for number, (pair, label) in enumerate(judged)
+        if label != NA
+        and label not in two_way
+        and not NAMES_DIRECTION.search(label)
+        and _exchanged(pair) not in label_of
+    ]
+    if not chosen:
         return corpus
+    rows = [
+        row_of(reversed_sentence(Document.from_json(row["document"])), row["source"], row["index"])
+        for row in corpus.select(chosen)
+    ]
     logger.info("%s sentences are also trained on with head and tail exchanged, as without a relation.",
                 f"{len(rows):,}")  # fmt: skip
     whole = concatenate_datasets([corpus, Dataset.from_list(rows, features=corpus.features)])
-    return whole.select(np.argsort(keys_of(whole), kind="stable"))
+    return in_key_order(whole)
 
 
 def reversed_sentence(document: Document) -> Document:

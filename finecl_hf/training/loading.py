@@ -8,12 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from datasets import Dataset
 from transformers import AutoConfig
 
 from finecl_hf.cards.model_card import TrainingData
-from finecl_hf.data.corpus import keys_of, load_corpus, relation_counts
+from finecl_hf.data.corpus import in_key_order, load_corpus, relation_counts
 from finecl_hf.data.documents import NA
 from finecl_hf.data.relation_names import read_relation_names
 from finecl_hf.encoding.encoders import load_tokenizer, loading_from, max_length_for
@@ -35,7 +34,7 @@ def load_training_corpus(data: DataArguments, args: FineCLTrainingArguments) -> 
             data.train_source, data.train_split, data.skip_invalid, data.max_train_samples, data.cache_dir,
             data.preprocessing_num_workers, data.exclude_file, data.columns, data.label_map,
         )  # fmt: skip
-        corpus = corpus.select(np.argsort(keys_of(corpus), kind="stable"))
+        corpus = in_key_order(corpus)
     if len(corpus) == 0:
         raise FineCLError(f"{data.train_source}: no document is left to train on.")
     return corpus

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from finecl_hf.data.documents import _kind, means_no_relation
+from finecl_hf.data.formats import NOTES
 from finecl_hf.errors import DocumentError
 
 
@@ -29,22 +30,20 @@ class Related(NamedTuple):
     more: Mapping[str, Any] = {}
 
 
-def labels_between(
-    relations: Iterable[Related], number_of: Mapping[Any, int], notes: list[tuple[str, str]]
-) -> list[dict[str, Any]]:
-    """The labels in DocRED's layout.
+def labels_between(relations: Iterable[Related], number_of: Mapping[Any, int]) -> dict[str, Any]:
+    """Keys of a document in DocRED's layout: `labels`, and `NOTES` of what is left out.
 
-    A relation of an entity with itself has no place in a document and is left out.
+    A relation of an entity with itself has no place in a document.
 
     Args:
         relations: in the order of the source.
         number_of: the entity of what they call by its key.
-        notes: where what is left out is added, as [`~finecl_hf.data.formats.NOTES`] has it.
 
     Raises:
         DocumentError: naming the field of a relation without a name, or of something that is no entity.
     """
-    labels = []
+    labels: list[dict[str, Any]] = []
+    notes: list[tuple[str, str]] = []
     for relation, head, tail, where, more in relations:
         if not isinstance(relation, str) or not relation.strip():
             raise DocumentError(f"expected the name of a relation, found {_kind(relation)}.", where)
@@ -59,4 +58,4 @@ def labels_between(
             notes.append((ITSELF, relation))
             continue
         labels.append({"h": number_of[head], "t": number_of[tail], "r": relation, "evidence": [], **more})
-    return labels
+    return {"labels": labels, NOTES: notes}

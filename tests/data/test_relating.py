@@ -2,6 +2,7 @@
 
 import pytest
 
+from finecl_hf.data.formats import NOTES
 from finecl_hf.data.relating import ITSELF, Related, labels_between
 from finecl_hf.errors import DocumentError
 
@@ -10,18 +11,18 @@ NUMBERS = {"T1": 0, "T2": 1, "T3": 0}
 
 
 def test_labels_go_by_entities():
-    notes = []
     relations = [Related("owns", "T2", "T1", "line 1"), Related("near", "T1", "T2", "line 2", {"score": 0.5})]
-    assert labels_between(relations, NUMBERS, notes) == [
+    found = labels_between(relations, NUMBERS)
+    assert found["labels"] == [
         {"h": 1, "t": 0, "r": "owns", "evidence": []},
         {"h": 0, "t": 1, "r": "near", "evidence": [], "score": 0.5},
     ]
-    assert not notes
+    assert not found[NOTES]
 
 
 def test_a_relation_of_an_entity_with_itself_is_noted():
-    notes = []
-    assert labels_between([Related("is", "T1", "T3")], NUMBERS, notes) == [] and notes == [(ITSELF, "is")]
+    found = labels_between([Related("is", "T1", "T3")], NUMBERS)
+    assert found["labels"] == [] and found[NOTES] == [(ITSELF, "is")]
 
 
 @pytest.mark.parametrize(
@@ -35,4 +36,4 @@ def test_a_relation_of_an_entity_with_itself_is_noted():
 )
 def test_what_is_wrong_is_said(relation, told):
     with pytest.raises(DocumentError, match=told):
-        labels_between([relation], NUMBERS, [])
+        labels_between([relation], NUMBERS)

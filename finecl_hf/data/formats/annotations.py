@@ -53,9 +53,10 @@ class Annotations:
         Raises:
             DocumentError: a relation is no text, or names a span that is not there.
         """
-        labels = labels_between(self.relations, self._number_of, self.notes)
+        labels = labels_between(self.relations, self._number_of)
         entities = [[span] for span in self.spans]
-        return {**document_of_text(title, text, entities, labels if is_labelled else None), NOTES: self.notes}
+        raw = document_of_text(title, text, entities, labels["labels"] if is_labelled else None)
+        return {**raw, NOTES: self.notes + labels[NOTES]}
 
 
 def written_spans(document: Document) -> tuple[str, list[tuple[int, int, str]]]:

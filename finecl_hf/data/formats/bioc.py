@@ -101,14 +101,11 @@ def to_docred(record: dict[str, Any]) -> dict[str, Any]:
     related = _Relations(relations, left_out)
     entities, known_as = _entities(annotations, related.identifiers, left_out)
     number_of = {key: number for number, key in enumerate(entities)}
-    notes: list[tuple[str, str]] = []
-    labels = labels_between(related.between(number_of, known_as), number_of, notes)
-    notes += [(what, str(title)) for what in left_out.elements()]
+    labels = labels_between(related.between(number_of, known_as), number_of)
+    labels[NOTES] += [(what, str(title)) for what in left_out.elements()]
     bounds = [(start, start) for start in text.starts] if text.has_sentences else None
-    raw = document_of_text(
-        str(title), str(text), list(entities.values()), labels, breaks=text.breaks, sentences=bounds
-    )
-    return {**raw, NOTES: notes}
+    raw = document_of_text(str(title), str(text), list(entities.values()), breaks=text.breaks, sentences=bounds)
+    return {**labels, **raw}
 
 
 def _read_passage(passage: dict, where: str, text: _Text, annotations: list, relations: list) -> list[_Piece]:

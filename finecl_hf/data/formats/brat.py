@@ -23,7 +23,7 @@ from typing import Any
 
 from finecl_hf.data.documents import Document
 from finecl_hf.data.files import writing
-from finecl_hf.data.formats import NOTES, Format
+from finecl_hf.data.formats import Format
 from finecl_hf.data.json_stream import LONGEST_RECORD, text_chunks, text_lines
 from finecl_hf.data.relating import Related, labels_between
 from finecl_hf.data.spans import Span, document_of_text, sentence_bounds, span_of, text_of
@@ -167,9 +167,8 @@ def to_docred(record: dict[str, Any]) -> dict[str, Any]:
     entities: list[list[Span]] = [[] for _ in numbers]
     for name, span in spans.items():
         entities[number_of[name]].append(span)
-    notes: list[tuple[str, str]] = []
-    labels = labels_between(relations, number_of, notes)
-    return {**document_of_text(record["title"], text, entities, labels, breaks=_line_ends(text)), NOTES: notes}
+    labels = labels_between(relations, number_of)
+    return {**labels, **document_of_text(record["title"], text, entities, breaks=_line_ends(text))}
 
 
 def _span(body: str, name: str | None, text: str, where: str) -> Span:

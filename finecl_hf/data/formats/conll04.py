@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from finecl_hf.data.documents import Document
-from finecl_hf.data.formats import NOTES, Format
+from finecl_hf.data.formats import Format
 from finecl_hf.data.json_stream import text_lines
 from finecl_hf.data.json_writing import replacing_packed
 from finecl_hf.data.relating import Related, labels_between
@@ -88,9 +88,8 @@ def to_docred(record: dict[str, Any]) -> dict[str, Any]:
             kind = "" if kind in ("O", _NO_TYPE) else kind
             entities.append([{"name": " ".join(found), "sent_id": 0, "pos": pos, "type": kind}])
         words += found
-    notes: list[tuple[str, str]] = []
-    labels = labels_between(relations, number_of, notes)
-    return {"title": record["id"], "sents": [words], "vertexSet": entities, "labels": labels, NOTES: notes}
+    labels = labels_between(relations, number_of)
+    return {"title": record["id"], "sents": [words], "vertexSet": entities, **labels}
 
 
 def _words(joined: str, parts_of_speech: str) -> list[str]:

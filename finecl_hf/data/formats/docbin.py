@@ -15,7 +15,7 @@ from typing import Any
 
 from finecl_hf.data.documents import Document, _kind, gc_paused
 from finecl_hf.data.files import replacing
-from finecl_hf.data.formats import NOTES, Format
+from finecl_hf.data.formats import Format
 from finecl_hf.data.relating import Related, labels_between
 from finecl_hf.data.spans import text_of
 from finecl_hf.data.text import split_sentences
@@ -187,8 +187,7 @@ def _labels(doc: Any, title: str, spans: list[Any], entities: list[list[int]], k
     for number, entity in enumerate(entities):
         for mention in entity:
             number_of.setdefault(spans[mention].start, number)
-    notes: list[tuple[str, str]] = []
-    return {"labels": labels_between(_related(relations), number_of, notes), NOTES: notes}
+    return labels_between(_related(relations), number_of)
 
 
 def _extension(doc: Any, name: str) -> Any:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from finecl_hf.data.documents import Document, Mention, _integer, _is_words, _kind, _required
-from finecl_hf.data.formats import NOTES, Format
+from finecl_hf.data.formats import Format
 from finecl_hf.data.json_writing import replacing_packed, write_json
 from finecl_hf.data.relating import Related, labels_between
 from finecl_hf.errors import DocumentError
@@ -62,10 +62,9 @@ def to_docred(record: dict[str, Any]) -> dict[str, Any]:
         "vertexSet": [[places.mention(place, types.get(place, "")) for place in entity] for entity in entities],
     }
     if record.get("relations") is not None:
-        raw[NOTES] = []
         number_of = {place: number for number, entity in enumerate(entities) for place in entity}
-        labels = labels_between(relations, number_of, raw[NOTES])
-        raw["labels"] = sorted(labels, key=lambda label: (label["h"], label["t"]))  # not by sentence
+        raw |= labels_between(relations, number_of)
+        raw["labels"].sort(key=lambda label: (label["h"], label["t"]))  # not by sentence
     return raw
 
 

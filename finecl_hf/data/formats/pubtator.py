@@ -17,7 +17,7 @@ from typing import Any
 
 from finecl_hf.data.documents import Document
 from finecl_hf.data.files import replacing
-from finecl_hf.data.formats import NOTES, Format
+from finecl_hf.data.formats import Format
 from finecl_hf.data.identifiers import entities_by_identifier, identifiers
 from finecl_hf.data.json_stream import text_lines
 from finecl_hf.data.positions import squeeze
@@ -82,10 +82,8 @@ def to_docred(record: dict[str, Any]) -> dict[str, Any]:
         if len(cells) < 3:
             raise DocumentError("neither a mention (start, end, text, type, id) nor a relation (name, id, id).", where)
         relations.append(Related(*(cell.strip() for cell in cells[:3]), where))
-    notes: list[tuple[str, str]] = []
-    labels = labels_between(relations, {key: number for number, key in enumerate(entities)}, notes)
-    raw = document_of_text(record["id"], text, list(entities.values()), labels, breaks=[len(title)])
-    return {**raw, NOTES: notes}
+    labels = labels_between(relations, {key: number for number, key in enumerate(entities)})
+    return {**labels, **document_of_text(record["id"], text, list(entities.values()), breaks=[len(title)])}
 
 
 def write(documents: Iterable[Document], path: Path) -> None:

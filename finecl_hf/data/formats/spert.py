@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from finecl_hf.data.documents import Document, _integer, _is_words, _kind, _objects, _required
-from finecl_hf.data.formats import NOTES, Format
+from finecl_hf.data.formats import Format
 from finecl_hf.data.json_writing import replacing_packed, write_json
 from finecl_hf.data.relating import Related, labels_between
 from finecl_hf.errors import DocumentError
@@ -40,9 +40,8 @@ def to_docred(record: dict[str, Any]) -> dict[str, Any]:
         title = f"spert-{text_key(json.dumps([words, places])) % 2**64:016x}"
     if not isinstance(title, (str, int)) or isinstance(title, bool):
         raise DocumentError(f"expected the name of a sentence, found {_kind(title)}.", "orig_id")
-    notes: list[tuple[str, str]] = []
-    labels = labels_between(relations, {number: number for number in range(len(entities))}, notes)
-    return {"title": str(title), "sents": [words], "vertexSet": entities, "labels": labels, NOTES: notes}
+    labels = labels_between(relations, {number: number for number in range(len(entities))})
+    return {"title": str(title), "sents": [words], "vertexSet": entities, **labels}
 
 
 def _mention(entity: dict[str, Any], words: list[str], where: str) -> dict[str, Any]:

@@ -70,7 +70,12 @@ DENOISE = {
 }
 
 
-@pytest.mark.parametrize("case", DENOISE)
+FAST = {"mid-epoch, killed", "edge, stopped", "accumulation", "max_steps in an epoch", "epoch mode, mid-epoch"}
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.slow] * (case not in FAST)) for case in DENOISE]
+)
 def test_denoising_resumes_exactly(case, bert_folder, corpus, tmp_path, monkeypatch):
     step, how, options = DENOISE[case]
     whole = run("denoise", bert_folder, corpus, tmp_path / "whole", **options)
@@ -82,7 +87,10 @@ def test_denoising_resumes_exactly(case, bert_folder, corpus, tmp_path, monkeypa
     assert same_weights(weights(tmp_path / "whole"), weights(tmp_path / "resumed"))
 
 
-@pytest.mark.parametrize("step, how, accumulation", [(2, "stop", 1), (3, "kill", 1), (5, "stop", 1), (2, "stop", 2)])
+@pytest.mark.parametrize(
+    "step, how, accumulation",
+    [(2, "stop", 1), (3, "kill", 1), pytest.param(5, "stop", 1, marks=pytest.mark.slow), (2, "stop", 2)],
+)
 def test_pretraining_resumes_exactly(step, how, accumulation, bert_folder, corpus, order_file, tmp_path, monkeypatch):
     options = {"learning_order": order_file, "max_steps": 8, "save_steps": 1, "logging_steps": 1}
     options |= {"gradient_accumulation_steps": accumulation}
@@ -94,7 +102,10 @@ def test_pretraining_resumes_exactly(step, how, accumulation, bert_folder, corpu
     assert len(losses[0]) == 8 and losses[0] == losses[1]
 
 
-@pytest.mark.parametrize("step, how, flags", [(2, "stop", []), (3, "kill", []), (4, "kill", ["--use_lora"])])
+@pytest.mark.parametrize(
+    "step, how, flags",
+    [(2, "stop", []), pytest.param(3, "kill", [], marks=pytest.mark.slow), (4, "kill", ["--use_lora"])],
+)
 def test_fine_tuning_resumes_exactly(step, how, flags, bert_folder, corpus, tmp_path, monkeypatch):
     options = {"save_strategy": "steps", "save_steps": 1, "eval_strategy": "epoch", "na_ratio": 2.0}
     options |= {"num_train_epochs": 3, "validation_file": corpus / "gold_validation.json"}

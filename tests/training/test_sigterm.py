@@ -73,7 +73,12 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", CASES)
+# One of each stage and each kind of moment in the fast suite.
+FAST = {"in a step", "behind the last step of an epoch", "while saving", "when an epoch ends", "stage 2",
+        "evaluation of an epoch", "in a step, adapters"}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, marks=[pytest.mark.slow] * (case not in FAST)) for case in CASES])
 def test_stopped(case, signalled, bert_folder, corpus, tmp_path, caplog):
     stage, event, step, saved, options = CASES[case]
     flags = ["--use_lora"] if "adapters" in case else []

@@ -39,6 +39,8 @@ def write_denoising(order: LearningOrder, corpus: Dataset, names: dict[str, str]
         corpus: the documents that the order was made from; names: readable names of their relations.
         verdicts: by which the corpus was corrected before.
     """
+    if order.self_test is not None:
+        print(order.self_test)
     print(order.summary())
     noise = noise_of(order)
     if noise is not None:

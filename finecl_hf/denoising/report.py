@@ -33,6 +33,7 @@ from finecl_hf.denoising.excerpts import Piece, excerpt, marked_stretches
 from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import text_key
 from finecl_hf.learning_order.noise_estimate import HARDLY_LEARNED, NoiseEstimate, noise_of
+from finecl_hf.learning_order.self_test import SelfTest
 from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.learning_order.trust import RECOMMENDED, unit_trust
 from finecl_hf.learning_order.verdicts import verdict_counts
@@ -156,6 +157,10 @@ class Report:
     @property
     def unjudged(self) -> int:
         return int((~self.whole.judged & (self.whole.verdict == 0)).sum())
+
+    @property
+    def self_test(self) -> SelfTest | None:
+        return self.whole.self_test
 
     @property
     def verdicts(self) -> str:

@@ -159,6 +159,11 @@ class Report:
         return int((~self.whole.judged & (self.whole.verdict == 0)).sum())
 
     @property
+    def rates(self) -> NoiseEstimate | None:
+        """The estimated noise where its figures are to be believed."""
+        return None if self.noise is None or self.noise.doubt else self.noise
+
+    @property
     def self_test(self) -> SelfTest | None:
         return self.whole.self_test
 
@@ -232,7 +237,7 @@ class Report:
             np.bincount(self._codes, weights=values, minlength=size)
             for values in (self.trust, self.order.first_epoch < 0, self.is_clean)
         )
-        estimates = {estimate.relation: estimate for estimate in self.noise.relations} if self.noise else {}
+        estimates = {estimate.relation: estimate for estimate in self.rates.relations} if self.rates else {}
         steadied = (sums + PRIOR * self.trust.mean()) / (labels + PRIOR)
 
         def suspicion(code: int) -> tuple[float, float]:

@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 
 from finecl_hf.errors import FineCLError
+from finecl_hf.learning_order.noise_estimate import noise_evidence
 from finecl_hf.learning_order.trust import unit_trust
 
 
 if TYPE_CHECKING:
     from finecl_hf.learning_order.table import LearningOrder
 
+QUANTILES = 21
 Z = 1.645  # of a 90 % interval
 CHANCE, WEAK = 0.55, 0.75  # AUROC
 
@@ -32,6 +34,7 @@ class SelfTest:
         score: what labels were ranked by.
         auroc: chance that it trusts a label of the corpus more than one of them; low, high: 90 % interval.
         within_relation: the same among labels of one relation, mean over those of the planted labels.
+        evidence: quantiles of the planted labels' `noise_estimate.noise_evidence`, evenly spaced from 0 to 1.
     """
 
     planted: int
@@ -41,6 +44,11 @@ class SelfTest:
     low: float
     high: float
     within_relation: float
+    evidence: tuple[float, ...]
+
+    def share_below(self, evidence: float) -> float:
+        """Share of the planted labels that have less evidence."""
+        return float(np.interp(evidence, self.evidence, np.linspace(0, 1, len(self.evidence))))
 
     def __str__(self) -> str:
         return (
@@ -77,12 +85,12 @@ class SelfTest:
         """
         try:
             raw = json.loads(text)
-            types = cls.__annotations__
-            kinds = {"int": int, "str": str, "float": (int, float)}
-            if set(raw) != set(types) or not all(isinstance(raw[name], kinds[types[name]]) for name in types):
+            evidence = tuple(map(float, raw.pop("evidence")))
+            kinds = {name: str if name == "score" else (int, float) for name in cls.__annotations__ if name in raw}
+            if len(evidence) < 2 or not all(isinstance(raw[name], kind) for name, kind in kinds.items()):
                 raise ValueError
-            return cls(**raw)
-        except (ValueError, TypeError) as error:
+            return cls(**raw, evidence=evidence)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise FineCLError(
                 "the outcome of the self-test in this learning order is damaged; repeat stage 1."
             ) from error
@@ -112,6 +120,7 @@ def self_test(order: LearningOrder, planted: np.ndarray, score: str, replaced: i
     return SelfTest(
         int(planted.sum()), replaced, score, auroc, max(auroc - reach, 0.0), min(auroc + reach, 1.0),
         _within(trust, planted, relation),
+        tuple(np.quantile(noise_evidence(order)[judged][planted], np.linspace(0, 1, QUANTILES)).round(4).tolist()),
     )  # fmt: skip
 
 

@@ -70,11 +70,11 @@ def test_nothing_to_compare():
 
 @pytest.mark.parametrize("auroc, word", [(0.5, "next to nothing"), (0.7, "weak"), (0.9, "errors at random are found")])
 def test_what_it_means(auroc, word):
-    assert word in str(SelfTest(100, 0, "evidence", auroc, auroc - 0.05, auroc + 0.05, auroc))
+    assert word in str(SelfTest(100, 0, "evidence", auroc, auroc - 0.05, auroc + 0.05, auroc, (0.0, 1.0)))
 
 
 def test_files_keep_it(tmp_path):
-    outcome = SelfTest(40, 0, "evidence", 0.81, 0.75, 0.87, 0.7)
+    outcome = SelfTest(40, 0, "evidence", 0.81, 0.75, 0.87, 0.7, (-1.5, 0.25, 2.0))
     order = replace(order_with([0.2, 0.4, 0.6], "aab"), self_test=outcome)
     order.write(tmp_path / "order.parquet")
     assert LearningOrder.read(tmp_path / "order.parquet").self_test == outcome
@@ -82,6 +82,11 @@ def test_files_keep_it(tmp_path):
     assert order.select([0, 1]).self_test == outcome
     assert LearningOrder.merge([order]).self_test is None  # of several models, none of which it speaks of alone
     assert LearningOrder.from_table(order_with([0.2], "a").to_table()).self_test is None
+
+
+def test_quantiles():
+    outcome = SelfTest(40, 0, "evidence", 0.81, 0.75, 0.87, 0.7, (-2.0, 0.0, 4.0))
+    assert [outcome.share_below(value) for value in (-3, -2, -1, 0, 2, 9)] == [0, 0, 0.25, 0.5, 0.75, 1]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "3", json.dumps({"planted": 1}), '{"planted": "many"}'])

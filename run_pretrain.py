@@ -20,11 +20,12 @@ def main(argv=None):
     model_args, data_args, args = parse_arguments((ModelArguments, DataArguments, PretrainArguments), argv)
 
     from finecl_hf import PretrainTrainer
+    from finecl_hf.encoding.features import token_counts
     from finecl_hf.extraction.starting_point import StartingPoint
     from finecl_hf.pretraining.card import encoder_card
     from finecl_hf.pretraining.collator import collator_for
     from finecl_hf.pretraining.fact_weights import usable_facts, weigh_corpus
-    from finecl_hf.pretraining.masked_lm import load_masked_lm, masked_lm_of
+    from finecl_hf.pretraining.masked_lm import load_masked_lm, masked_lm_of, start_head
     from finecl_hf.pretraining.streaming import open_stream
     from finecl_hf.training.checkpoints import checkpoint_to_resume
     from finecl_hf.training.loading import load_silver, training_data
@@ -57,6 +58,8 @@ def main(argv=None):
         )
     if not has_head:
         logger.warning("%s has no MLM head: a new one is started.", model_args.model_name_or_path)
+        if not args.streaming:  # nobody has counted the tokens of a stream
+            start_head(model, token_counts(features, model.config.get_text_config().vocab_size))
 
     # Training
     trainer = PretrainTrainer(

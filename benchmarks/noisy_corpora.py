@@ -126,6 +126,8 @@ def _projected(
         if args.half == "both" or counts(document)
         for instance in map(document.instance_id, document.relations)
     }
+    known = {document.title for document in gold}  # some documents are in both
+    others = [document for document in others if document.title not in known]
     silver = [document for document in judged + project(others, knowledge_base) if document.relations]
     return NoisyCorpus(_up_to(args.max_instances, silver, seed), truth)  # the rest teaches little
 

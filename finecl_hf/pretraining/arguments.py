@@ -59,7 +59,7 @@ class PretrainArguments(FineCLTrainingArguments):
     mlm_probability: float = option(0.15, "Share of the tokens outside mentions to mask.")
     rd_weight: float = option(1.0, "Weight of relation discrimination in the loss (paper: 1, as of the other two).")
     ed_weight: float = option(1.0, "Weight of entity discrimination.")
-    mlm_weight: float = option(1.0, "Weight of masked language modelling; alone where the others are 0.")
+    mlm_weight: float = option(1.0, "Weight of masked language modelling; alone with the others 0.")
     pair_documents: bool = option(True, "Batch each document with one that holds the same relation.")
     streaming: bool = option(False, "Read and tokenise documents while training; no features lie on the disk.")
     streaming_block: int = option(8192, "Documents that a stream holds in memory, and pairs and shuffles.")

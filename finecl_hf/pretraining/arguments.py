@@ -82,8 +82,8 @@ class PretrainArguments(FineCLTrainingArguments):
         check_range(self, "rd_weight ed_weight mlm_weight", 0, 1e6)
         if not self.rd_weight and not self.ed_weight and not self.mlm_weight:
             raise FineCLError(
-                "--rd_weight, --ed_weight and --mlm_weight are all 0, so there is nothing to learn; give one of them a "
-                "weight above 0."
+                "--rd_weight, --ed_weight and --mlm_weight are all 0, so there is nothing to learn; give one of them "
+                "a weight above 0."
             )
         super().__post_init__()
         size, least = self.contrastive_batch_size, self.world_size * self.per_device_train_batch_size

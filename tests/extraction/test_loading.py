@@ -43,6 +43,17 @@ def test_a_device_map_is_passed_on_or_refused(folder):
         assert extract.model.device == torch.device("cpu")
 
 
+@pytest.mark.parametrize("dtype", ["float33", torch.int8, 3])
+def test_a_dtype_that_no_model_can_have_is_refused(dtype, folder):
+    with pytest.raises(FineCLError, match=f"dtype {dtype}.*float32"):
+        RelationExtractionPipeline.from_pretrained(folder, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype, expected", [("bfloat16", torch.bfloat16), ("auto", torch.float32)])
+def test_a_dtype_may_be_named(dtype, expected, folder):
+    assert load_relation_model(folder, dtype).dtype == expected
+
+
 def test_the_encoder_s_revision_is_asked_for(folder, monkeypatch):
     asked = []
     load = loading.load_encoder

@@ -230,8 +230,14 @@ def _that_fit(
     leave_out: Callable[[Document, str], None] | None,
 ) -> Iterator[Document]:
     """The documents, while what the format has no place for is counted."""
+    check_beside = format.beside()
     for number, document in enumerate(documents):
         reason = format.refuses(document)
+        try:
+            if not reason:
+                check_beside(document)
+        except DocumentError as error:
+            reason = error.message.removesuffix(".")
         if reason and leave_out is not None:
             leave_out(document, reason)
             continue

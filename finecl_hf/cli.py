@@ -285,7 +285,7 @@ def _add_project_options(sub: ArgumentParser) -> None:
 
 
 def validate(args: Namespace) -> int:
-    from finecl_hf.data.notes import Notes
+    from finecl_hf.data.notes import Notes, counted
     from finecl_hf.data.problems import kind_of_problem
     from finecl_hf.data.readers import iter_documents
 
@@ -304,8 +304,9 @@ def validate(args: Namespace) -> int:
         mentions += sum(map(len, item.entities))
         relations.update(fact.relation for fact in item.relations)
     print(
-        f"{args.file}: {valid:,} valid documents with {entities:,} entities, {mentions:,} mentions and "
-        f"{relations.total():,} facts of {len(relations):,} relations; {kinds.total():,} problems."
+        f"{args.file}: {counted(valid, 'valid document')} with {counted(entities, 'entity', 'entities')}, "
+        f"{counted(mentions, 'mention')} and {counted(relations.total(), 'fact')} of "
+        f"{counted(len(relations), 'relation')}; {counted(kinds.total(), 'problem')}."
     )
     for kind, count in kinds.most_common():
         print(f"{count:>8,} x {kind}")
@@ -352,6 +353,7 @@ def _tell(text: str) -> None:
 def convert(args: Namespace) -> None:
     from finecl_hf.data.converting import convert_file
     from finecl_hf.data.files import refuse_overwriting, refuse_overwriting_further, replacing
+    from finecl_hf.data.notes import counted
     from finecl_hf.data.readers import local_files
 
     inputs = [*local_files(args.input), args.label_map]
@@ -362,7 +364,7 @@ def convert(args: Namespace) -> None:
         args.input, args.output, args.to, symmetric=args.both_ways or (), skip_invalid=args.skip_invalid, **reading
     )
     without = ", without the invalid ones" if args.skip_invalid else ""
-    print(f"Wrote {found.documents:,} documents to {args.output}{without}.")
+    print(f"Wrote {counted(found.documents, 'document')} to {args.output}{without}.")
     _tell_left_out(found.notes)
     if args.report:
         with replacing(Path(args.report)) as file:
@@ -377,6 +379,7 @@ def _tell_left_out(notes) -> None:
 
 def project(args: Namespace) -> None:
     from finecl_hf.data.files import refuse_overwriting, refuse_overwriting_further
+    from finecl_hf.data.notes import counted
     from finecl_hf.data.readers import local_files
     from finecl_hf.data.relation_names import read_relation_choice, read_relation_names
     from finecl_hf.distant.projection import ProjectionOptions, project_files
@@ -392,8 +395,8 @@ def project(args: Namespace) -> None:
     )  # fmt: skip
     report = project_files(args.documents, args.knowledge_base, args.output, options)
     print(
-        f"Wrote {report.written_documents:,} documents, {report.labelled_documents:,} of them with labels, to "
-        f"{args.output}: {report.labels.total():,} labels of {len(report.labels):,} relations."
+        f"Wrote {counted(report.written_documents, 'document')}, {report.labelled_documents:,} of them with labels, "
+        f"to {args.output}: {counted(report.labels.total(), 'label')} of {counted(len(report.labels), 'relation')}."
     )
     print(report.to_text(names))
     if args.report:
@@ -403,6 +406,7 @@ def project(args: Namespace) -> None:
 
 def flip(args: Namespace) -> None:
     from finecl_hf.data.files import refuse_overwriting, refuse_overwriting_further, replacing
+    from finecl_hf.data.notes import counted
     from finecl_hf.data.readers import local_files, read_documents, write_documents
     from finecl_hf.synthetic.label_flips import flip_labels
 
@@ -418,7 +422,8 @@ def flip(args: Namespace) -> None:
         with replacing(Path(args.truth)) as file:
             file.write(json.dumps(is_clean, ensure_ascii=False).encode())
     flipped = len(is_clean) - sum(is_clean.values())
-    print(f"Flipped {flipped:,} of {len(is_clean):,} labels; wrote {len(noisy):,} documents to {args.output}.")
+    of_all, documents = counted(len(is_clean), "label"), counted(len(noisy), "document")
+    print(f"Flipped {flipped:,} of {of_all}; wrote {documents} to {args.output}.")
 
 
 def merge_orders(args: Namespace) -> None:
@@ -493,6 +498,7 @@ def synthesize(args: Namespace) -> None:
 
 def predict(args: Namespace) -> int:
     from finecl_hf.data.files import refuse_overwriting
+    from finecl_hf.data.notes import counted
     from finecl_hf.data.readers import local_files
 
     if args.batch_size < 1:
@@ -521,7 +527,7 @@ def predict(args: Namespace) -> int:
     except KeyboardInterrupt:
         _tell("Stopped; the same command goes on where this one stopped.")
         return 130
-    _tell(f"Wrote {written:,} lines to {args.output}; {invalid:,} inputs could not be read.")
+    _tell(f"Wrote {counted(written, 'line')} to {args.output}; {counted(invalid, 'input')} could not be read.")
     if args.html:
         _tell(f"Wrote {args.html}: {write_page(args.output, args.html)}")
     return 1 if invalid and not args.skip_invalid else 0

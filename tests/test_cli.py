@@ -95,7 +95,7 @@ def test_validate_tells_where_a_file_is_cut_off(gold, tmp_path, capsys):
     (tmp_path / "cut.json").write_text(text[: len(text) // 2 + len(text) // 4])
     assert main(["validate", str(tmp_path / "cut.json")]) == 1
     out = capsys.readouterr().out
-    assert "document 1: the file ends" in out and "1 valid documents" in out and "1 problems" in out
+    assert "document 1: the file ends" in out and "1 valid document with" in out and "1 problem." in out
 
 
 def test_validate_takes_the_named_format(gold, capsys):
@@ -231,8 +231,8 @@ def test_project_by_a_table_of_triples_with_every_option(gold, tmp_path, ada, cu
     (silver,) = read_documents(out)
     assert silver.title == "Ada" and [(f.head, f.tail, f.relation) for f in silver.relations] == [(0, 1, "P19")]
     shown = capsys.readouterr().out
-    assert "Wrote 1 documents, 1 of them with labels" in shown and "       1 P19 (place of birth)" in shown
-    assert "Leakage filter: 1 labels dropped." in shown and "1 invalid rows left out" in shown
+    assert "Wrote 1 document, 1 of them with labels" in shown and "       1 P19 (place of birth)" in shown
+    assert "Leakage filter: 1 label dropped." in shown and "1 invalid row left out" in shown
     counts = json.loads(report.read_text())
     assert counts["documents"] == 2 and counts["excluded_labels"] == 1 and counts["knowledge_base"]["rows"] == 3
 

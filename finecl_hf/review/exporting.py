@@ -10,6 +10,7 @@ import numpy as np
 
 from finecl_hf.data.documents import Document
 from finecl_hf.data.files import refuse_overwriting, replacing
+from finecl_hf.data.notes import counted
 from finecl_hf.data.readers import local_files, valid_documents
 from finecl_hf.data.relation_names import read_relation_names
 from finecl_hf.errors import FineCLError
@@ -71,7 +72,8 @@ def export_files(
     counts = [sample.strata.count(name) for name in (WORST, RANDOM)]
     files = " and ".join(map(str, paths))
     return (
-        f"Wrote {len(tasks):,} tasks to {files}: the {counts[0]:,} least trusted labels and {counts[1]:,} at random."
+        f"Wrote {counted(len(tasks), 'task')} to {files}: the {counted(counts[0], 'least trusted label')} and "
+        f"{counts[1]:,} at random."
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from finecl_hf.data.documents import Document, Fact, means_no_relation
 from finecl_hf.data.files import refuse_overwriting, replacing
+from finecl_hf.data.notes import counted
 from finecl_hf.data.readers import Record, local_files, valid_documents, valid_records, write_rows, written_extension
 from finecl_hf.data.relation_names import read_relation_names
 from finecl_hf.denoising.correcting import CorrectionCounts, corrected
@@ -51,7 +52,7 @@ class Review:
     def __str__(self) -> str:
         counts = self.verdicts.counts
         kinds = ", ".join(f"{counts[kind]:,} {kind}" for kind in (RIGHT, WRONG, OTHER, UNSURE))
-        lines = [f"{len(self.verdicts):,} labels judged: {kinds} ({self.votes:,} votes)."]
+        lines = [f"{counted(len(self.verdicts), 'label')} judged: {kinds} ({counted(self.votes, 'vote')})."]
         if self.nameless:
             lines.append(f"Of {self.nameless:,} nobody said which other relation holds: they are removed.")
         if self.judges > 1:

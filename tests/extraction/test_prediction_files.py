@@ -100,7 +100,7 @@ def test_a_finished_run_has_the_same_status_again(model, names, tmp_path, capsys
     (tmp_path / "in.txt").write_bytes(b"Warsaw\n\xff\nLondon")
     for _ in range(2):
         assert main(["predict", model, str(tmp_path / "in.txt"), str(tmp_path / "out.jsonl"), *names]) == 1
-        assert "1 inputs could not be read" in capsys.readouterr().err
+        assert "1 input could not be read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

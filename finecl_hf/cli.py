@@ -334,8 +334,10 @@ def doctor(args: Namespace) -> int:
     task = args.task or ("sentence" if tallies[0].all_sentences else "document")
     findings = data_findings(tallies, task, names)
     if args.model:
+        from finecl_hf.encoding.encoders import keep_bars_out_of_logs
         from finecl_hf.extraction.doctor import encoder_findings
 
+        keep_bars_out_of_logs()
         seconds = 0.0 if args.no_overfit else args.overfit_seconds
         findings += encoder_findings(tallies, args.model, task, args.max_seq_length, seconds, args.seed, _tell)
     print(report(findings))
@@ -514,10 +516,12 @@ def predict(args: Namespace) -> int:
     elif args.output != "-":
         refuse_overwriting(args.output, local_files(args.input))
     local_files(args.input)
+    from finecl_hf.encoding.encoders import keep_bars_out_of_logs
     from finecl_hf.extraction.pipeline import RelationExtractionPipeline
     from finecl_hf.extraction.prediction_files import PredictOptions, predict_file
     from finecl_hf.extraction.relation_page import write_page
 
+    keep_bars_out_of_logs()
     extract = RelationExtractionPipeline.from_pretrained(args.model, device=args.device, recogniser=args.recogniser)
     options = PredictOptions(
         args.text_key, args.batch_size, args.threshold, args.format, args.whole, args.skip_invalid

@@ -42,9 +42,8 @@ class CorrectionCounts:
             f"{counted(self.documents, 'document')}: "
             f"{self.removed:,} removed, {self.relabelled:,} with another relation"
         )
-        return text + (
-            f"; {counted(self.left_out, 'sentence')} left out, whose only label went." if self.left_out else "."
-        )
+        left_out = f"; {counted(self.left_out, 'sentence')} left out, whose only label went" if self.left_out else ""
+        return f"{text}{left_out}."
 
 
 def corrected(

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import datasets
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
 
 from finecl_hf.errors import LIBRARIES, FineCLError, raised_in
+
+
+def keep_bars_out_of_logs() -> None:
+    """Progress bars of loading and of `datasets` are for terminals: each of their states is a line of a log."""
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
+        transformers_logging.disable_progress_bar()
 
 
 # What says where on the Hub, or in its cache, something lies: configurations and tokenizers take it as models do

@@ -149,3 +149,12 @@ def test_weights_of_another_head_are_no_model(bert_folder, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({**raw, "head": "sentence"}))
     with pytest.raises(FineCLError, match="relation_head"):
         load_relation_model(tmp_path)
+
+
+@pytest.mark.parametrize("labels", [None, {}])
+def test_a_configuration_without_relations(folder, labels):
+    path = Path(folder, "config.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "id2label": labels}))
+    for load in LOADERS:
+        with pytest.raises(FineCLError, match="config.json names no relations.*id2label"):
+            load(folder)

@@ -529,6 +529,28 @@ def test_doctor_of_sound_files_without_torch(sound_files):
     assert "Reading" in run.stderr and "Reading" not in run.stdout
 
 
+def test_commands_that_read_documents_take_columns_and_a_label_map(tmp_path, capsys):
+    rows = "".join(f"Ada met Bo {n}.;Ada;Bo {n};{'saw' if n % 2 else 'met'}\n" for n in range(8))
+    (tmp_path / "in.csv").write_text(f"Satz;Kopf;Ende;Rel\n{rows}")
+    (tmp_path / "map.json").write_text('{"saw": "sees", "met": "meets"}')
+    columns = {"sentence": "Satz", "head": "Kopf", "tail": "Ende", "relation": "Rel"}
+    source, order, out = str(tmp_path / "in.csv"), str(tmp_path / "order.parquet"), str(tmp_path / "out.json")
+    documents = read_documents(source, columns=columns, label_map=str(tmp_path / "map.json"))
+    LearningOrder(
+        [document.instance_id(fact) for document in documents for fact in document.relations], first_epoch=[0] * 8
+    ).write(order)
+    reading = ["--columns", *map("=".join, columns.items()), "--label_map", str(tmp_path / "map.json")]
+    for command in (
+        ["doctor", source],
+        ["flip", source, out, "--rate", "0.5"],
+        ["report", order, source, "--score", "first_epoch", "--output", str(tmp_path / "r.html")],
+        ["clean", order, source, out, "--score", "first_epoch", "--share", "1"],
+        ["review", "export", order, source, str(tmp_path / "t.csv"), "--tool", "csv", "--score", "first_epoch"],
+    ):
+        assert main([*command, *reading]) in (0, 1), capsys.readouterr().err
+    assert {document.label for document in read_documents(out)} == {"sees", "meets"}
+
+
 def test_doctor_of_a_leaking_file(sound_files, tmp_path, capsys):
     found = tmp_path / "found.json"
     assert main(["doctor", sound_files[0], sound_files[0], "--json", str(found)]) == 1

@@ -95,19 +95,17 @@ def clean_files(
     *,
     threshold: float | None = None,
     share: float | None = None,
-    format: str | None = None,
-    split: str | None = None,
-    skip_invalid: bool = False,
     drop_unknown: bool = False,
+    **reading: Any,
 ) -> CleanCounts:
     """[`clean_corpus`] by a learning order on disk and a score of `trust.SCORES`.
 
     Args:
-        source, format, split, skip_invalid: as of [`valid_records`].
+        source, reading: as of [`valid_records`].
     """
-    refuse_overwriting(output, [order_file])
+    refuse_overwriting(output, [order_file, reading.get("label_map")])
     order = LearningOrder.read(order_file)
-    records = valid_records(source, format=format, split=split, skip_invalid=skip_invalid)
+    records = valid_records(source, **reading)
     choice = {"threshold": threshold, "share": share}
     return clean_corpus(
         records, output, order, unit_trust(score, order), source=source, drop_unknown=drop_unknown, **choice

@@ -319,15 +319,19 @@ def report_files(
     score: str = RECOMMENDED,
     rel_info: str | None = None,
     worst: int = 50,
-    format: str | None = None,
-    split: str | None = None,
+    **reading: Any,
 ) -> Coverage:
-    """[`write_report`] of a learning order and a corpus on disk; `score` as in `trust.SCORES`."""
+    """[`write_report`] of a learning order and a corpus on disk.
+
+    Args:
+        score: as in `trust.SCORES`.
+        reading: further arguments of [`valid_documents`].
+    """
     for page in (Path(output), Path(output).with_suffix(".md")):
-        refuse_overwriting(page, [order_file, *local_files(source), rel_info])
+        refuse_overwriting(page, [order_file, *local_files(source), rel_info, reading.get("label_map")])
         _refuse_foreign(page)
     order = LearningOrder.read(order_file)
-    documents = valid_documents(source, format=format, split=split)
+    documents = valid_documents(source, **reading)
     names = read_relation_names(rel_info)
     options = {"relation_names": names, "noise": noise_of(order), "score_name": score, "worst": worst}
     return write_report(order, unit_trust(score, order), documents, output, **options)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from finecl_hf.data.documents import Document
 from finecl_hf.data.files import refuse_overwriting, replacing
+from finecl_hf.data.notes import counted
 from finecl_hf.data.readers import local_files, valid_documents
 from finecl_hf.data.relation_names import read_relation_names
 from finecl_hf.errors import FineCLError
@@ -32,14 +34,14 @@ def export_files(
     strategy: str = "trust",
     score: str = RECOMMENDED,
     rel_info: str | None = None,
-    format: str | None = None,
-    split: str | None = None,
     seed: int = 0,
+    **reading: Any,
 ) -> str:
     """Writes the tasks of a learning order and a corpus on disk.
 
     Args:
         tool: a name of `tools.TOOLS`. worst, random, strategy, seed: see [`choose`]. score: see [`unit_trust`].
+        reading: further arguments of [`valid_documents`].
 
     Returns:
         What was written, in words.
@@ -49,11 +51,10 @@ def export_files(
     """
     paths = _paths(output, tool)
     for path in paths:
-        refuse_overwriting(path, [order_file, *local_files(source), rel_info])
+        refuse_overwriting(path, [order_file, *local_files(source), rel_info, reading.get("label_map")])
     _refuse_filled_in(paths[0])
     order, names = LearningOrder.read(order_file), read_relation_names(rel_info)
-    documents = {"format": format, "split": split}
-    labels, relations = collect(valid_documents(source, **documents), order, unit_trust(score, order))
+    labels, relations = collect(valid_documents(source, **reading), order, unit_trust(score, order))
     if np.isnan(labels.trust).all() and not labels.judged.any():
         raise FineCLError(
             f"{source}: the learning order knows none of the {len(labels.key):,} labels, so it belongs to another "
@@ -61,7 +62,7 @@ def export_files(
         )
     sample = choose(labels, worst, random, strategy, seed)
     chosen = dict(zip(labels.key[sample.rows].tolist(), sample.strata, strict=True))
-    tasks = tasks_of(valid_documents(source, **documents), chosen, sample.sizes, names)
+    tasks = tasks_of(valid_documents(source, **reading), chosen, sample.sizes, names)
     written = TOOLS[tool].write(
         tasks, {relation: names.get(relation, relation) for relation in relations | set(names)}
     )
@@ -71,7 +72,8 @@ def export_files(
     counts = [sample.strata.count(name) for name in (WORST, RANDOM)]
     files = " and ".join(map(str, paths))
     return (
-        f"Wrote {len(tasks):,} tasks to {files}: the {counts[0]:,} least trusted labels and {counts[1]:,} at random."
+        f"Wrote {counted(len(tasks), 'task')} to {files}: the {counted(counts[0], 'least trusted label')} and "
+        f"{counts[1]:,} at random."
     )
 
 

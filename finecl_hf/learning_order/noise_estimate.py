@@ -35,8 +35,9 @@ RESAMPLES = 100  # bootstrap samples for the intervals
 ROUNDS = 1000  # of expectation-maximisation at most; it stops where no share moves by more than TOLERANCE
 TOLERANCE = 1e-4
 CLEAR = 0.2  # a gap this deep between the two kinds can be seen
-FOUND = 0.75  # AUROC of the self-test among labels of one relation
-LEAST_FOUND = 0.1  # share of the wrong labels, whatever the self-test says: what divides a rate
+# AUROC of the self-test among labels of one relation: with the corpus's own wrong labels taken out, and as it is
+FOUND, LEAST_FOUND = 0.85, 0.65
+LEAST_BELOW = 0.1  # share of the planted labels below the boundary, whatever the self-test says: it divides a rate
 EXTREME = 0.05  # of the plausible and of the implausible labels count no more than this quantile
 
 
@@ -82,12 +83,19 @@ class NoiseEstimate:
             return f"right and wrong ones do not lie apart (gap {self.gap:.2f} of 1)"
         if self.self_test is None:
             return "no label was wrong on purpose, so nothing says whether the scores find errors (--probe_share)"
-        if self.self_test.within_relation < FOUND:
+        if self.self_test.within_relation < LEAST_FOUND or self._found < FOUND:
             return (
                 "labels that were wrong on purpose hardly stand out among those of their relation (AUROC "
                 f"{self.self_test.within_relation:.2f})"
             )
         return ""
+
+    @property
+    def _found(self) -> float:
+        """AUROC of the planted labels against right ones of their relation, if these rates are right: the wrong ones of
+        the corpus cannot be told from the planted ones."""
+        wrong = self.overall.rate
+        return (self.self_test.within_relation - wrong / 2) / (1 - wrong) if wrong < 1 else 0.5
 
     def __str__(self) -> str:
         if self.doubt:
@@ -143,7 +151,7 @@ def _widened(estimate: NoiseEstimate) -> NoiseEstimate:
     """
     if estimate.self_test is None:
         return estimate
-    found = max(estimate.self_test.share_below(estimate.boundary), LEAST_FOUND)
+    found = max(estimate.self_test.share_below(estimate.boundary), LEAST_BELOW)
 
     def reaching(row: RelationNoise) -> RelationNoise:
         return replace(row, high=min(max(row.high, row.rate / found), 1.0))

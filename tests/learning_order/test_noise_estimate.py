@@ -73,6 +73,7 @@ def test_a_number_is_told_where_wrong_labels_stand_out():
         (1.0, {"self_test": PASSED}, "do not lie apart"),
         (4.0, {"self_test": None}, "--probe_share"),
         (4.0, {"self_test": replace(PASSED, within_relation=0.6)}, "0.60"),
+        (4.0, {"self_test": replace(PASSED, within_relation=0.7)}, "0.70"),
         (4.0, {"self_test": PASSED, "learned": 0.05}, "5%"),
     ],
 )
@@ -80,6 +81,16 @@ def test_no_number_is_told_where_nothing_says_that_it_is_right(apart, others, wo
     estimate = replace(estimate_noise(*mixture([0.4], apart=apart)[:2]), **others)
     assert word in estimate.doubt and estimate.doubt in str(estimate)
     assert "cannot tell" in str(estimate) and "40%" not in str(estimate)
+
+
+def test_wrong_labels_of_the_corpus_count_against_the_self_test():
+    """Where 40 % are wrong, an AUROC of 0.77 among labels of one relation is 0.95 against right ones."""
+    estimate = replace(estimate_noise(*mixture([0.4])[:2]), self_test=replace(PASSED, within_relation=0.77))
+    assert not estimate.doubt
+    clean = replace(estimate_noise(*mixture([0.1])[:2]), self_test=replace(PASSED, within_relation=0.77))
+    assert "0.77" in clean.doubt
+    noisy = replace(estimate_noise(*mixture([0.9])[:2]), self_test=replace(PASSED, within_relation=0.55))
+    assert "0.55" in noisy.doubt  # as good as chance, whatever the rates say
 
 
 def test_the_boundary_divides_best():

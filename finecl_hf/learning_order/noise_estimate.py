@@ -92,8 +92,8 @@ class NoiseEstimate:
 
     @property
     def _found(self) -> float:
-        """AUROC of the planted labels against right ones of their relation, if these rates are right: the wrong ones of
-        the corpus cannot be told from the planted ones."""
+        """AUROC of the planted labels against right ones of their relation, if these rates are right: the corpus's
+        wrong ones cannot be told from planted ones."""
         wrong = self.overall.rate
         return (self.self_test.within_relation - wrong / 2) / (1 - wrong) if wrong < 1 else 0.5
 

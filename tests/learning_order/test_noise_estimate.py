@@ -87,9 +87,9 @@ def test_wrong_labels_of_the_corpus_count_against_the_self_test():
     """Where 40 % are wrong, an AUROC of 0.77 among labels of one relation is 0.95 against right ones."""
     estimate = replace(estimate_noise(*mixture([0.4])[:2]), self_test=replace(PASSED, within_relation=0.77))
     assert not estimate.doubt
-    clean = replace(estimate_noise(*mixture([0.1])[:2]), self_test=replace(PASSED, within_relation=0.77))
+    clean = replace(estimate_noise(*mixture([0.1], apart=8.0)[:2]), self_test=replace(PASSED, within_relation=0.77))
     assert "0.77" in clean.doubt
-    noisy = replace(estimate_noise(*mixture([0.9])[:2]), self_test=replace(PASSED, within_relation=0.55))
+    noisy = replace(estimate_noise(*mixture([0.9], apart=8.0)[:2]), self_test=replace(PASSED, within_relation=0.55))
     assert "0.55" in noisy.doubt  # as good as chance, whatever the rates say
 
 

@@ -66,6 +66,9 @@ class DenoiseArguments(FineCLTrainingArguments):
     verdicts: str | None = option(
         None, "What people say of the labels (finecl-hf review import --verdicts): wrong ones are not trained on."
     )
+    missing_labels: int = option(
+        1000, "How many facts that seem to lack a label to write to missing_labels.parquet; 0 for none."
+    )
     report: bool = option(True, "Write report.html and report.md, which quote documents.")
     push_report: bool = option(False, "With --push_to_hub: push report.html and report.md, too. They quote documents.")
     score: str = option(RECOMMENDED, "What the report and --write_clean trust labels by; docs/denoising.md lists all.")
@@ -86,5 +89,6 @@ class DenoiseArguments(FineCLTrainingArguments):
         if self.write_clean is None and (self.clean_share, self.clean_threshold) != (None, None):
             raise FineCLError("--clean_share and --clean_threshold need --write_clean; name the file to write.")
         check_range(self, "na_ratio", 0, 1e6)
+        check_range(self, "missing_labels", 0, 10_000_000)
         check_range(self, "head_learning_rate", 0)
         super().__post_init__()

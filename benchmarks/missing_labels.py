@@ -5,7 +5,7 @@
 Documents with the incomplete labels of DocRED are judged by those of Re-DocRED, which hold three times as many facts
 of the same entities. FOLDER holds docred/incomplete_labels.json and rel_info.json, redocred/dev_revised.json and
 redocred/test_revised_first250.json. Stage 1 is trained on all of them without gold. The score was chosen on the
-documents of the development set (`--half choose`); figures are those of the test set's.
+documents of the development set (`choose`); the figures that count are those of the test set's (`report`).
 
 Ranked are all relations of all pairs without a label; what is right is a fact of Re-DocRED. For each seed
 `run_denoise.py` runs once; flags that this script does not know are passed on to it. For every score: average
@@ -35,6 +35,7 @@ from finecl_hf import Document, read_documents
 from finecl_hf.denoising.missing import SIGNS, MissingLabels
 
 
+GOLD = {"choose": "dev_revised", "report": "test_revised_first250"}
 RECIPE = {"num_train_epochs": 5, "preset": "projected"}
 BASELINE = "probability"
 TOP = (100, 500, 1000)
@@ -47,10 +48,8 @@ def main(argv=None):
     start = time.perf_counter()
     runs = [one_run(args, seed, further) for seed in args.seeds]
     result = {
-        "half": args.half,
         "seeds": args.seeds,
-        **{name: runs[0][name] for name in ("documents", "pairs", "missing")},
-        "scores": {name: merged([run["scores"][name] for run in runs]) for name in runs[0]["scores"]},
+        **{half: merged([run[half] for run in runs]) for half in GOLD},
         "seconds": round(time.perf_counter() - start),
     }
     show(result)
@@ -62,7 +61,6 @@ def parse(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=Path, help="the folder of the corpora; by default FINECL_REAL_DATA's")
     parser.add_argument("--model", required=True, help="encoder to start from")
-    parser.add_argument("--half", choices=["choose", "report"], default="report", help="judged documents")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     args, further = parser.parse_known_args(argv)
     if args.documents is None:
@@ -74,8 +72,7 @@ def parse(argv):
 
 def one_run(args, seed: int, further: list[str]) -> dict:
     """Runs stage 1 and judges every score."""
-    name = {"choose": "dev_revised", "report": "test_revised_first250"}[args.half]
-    gold = {document.title: document for document in read_documents(args.documents / "redocred" / f"{name}.json")}
+    gold = {half: read_documents(args.documents / "redocred" / f"{name}.json") for half, name in GOLD.items()}
     with tempfile.TemporaryDirectory() as folder, Collected(gold) as collected:
         flags = {
             "output_dir": folder,
@@ -89,20 +86,19 @@ def one_run(args, seed: int, further: list[str]) -> dict:
             **RECIPE,
         }
         run_denoise.main([*(f"--{name}={value}" for name, value in flags.items()), *further])
-    return figures(collected)
+    return {half: figures(collected.found[half]) for half in GOLD}
 
 
 class Collected:
     """What the pass over all pairs finds in the documents that have gold, instead of the best only.
 
     Attributes:
-        signs: of each of `SIGNS`, (P, R) arrays, one a document; right: (P, R) bool each.
+        found: by half, for each of its documents (P, R) arrays: each of `SIGNS`, and `right`, whether gold says so.
     """
 
-    def __init__(self, gold: dict[str, Document]):
-        self.gold = gold
-        self.signs: dict[str, list[np.ndarray]] = {name: [] for name in SIGNS}
-        self.right: list[np.ndarray] = []
+    def __init__(self, gold: dict[str, list[Document]]):
+        self.gold = {document.title: (half, document) for half, documents in gold.items() for document in documents}
+        self.found: dict[str, list[dict[str, np.ndarray]]] = {half: [] for half in gold}
 
     def __enter__(self):
         self._keep = keep = MissingLabels._keep
@@ -119,7 +115,7 @@ class Collected:
         MissingLabels._keep = self._keep
 
     def take(self, document: Document, pairs: np.ndarray, signs: dict[str, np.ndarray], relations: list[str]) -> None:
-        gold = self.gold[document.title]
+        half, gold = self.gold[document.title]
         if gold.sentences != document.sentences or places(gold) != places(document):
             raise SystemExit(f"{document.title}: the entities of gold and silver differ.")
         number = {relation: place for place, relation in enumerate(relations)}
@@ -128,9 +124,8 @@ class Collected:
         for fact in gold.relations:
             if (fact.head, fact.tail) in row:
                 right[row[fact.head, fact.tail], number[fact.relation]] = True
-        self.right.append(right[:, 1:])
-        for name, values in signs.items():
-            self.signs[name].append(values[:, 1:].astype(np.float32))
+        columns = {name: values[:, 1:].astype(np.float32) for name, values in signs.items()}
+        self.found[half].append({**columns, "right": right[:, 1:]})
 
 
 def places(document: Document) -> list[list[tuple[int, int, int]]]:
@@ -140,10 +135,10 @@ def places(document: Document) -> list[list[tuple[int, int, int]]]:
     ]
 
 
-def figures(collected: Collected) -> dict:
-    """The figures of every score."""
-    signs = {name: np.concatenate(parts) for name, parts in collected.signs.items()}
-    right = np.concatenate(collected.right)
+def figures(found: list[dict[str, np.ndarray]]) -> dict:
+    """The figures of every score, of what was found in D documents."""
+    signs = {name: np.concatenate([part[name] for part in found]) for name in (*SIGNS, "right")}
+    right = signs["right"]
     counts = signs["plausibility"] + signs["support"]
     best = signs[BASELINE].max(axis=1, keepdims=True)
     scores = {
@@ -157,13 +152,11 @@ def figures(collected: Collected) -> dict:
         "text + plausibility": signs["score"] - signs["support"],
         "score: all three": signs["score"],
     }
-    document = np.repeat(np.arange(len(collected.right)), [len(part) for part in collected.right])
-    draws = np.random.default_rng(0).multinomial(
-        len(collected.right), np.full(len(collected.right), 1 / len(collected.right)), DRAWS
-    )
+    document = np.repeat(np.arange(len(found)), [len(part["right"]) for part in found])
+    draws = np.random.default_rng(0).multinomial(len(found), np.full(len(found), 1 / len(found)), DRAWS)
     drawn = {name: drawn_precisions(values, right, document, draws) for name, values in scores.items()}
     return {
-        "documents": len(collected.right),
+        "documents": len(found),
         "pairs": len(right),
         "missing": int(right.sum()),
         "scores": {
@@ -206,23 +199,29 @@ def interval(values: np.ndarray) -> list[float]:
 
 
 def merged(runs: list[dict]) -> dict:
-    """The mean over the seeds of each figure."""
-    return {name: np.round(np.mean([run[name] for run in runs], axis=0), 4).tolist() for name in runs[0]}
+    """The mean over the seeds of each figure of a half."""
+    scores = {
+        name: {figure: np.round(np.mean([run["scores"][name][figure] for run in runs], axis=0), 4).tolist()
+               for figure in row}
+        for name, row in runs[0]["scores"].items()
+    }  # fmt: skip
+    return {**runs[0], "scores": scores}
 
 
 def show(result: dict) -> None:
-    print(
-        f"\n{result['missing']:,} facts are missing among {result['pairs']:,} pairs of {result['documents']} documents"
-    )
-    heads = [*(f"P@{k}" for k in TOP), "P@k"]
-    print(f"{'score':<34}{'AP (95 %)':>22}{'times probability':>22}{''.join(f'{head:>8}' for head in heads)}")
-    base = result["scores"][BASELINE]["average_precision"]
-    for name, row in sorted(result["scores"].items(), key=lambda item: item[1]["average_precision"]):
-        low, high, less, more = *row["interval"], *row["ratio_interval"]
-        ratio = row["average_precision"] / base
-        cells = "".join(f"{row[f'precision_at_{k}']:>8.3f}" for k in (*TOP, "k"))
-        figure = f"{row['average_precision']:.3f} ({low:.3f}, {high:.3f})"
-        print(f"{name:<34}{figure:>22}{f'{ratio:.2f} ({less:.2f}, {more:.2f})':>22}{cells}")
+    for half in GOLD:
+        found = result[half]
+        print(f"\n{half}: {found['missing']:,} facts are missing among {found['pairs']:,} pairs without a label of "
+              f"{found['documents']} documents")  # fmt: skip
+        heads = "".join(f"{head:>8}" for head in [*(f"P@{k}" for k in TOP), "P@k"])
+        print(f"{'score':<34}{'AP (95 %)':>22}{'times probability':>22}{heads}")
+        base = found["scores"][BASELINE]["average_precision"]
+        for name, row in sorted(found["scores"].items(), key=lambda item: item[1]["average_precision"]):
+            (low, high), (less, more) = row["interval"], row["ratio_interval"]
+            figure = f"{row['average_precision']:.3f} ({low:.3f}, {high:.3f})"
+            ratio = f"{row['average_precision'] / base:.2f} ({less:.2f}, {more:.2f})"
+            cells = "".join(f"{row[f'precision_at_{k}']:>8.3f}" for k in (*TOP, "k"))
+            print(f"{name:<34}{figure:>22}{ratio:>22}{cells}")
 
 
 if __name__ == "__main__":

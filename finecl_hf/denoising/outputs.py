@@ -53,7 +53,8 @@ def write_denoising(order: LearningOrder, corpus: Dataset, names: dict[str, str]
         write_missing(missing, path := os.path.join(args.output_dir, MISSING))
         print(f"Wrote {path}")
     trust = unit_trust(args.score, order)
-    report = Report(order, trust, names, noise, args.score, same_corpus=True) if args.report else None
+    options = {"same_corpus": True, "missing": missing or ()}
+    report = Report(order, trust, names, noise, args.score, **options) if args.report else None
     if args.write_clean:
         records = valid_records(
             data.train_source, split=data.train_split, skip_invalid=data.skip_invalid, quiet=True,

@@ -71,9 +71,8 @@ def export_files(
     else:
         sample = choose(labels, worst, random, strategy, seed)
     chosen = dict(zip(labels.key[sample.rows].tolist(), sample.strata, strict=True))
-    keys = np.array(
-        [*chosen, *(key for key in asked if key not in labels.key)], np.int64
-    )  # not what is a label by now
+    new = np.setdiff1d(np.array(list(asked), np.int64), labels.key)  # some may be labels by now
+    keys = np.concatenate([labels.key[sample.rows], new])
     shuffled = keys[np.argsort(mix(SHUFFLE, seed, keys), kind="stable")].tolist()
     chosen = {key: chosen.get(key, NO_LABEL) for key in shuffled}
     sizes = {**sample.sizes, NO_LABEL: len(asked)}

@@ -219,9 +219,8 @@ def _labels(
     for document in documents:
         total += len(document.relations)
         relations.update(fact.relation for fact in document.relations)
-        others = [
-            fact for fact in unlabelled.get(document.title, ()) if max(fact.head, fact.tail) < len(document.entities)
-        ]
+        size, others = len(document.entities), unlabelled.get(document.title, ())
+        others = [fact for fact in others if max(fact.head, fact.tail) < size]
         for fact in [*document.relations, *others]:
             if (key := document.fact_key(fact)) in keys:
                 labels[key] = (document.title, document.instance_id(fact)), fact

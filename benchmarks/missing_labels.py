@@ -140,12 +140,14 @@ def figures(found: list[dict[str, np.ndarray]]) -> dict:
     signs = {name: np.concatenate([part[name] for part in found]) for name in (*SIGNS, "right")}
     right = signs["right"]
     counts = signs["plausibility"] + signs["support"]
+    with np.errstate(invalid="ignore"):  # relations that no label has
+        text = np.nan_to_num(signs["score"] - counts, nan=-np.inf)
     best = signs[BASELINE].max(axis=1, keepdims=True)
     scores = {
         BASELINE: signs[BASELINE],
         "probability, one relation a pair": np.where(signs[BASELINE] == best, signs[BASELINE], -1),
         "margin": signs["margin"],
-        "text: logit over NA's": np.where(np.isfinite(counts), signs["score"] - counts, -np.inf),
+        "text: logit over NA's": text,
         "plausibility": signs["plausibility"],
         "support": signs["support"],
         "plausibility + support": counts,

@@ -83,6 +83,7 @@ def one_run(args, seed: int, further: list[str]) -> dict:
             "save_strategy": "no",
             "disable_tqdm": True,
             "report": False,
+            "probe_share": 0,
             **RECIPE,
         }
         run_denoise.main([*(f"--{name}={value}" for name, value in flags.items()), *further])

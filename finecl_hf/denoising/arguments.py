@@ -28,6 +28,7 @@ class DenoiseArguments(FineCLTrainingArguments):
             "warmup_steps": 0.1,
             "max_grad_norm": 0.1,  # in the released code, whatever its configuration says
             "order_mode": "batch",
+            "probe_share": 0.0,
         },
         # Documents labelled by projection, a few thousand labels or more: see docs/denoising.md
         "projected": {
@@ -69,6 +70,10 @@ class DenoiseArguments(FineCLTrainingArguments):
     missing_labels: int = option(
         1000, "How many facts that seem to lack a label to write to missing_labels.parquet; 0 for none."
     )
+    probe_share: float = option(
+        0.05,
+        "Self-test: so many labels for each label are wrong on purpose, to see whether the scores find them; 0: none.",
+    )
     report: bool = option(True, "Write report.html and report.md, which quote documents.")
     push_report: bool = option(False, "With --push_to_hub: push report.html and report.md, too. They quote documents.")
     score: str = option(RECOMMENDED, "What the report and --write_clean trust labels by; docs/denoising.md lists all.")
@@ -81,6 +86,7 @@ class DenoiseArguments(FineCLTrainingArguments):
     def __post_init__(self):
         check_range(self, "num_train_epochs", 0.001)
         check_range(self, "clean_share clean_threshold", 0, 1)
+        check_range(self, "probe_share", 0, 0.5)
         check_weight_by(self.score)
         if self.clean_share == 0 or self.write_clean == "":
             raise FineCLError("--write_clean needs the name of a file, and --clean_share a number above 0.")

@@ -11,6 +11,7 @@ from datasets import Dataset, concatenate_datasets
 
 from finecl_hf.data.corpus import in_key_order, keys_of, row_of
 from finecl_hf.data.documents import Document
+from finecl_hf.data.notes import counted
 from finecl_hf.data.readers import Record
 from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import text_key
@@ -39,10 +40,12 @@ class CorrectionCounts:
 
     def __str__(self) -> str:
         text = (
-            f"{self.labels - self.removed:,} of {self.labels:,} labels in {self.documents:,} documents: "
+            f"{self.labels - self.removed:,} of {counted(self.labels, 'label')} in "
+            f"{counted(self.documents, 'document')}: "
             f"{self.removed:,} removed, {self.relabelled:,} with another relation"
         ) + (f", and {self.added:,} added" if self.added else "")
-        return text + (f"; {self.left_out:,} sentences went with their only label." if self.left_out else ".")
+        left_out = f"; {counted(self.left_out, 'sentence')} left out, whose only label went" if self.left_out else ""
+        return f"{text}{left_out}."
 
 
 def corrected(

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from accelerate.utils import gather_object
+from datasets import Dataset
 from torch.utils.data import DataLoader
 
 from finecl_hf.data.corpus import fact_columns, iter_corpus
@@ -96,13 +97,13 @@ def batches_of(rows: int, size: int, process: int, processes: int) -> list[list[
 
 
 def find_missing(
-    trainer: DenoiseTrainer, silver: SilverCorpus, count: int, verdicts: Verdicts | None = None
+    trainer: DenoiseTrainer, silver: SilverCorpus, corpus: Dataset, count: int, verdicts: Verdicts | None = None
 ) -> list[MissingLabel] | None:
     """The `count` facts of a corpus that most seem to be missing, best first; None where none are asked for.
 
     Every process calls it. Arguments: see [`MissingLabels`].
     """
-    return MissingLabels(trainer, silver, count, verdicts).find() if count else None
+    return MissingLabels(trainer, silver, corpus, count, verdicts).find() if count else None
 
 
 class MissingLabels:
@@ -110,12 +111,21 @@ class MissingLabels:
 
     Args:
         trainer: of the trained model; silver: what it was trained on.
+        corpus: the same documents, row by row, with their own labels alone: what was planted for the self-test (see
+            `denoising.probe`) is neither counted nor a candidate.
         count: of facts to keep.
         verdicts: facts that people call wrong are none.
     """
 
-    def __init__(self, trainer: DenoiseTrainer, silver: SilverCorpus, count: int, verdicts: Verdicts | None = None):
-        self.trainer, self.corpus, self.features = trainer, silver.corpus, silver.features
+    def __init__(
+        self,
+        trainer: DenoiseTrainer,
+        silver: SilverCorpus,
+        corpus: Dataset,
+        count: int,
+        verdicts: Verdicts | None = None,
+    ):
+        self.trainer, self.corpus, self.features = trainer, corpus, silver.features
         self.relations = list(silver.encoder.label2id)  # in the order of their numbers
         self.best = BestFacts(count)
         self._wrong: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
@@ -155,8 +165,8 @@ class MissingLabels:
         return self._named(everywhere.rows())
 
     def _judged(self) -> Iterator[tuple[int, Document, np.ndarray, torch.Tensor]]:
-        """Each document of this process: its row, itself, its judged pairs (P, 2) and their logits (P, R), on the CPU
-        and without dropout."""
+        """Each document of this process: its row, itself, the pairs (P, 2) that were trained on as NA, and their
+        logits (P, R), on the CPU and without dropout."""
         args, model = self.trainer.args, self.trainer.model_wrapped
         batches = batches_of(len(self.features), args.eval_batch_size, args.process_index, args.world_size)
         loader = DataLoader(
@@ -171,9 +181,11 @@ class MissingLabels:
             with torch.no_grad(), self.trainer.compute_loss_context_manager():
                 logits = model(**to_device(batch, args.device)).logits.float().cpu()
             first_entity = np.cumsum([0, *batch["entity_counts"][:-1]])
-            parts = (values.split(batch["pair_counts"]) for values in (batch["pairs"], logits))
-            for at, first, pairs, part in zip(rows, first_entity, *parts, strict=True):
-                yield at, Document.from_json(self.corpus[at]["document"]), pairs.numpy() - first, part
+            is_na = torch.ones(len(logits), dtype=torch.bool)
+            is_na[batch["label_pair"]] = False
+            parts = (values.split(batch["pair_counts"]) for values in (batch["pairs"], logits, is_na))
+            for at, first, pairs, part, na in zip(rows, first_entity, *parts, strict=True):
+                yield at, Document.from_json(self.corpus[at]["document"]), pairs[na].numpy() - first, part[na]
         model.train(was_training)
 
     def _keep(self, at: int, document: Document, pairs: np.ndarray, signs: dict[str, np.ndarray]) -> None:

@@ -42,10 +42,12 @@ def write_denoising(order: LearningOrder, corpus: Dataset, names: dict[str, str]
         verdicts: by which the corpus was corrected before.
         missing: facts that seem to lack a label, best first; None where nobody looked for them.
     """
+    if order.self_test is not None:
+        print(order.self_test)
     print(order.summary())
     noise = noise_of(order)
     if noise is not None:
-        print(f"{noise}\n{noise.table(names)}")
+        print(noise if noise.doubt else f"{noise}\n{noise.table(names)}")
     table, page = (os.path.join(args.output_dir, name) for name in (TABLE, REPORT))
     order.write(table)  # with what is known since the last epoch was closed
     print(f"Wrote {table}")
@@ -84,6 +86,11 @@ def _choice(args: DenoiseArguments, noise: NoiseEstimate | None) -> dict[str, fl
         share = 1.0 - noise.overall.rate if noise is not None else 1.0
         if noise is None:
             logger.warning("Too few labels to estimate how many are wrong: all are kept; give a --clean_share.")
+        elif noise.doubt:
+            logger.warning(
+                "How many labels are wrong is not known. The cleaned corpus keeps the %.0f%% above where the scores "
+                "divide best; give a --clean_share to keep another part.", 100 * share,
+            )  # fmt: skip
     return {"share": share, "threshold": args.clean_threshold}
 
 

@@ -34,6 +34,7 @@ from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import text_key
 from finecl_hf.learning_order.missing_labels import MissingLabel
 from finecl_hf.learning_order.noise_estimate import HARDLY_LEARNED, NoiseEstimate, noise_of
+from finecl_hf.learning_order.self_test import SelfTest
 from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.learning_order.trust import RECOMMENDED, unit_trust
 from finecl_hf.learning_order.verdicts import verdict_counts
@@ -180,6 +181,15 @@ class Report:
         return int((~self.whole.judged & (self.whole.verdict == 0)).sum())
 
     @property
+    def rates(self) -> NoiseEstimate | None:
+        """The estimated noise where its figures are to be believed."""
+        return None if self.noise is None or self.noise.doubt else self.noise
+
+    @property
+    def self_test(self) -> SelfTest | None:
+        return self.whole.self_test
+
+    @property
     def verdicts(self) -> str:
         """How many labels people have judged; "" where none."""
         return verdict_counts(self.whole.verdict) if self.whole.verdict.any() else ""
@@ -254,7 +264,7 @@ class Report:
             np.bincount(self._codes, weights=values, minlength=size)
             for values in (self.trust, self.order.first_epoch < 0, self.is_clean)
         )
-        estimates = {estimate.relation: estimate for estimate in self.noise.relations} if self.noise else {}
+        estimates = {estimate.relation: estimate for estimate in self.rates.relations} if self.rates else {}
         steadied = (sums + PRIOR * self.trust.mean()) / (labels + PRIOR)
 
         def suspicion(code: int) -> tuple[float, float]:
@@ -342,15 +352,19 @@ def report_files(
     score: str = RECOMMENDED,
     rel_info: str | None = None,
     worst: int = 50,
-    format: str | None = None,
-    split: str | None = None,
+    **reading: Any,
 ) -> Coverage:
-    """[`write_report`] of a learning order and a corpus on disk; `score` as in `trust.SCORES`."""
+    """[`write_report`] of a learning order and a corpus on disk.
+
+    Args:
+        score: as in `trust.SCORES`.
+        reading: further arguments of [`valid_documents`].
+    """
     for page in (Path(output), Path(output).with_suffix(".md")):
-        refuse_overwriting(page, [order_file, *local_files(source), rel_info])
+        refuse_overwriting(page, [order_file, *local_files(source), rel_info, reading.get("label_map")])
         _refuse_foreign(page)
     order = LearningOrder.read(order_file)
-    documents = valid_documents(source, format=format, split=split)
+    documents = valid_documents(source, **reading)
     names = read_relation_names(rel_info)
     options = {"relation_names": names, "noise": noise_of(order), "score_name": score, "worst": worst}
     return write_report(order, unit_trust(score, order), documents, output, **options)

@@ -6,11 +6,13 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from finecl_hf.data.documents import Document, Fact
 from finecl_hf.data.files import refuse_overwriting, replacing
+from finecl_hf.data.notes import counted
 from finecl_hf.data.readers import local_files, valid_documents
 from finecl_hf.data.relation_names import read_relation_names
 from finecl_hf.errors import FineCLError
@@ -35,17 +37,17 @@ def export_files(
     strategy: str = "trust",
     score: str = RECOMMENDED,
     rel_info: str | None = None,
-    format: str | None = None,
-    split: str | None = None,
     seed: int = 0,
     missing: str | None = None,
     candidates: int = 100,
+    **reading: Any,
 ) -> str:
     """Writes the tasks of a learning order and a corpus on disk.
 
     Args:
         tool: a name of `tools.TOOLS`. worst, random, strategy, seed: see [`choose`]. score: see [`unit_trust`].
         missing: stage 1's missing_labels.parquet, of which the best `candidates` are judged, too.
+        reading: further arguments of [`valid_documents`].
 
     Returns:
         What was written, in words.
@@ -55,11 +57,11 @@ def export_files(
     """
     paths = _paths(output, tool)
     for path in paths:
-        refuse_overwriting(path, [order_file, *local_files(source), rel_info, missing])
+        inputs = [order_file, *local_files(source), rel_info, missing, reading.get("label_map")]
+        refuse_overwriting(path, inputs)
     _refuse_filled_in(paths[0])
     order, names = LearningOrder.read(order_file), read_relation_names(rel_info)
-    documents = {"format": format, "split": split}
-    labels, relations = collect(valid_documents(source, **documents), order, unit_trust(score, order))
+    labels, relations = collect(valid_documents(source, **reading), order, unit_trust(score, order))
     if np.isnan(labels.trust).all() and not labels.judged.any():
         raise FineCLError(
             f"{source}: the learning order knows none of the {len(labels.key):,} labels, so it belongs to another "
@@ -76,7 +78,7 @@ def export_files(
     shuffled = keys[np.argsort(mix(SHUFFLE, seed, keys), kind="stable")].tolist()
     chosen = {key: chosen.get(key, NO_LABEL) for key in shuffled}
     sizes = {**sample.sizes, NO_LABEL: len(asked)}
-    tasks = tasks_of(valid_documents(source, **documents), chosen, sizes, names, asked.values())
+    tasks = tasks_of(valid_documents(source, **reading), chosen, sizes, names, asked.values())
     written = TOOLS[tool].write(
         tasks, {relation: names.get(relation, relation) for relation in relations | set(names)}
     )
@@ -86,8 +88,9 @@ def export_files(
     counts = [sample.strata.count(name) for name in (WORST, RANDOM)]
     files = " and ".join(map(str, paths))
     return (
-        f"Wrote {len(tasks):,} tasks to {files}: the {counts[0]:,} least trusted labels and {counts[1]:,} at random"
-        + (f", and {len(tasks) - sum(counts):,} facts that seem to be missing." if asked else ".")
+        f"Wrote {counted(len(tasks), 'task')} to {files}: the {counted(counts[0], 'least trusted label')} and "
+        f"{counts[1]:,} at random"
+        + (f", and {counted(len(tasks) - sum(counts), 'fact')} that seem to be missing." if asked else ".")
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from finecl_hf.data.documents import Document, Fact, means_no_relation, relation_of_id
 from finecl_hf.data.files import refuse_overwriting, replacing
+from finecl_hf.data.notes import counted
 from finecl_hf.data.readers import Record, local_files, valid_documents, valid_records, write_rows, written_extension
 from finecl_hf.data.relation_names import read_relation_names
 from finecl_hf.denoising.correcting import CorrectionCounts, corrected
@@ -53,9 +54,12 @@ class Review:
         return None if why_no_estimate(self.strata, self.labels) else estimate(self.strata.values())
 
     def __str__(self) -> str:
-        lines = [f"{self.counts(False).total():,} labels judged: {_kinds(self.counts(False))} ({self.votes:,} votes)."]
-        if (candidates := self.counts(True)).total():
-            lines.append(f"{candidates.total():,} facts that seemed to be missing judged: {_kinds(candidates)}.")
+        labels, candidates = self.counts(missing=False), self.counts(missing=True)
+        lines = [f"{counted(labels.total(), 'label')} judged: {_kinds(labels)} ({counted(self.votes, 'vote')})."]
+        if candidates:
+            lines.append(
+                f"{counted(candidates.total(), 'fact')} that seemed to be missing judged: {_kinds(candidates)}."
+            )
         if self.nameless:
             lines.append(f"Of {self.nameless:,} nobody said which other relation holds: they are removed.")
         if self.judges > 1:
@@ -100,9 +104,8 @@ def import_files(
     order_output: str | None = None,
     report: str | None = None,
     rel_info: str | None = None,
-    format: str | None = None,
-    split: str | None = None,
     skip_unknown: bool = False,
+    **reading: Any,
 ) -> tuple[Review, CorrectionCounts]:
     """Reads what people said of a corpus, and writes the corrected corpus and what else is named.
 
@@ -110,6 +113,7 @@ def import_files(
         verdicts, order_output, report: files to write: the table of verdicts, the learning order `order` with them,
             and all figures as JSON.
         skip_unknown: pass over verdicts of labels that the corpus has not.
+        reading: further arguments of [`valid_records`].
 
     Raises:
         FineCLError: the verdicts do not fit the corpus or contradict each other, or an output is an input.
@@ -125,16 +129,15 @@ def import_files(
             raise FineCLError(f"{flag} {path}: the name must end in {' or '.join(suffixes)}.")
     outputs = [path for path in (output, verdicts, order_output, report) if path is not None]
     for path in outputs:
-        refuse_overwriting(path, [verdicts_file, *local_files(source), order, rel_info])
+        refuse_overwriting(path, [verdicts_file, *local_files(source), order, rel_info, reading.get("label_map")])
     if len({Path(path).resolve() for path in outputs}) < len(outputs):
         raise FineCLError("two of the files to write have one name; give each its own.")
-    documents = {"format": format, "split": split}
     votes, names = read_votes(verdicts_file), read_relation_names(rel_info)
     if not votes:
         raise FineCLError(f"{verdicts_file}: nothing is judged yet; fill in verdicts and import the file again.")
-    review = review_of(votes, valid_documents(source, **documents), names, str(verdicts_file), skip_unknown)
+    review = review_of(votes, valid_documents(source, **reading), names, str(verdicts_file), skip_unknown)
     counts = CorrectionCounts()
-    records = corrected(valid_records(source, quiet=True, **documents), review.verdicts, counts)
+    records = corrected(valid_records(source, quiet=True, **reading), review.verdicts, counts)
     write_rows(_rows(records, counts, written_extension(output) == ".parquet"), output)
     if verdicts is not None:
         review.verdicts.write(verdicts)

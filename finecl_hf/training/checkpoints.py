@@ -67,6 +67,9 @@ def describe_run(trainer: Trainer) -> dict[str, str]:
         run["the tokenised training documents or their weights"] = _digest_of_rows(trainer.train_dataset)
     elif hasattr(trainer.train_dataset, "describe"):  # a stream says itself what it is
         run |= trainer.train_dataset.describe()
+    # With an evaluation in training, they settle which checkpoint is kept and when patience is over
+    if hasattr(trainer.eval_dataset, "documents") and trainer.args.eval_strategy != "no":
+        run["the validation documents"] = _digest_of_rows(trainer.eval_dataset.features)
     run["the label set"] = blake2b(json.dumps(trainer.model.config.label2id).encode(), digest_size=8).hexdigest()
     digest = blake2b(digest_size=8)
     for weight in trainer.model.parameters():

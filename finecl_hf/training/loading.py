@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,17 +63,16 @@ def load_silver(
     data: DataArguments,
     args: FineCLTrainingArguments,
     long_documents: str = "truncate",
-    correct: Callable[[Dataset], Dataset] | None = None,
+    corpus: Dataset | None = None,
 ) -> SilverCorpus:
     """Reads and tokenises the documents with distantly supervised labels.
 
     Args:
         long_documents: see [`DocumentEncoder`].
-        correct: makes of the corpus what is trained on.
+        corpus: the documents, where they are no longer those of the source.
     """
     names = read_relation_names(data.rel_info)
-    corpus = load_training_corpus(data, args)
-    corpus = corpus if correct is None else correct(corpus)
+    corpus = load_training_corpus(data, args) if corpus is None else corpus
     counts = relation_counts(corpus)
     label2id = label_set(counts, names, fixed=False, source=data.train_source)
     encoder = load_encoder(model, label2id, long_documents)

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from finecl_hf import read_documents
-from finecl_hf.data.corpus import fact_columns
+from finecl_hf.data.corpus import fact_columns, iter_corpus
 from finecl_hf.denoising.missing import FACT, ROW, BestFacts, batches_of, judge_pairs
+from finecl_hf.denoising.probe import plant
 from finecl_hf.encoding.batches import RelationCollator
 from finecl_hf.hashing import mix
 from finecl_hf.learning_order.missing_labels import MISSING, read_missing
@@ -154,3 +155,20 @@ def test_what_people_call_wrong_is_no_candidate(bert_folder, corpus, tmp_path):
     run("denoise", bert_folder, corpus, tmp_path / "after", **options, verdicts=tmp_path / "verdicts.parquet")
     after = {row.instance_id for row in read_missing(tmp_path / "after" / MISSING)}
     assert after and not after & {row.instance_id for row in worst}
+
+
+def test_what_the_self_test_planted_is_no_candidate(bert_folder, corpus, tmp_path, monkeypatch):
+    probes = []
+    monkeypatch.setattr("finecl_hf.denoising.probe.FEWEST", 1)
+    monkeypatch.setattr("finecl_hf.denoising.probe.plant", lambda *args: probes.append(plant(*args)) or probes[-1])
+    options = {"missing_labels": 5000, "num_train_epochs": 1, "report": False, "probe_share": 0.2}
+    run("denoise", bert_folder, corpus, tmp_path, **options)
+    planted = {tuple(name.rsplit("#", 3)[:3]) for name in planted_ids(corpus, probes[0])}
+    candidates = {(row.title, str(row.head), str(row.tail)) for row in read_missing(tmp_path / MISSING)}
+    assert planted and candidates and not planted & candidates
+
+
+def planted_ids(corpus, probe):
+    """Ids of the labels that the silver documents have not."""
+    own = {d.instance_id(fact) for d in read_documents(corpus / "silver.json") for fact in d.relations}
+    return {d.instance_id(fact) for d in iter_corpus(probe.corpus) for fact in d.relations} - own

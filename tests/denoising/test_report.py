@@ -14,6 +14,7 @@ from finecl_hf.denoising.report import EARLY, PER_RELATION, Report, report_files
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.missing_labels import MissingLabel
 from finecl_hf.learning_order.noise_estimate import NoiseEstimate, RelationNoise
+from finecl_hf.learning_order.self_test import SelfTest
 from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.learning_order.weights import Coverage
 
@@ -166,7 +167,8 @@ def test_relations_the_most_suspicious_first(tmp_path):
     assert rows[0].startswith("quite bad bad 20 0.10 100%")
     rows = [("good", 20, 0.4, 0.3, 0.5), ("rare", 1, 0.9, 0.1, 1.0), ("bad", 20, 0.3, 0.2, 0.4)]
     overall = RelationNoise("", 41, 0.36, 0.25, 0.46)
-    noise = NoiseEstimate(overall, [RelationNoise(*row) for row in rows], gap=0.5)
+    passed = SelfTest(100, 0, "evidence", 0.95, 0.9, 1.0, 0.95, evidence=(-1.0, 1.0))
+    noise = NoiseEstimate(overall, [RelationNoise(*row) for row in rows], gap=0.5, self_test=passed)
     write_report(order, trust, documents, tmp_path / "r.html", noise=noise)
     page = Page(tmp_path / "r.html")
     assert [row.split()[0] for row in page.texts("tr")[1:]] == ["good", "bad", "rare"]
@@ -174,6 +176,18 @@ def test_relations_the_most_suspicious_first(tmp_path):
     assert "36%estimated wrong, 25% to 46%" in page.texts("div", "tiles")[0]
     markdown = (tmp_path / "r.md").read_text()
     assert "| good | 20 | 0.900 | 0% | 40% (30% to 50%) |" in markdown and str(noise) in markdown
+    write_report(order, trust, documents, tmp_path / "r.html", noise=replace(noise, self_test=None))
+    assert "estimated wrong" not in Page(tmp_path / "r.html").html + (tmp_path / "r.md").read_text()
+
+
+@pytest.mark.parametrize("auroc, kind", [(0.9, None), (0.6, "notice")])
+def test_the_self_test_comes_first(small, auroc, kind):
+    documents, order, trust, path = small
+    outcome = SelfTest(100, 0, "evidence", auroc, auroc - 0.04, auroc + 0.04, auroc, evidence=(-1.0, 1.0))
+    write_report(replace(order, self_test=outcome), trust, documents, path)
+    page, markdown = Page(path), path.with_suffix(".md").read_text()
+    assert str(outcome) in page.texts("p", kind or "")
+    assert markdown.index("Self-test: 100 labels") < markdown.index(" relations in ")
 
 
 def test_many_relations_are_folded(tmp_path):

@@ -4,9 +4,10 @@
         --output_dir outputs/denoise
 
 Writes `learning_order.parquet` (one row a label, with the epoch it was learned in and the dynamics of each epoch),
-`report.html` with the least trusted labels, and the classifier to the output folder; with `--write_clean FILE` also
-the corpus without the labels that look wrong. Run it under `accelerate launch` for several processes; started again
-after an interruption, it resumes from the last checkpoint. `--preset paper` is the published recipe.
+`missing_labels.parquet` (the facts that seem to lack a label), `report.html` with the least trusted labels, and the
+classifier to the output folder; with `--write_clean FILE` also the corpus without the labels that look wrong. Run it
+under `accelerate launch` for several processes; started again after an interruption, it resumes from the last
+checkpoint. `--preset paper` is the published recipe.
 """
 
 import os
@@ -24,6 +25,7 @@ def main(argv=None):
     from finecl_hf.data.corpus import relation_counts
     from finecl_hf.denoising.cleaning import check_clean_output
     from finecl_hf.denoising.correcting import corrected_corpus
+    from finecl_hf.denoising.missing import find_missing
     from finecl_hf.denoising.outputs import check_reach, new_order, write_denoising
     from finecl_hf.denoising.probe import plant
     from finecl_hf.denoising.recorder import TABLE
@@ -78,8 +80,9 @@ def main(argv=None):
     order = probe.judged_by(trainer.learning_order.order, args.score)
     trainer.save_model()  # whatever may go wrong with what follows
     trainer.card_data.self_test = str(order.self_test) if order.self_test else None
+    missing = find_missing(trainer, silver, corpus, args.missing_labels, verdicts)
     if trainer.is_world_process_zero():
-        write_denoising(order, corpus, silver.names, data_args, args, verdicts)
+        write_denoising(order, corpus, silver.names, data_args, args, verdicts, missing)
     finish_run(trainer, result.metrics, "run_denoise.py", argv)
     return order
 

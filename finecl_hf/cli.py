@@ -169,6 +169,9 @@ def _add_review_commands(sub: ArgumentParser) -> None:
     export.add_argument("--random", type=int, default=50, help="how many of all others, at random (default 50)")
     export.add_argument("--strategy", choices=["trust", "diverse", "relation"], default="trust", help="the worst: by "
                         "trust alone; no two alike or of one document; or in turns over relations")  # fmt: skip
+    export.add_argument("--missing", metavar="FILE", help="missing_labels.parquet of stage 1, whose best facts are to "
+                        "be judged, too")  # fmt: skip
+    export.add_argument("--candidates", type=int, default=100, help="how many of them (default 100)")
     export.add_argument("--rel_info", help="JSON of relation id -> readable name")
     export.add_argument("--seed", type=int, default=0, help="another seed draws other labels")
     text = "Read verdicts and write the corrected corpus; tells how many labels of the whole corpus are wrong."
@@ -475,7 +478,7 @@ def review(args: Namespace) -> None:
 def review_export(args: Namespace) -> None:
     from finecl_hf.review.exporting import export_files
 
-    names = ("worst", "random", "strategy", "score", "rel_info", "seed")
+    names = ("worst", "random", "strategy", "score", "rel_info", "seed", "missing", "candidates")
     options = {name: getattr(args, name) for name in names} | _reading_options(args)
     print(export_files(args.order, args.documents, args.tasks, args.tool, **options))
 

@@ -67,6 +67,9 @@ class DenoiseArguments(FineCLTrainingArguments):
     verdicts: str | None = option(
         None, "What people say of the labels (finecl-hf review import --verdicts): wrong ones are not trained on."
     )
+    missing_labels: int = option(
+        1000, "How many facts that seem to lack a label to write to missing_labels.parquet; 0 for none."
+    )
     probe_share: float = option(
         0.05,
         "Self-test: so many labels for each label are wrong on purpose, to see whether the scores find them; 0: none.",
@@ -92,5 +95,6 @@ class DenoiseArguments(FineCLTrainingArguments):
         if self.write_clean is None and (self.clean_share, self.clean_threshold) != (None, None):
             raise FineCLError("--clean_share and --clean_threshold need --write_clean; name the file to write.")
         check_range(self, "na_ratio", 0, 1e6)
+        check_range(self, "missing_labels", 0, 10_000_000)
         check_range(self, "head_learning_rate", 0)
         super().__post_init__()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -32,6 +32,7 @@ from finecl_hf.denoising.charts import data_map, learned_chart, trust_chart
 from finecl_hf.denoising.excerpts import Piece, excerpt, marked_stretches
 from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import text_key
+from finecl_hf.learning_order.missing_labels import MissingLabel
 from finecl_hf.learning_order.noise_estimate import HARDLY_LEARNED, NoiseEstimate, noise_of
 from finecl_hf.learning_order.self_test import SelfTest
 from finecl_hf.learning_order.table import LearningOrder
@@ -42,14 +43,15 @@ from finecl_hf.learning_order.weights import Coverage
 
 REPORT_TITLES = ("Which labels can be trusted?", "# Denoising report")
 PER_RELATION = 5  # of the least trusted labels, so that one bad relation does not fill the list
+CANDIDATES = 30  # facts that seem to lack a label
 EARLY = 12  # labels learned early that the last epoch contradicts
 SHOWN_RELATIONS = 40  # before the reader has to unfold the rest
 PRIOR = 5  # labels of average trust that each relation is thought to have besides its own
 
 
 @dataclass
-class Case:
-    """A label for a person to judge."""
+class Shown:
+    """A fact that is shown with the text that may say it."""
 
     relation: str
     head: str
@@ -58,17 +60,30 @@ class Case:
     tail_type: str
     title: str
     pieces: list[Piece]
-    trust: float
-    learned: str
-    probability: list[float]  # in each epoch that saw the label
-    correct: list[bool]
-    is_clean: bool | None
     key: str
     instance_id: str
 
     @property
     def markdown(self) -> list[tuple[str, bool]]:
         return marked_stretches(self.pieces)
+
+
+@dataclass
+class Case(Shown):
+    """A label for a person to judge."""
+
+    trust: float
+    learned: str
+    probability: list[float]  # in each epoch that saw the label
+    correct: list[bool]
+    is_clean: bool | None
+
+
+@dataclass
+class Candidate(Shown):
+    """A fact that seems to lack a label; `signs` say how much the text, the types and other labels speak for it."""
+
+    signs: MissingLabel
 
 
 @dataclass
@@ -98,6 +113,7 @@ class Report:
         worst: how many of the least trusted labels to show.
         is_clean: (N,) bool, whether each label is right, where that is known.
         same_corpus: the order was made from these documents: labels that it lacks were left out on purpose.
+        missing: facts that seem to lack a label, best first, of which some are shown.
 
     Raises:
         FineCLError: the order is empty, the trust does not fit it, or nothing would be shown.
@@ -116,6 +132,7 @@ class Report:
         worst: int = 50,
         is_clean: np.ndarray | None = None,
         same_corpus: bool = False,
+        missing: Sequence[MissingLabel] = (),
     ):
         if worst < 1:
             raise FineCLError(f"{worst} labels cannot be shown; ask for at least 1.")
@@ -130,6 +147,8 @@ class Report:
         self._worst = _least_trusted(self.order, self.trust, self._codes, worst).tolist()
         self._early = _contradicted(self.order, self._worst).tolist()
         self._cases: dict[int, Case | None] = dict.fromkeys([*self._worst, *self._early])
+        self._missing = _some_of(missing)
+        self._candidates: dict[int, Candidate | None] = dict.fromkeys(row.key for row in self._missing)
         self._same_corpus, self._found, self._unknown = same_corpus, 0, 0
 
     def see(self, document: Document) -> None:
@@ -141,6 +160,9 @@ class Report:
         for fact, row in zip(document.relations, self.order.rows_of(keys).tolist(), strict=True):
             if row in self._cases:
                 self._cases[row] = self._case(document, fact, row)
+        for label in self._missing:
+            if label.title == document.title:
+                self._candidates[label.key] = Candidate(**self._shown(document, label.fact), signs=label)
 
     def write(self, path: str | os.PathLike) -> None:
         """Writes the page, and next to it the same as Markdown; each whole or not at all."""
@@ -175,7 +197,7 @@ class Report:
     @property
     def storage(self) -> str:
         """A name for what a browser keeps of this report, by the labels that it shows."""
-        shown = ",".join(str(self.order.key[row]) for row in self._cases)
+        shown = ",".join(map(str, [*(self.order.key[row] for row in self._cases), *self._candidates]))
         return f"finecl_hf review {text_key(shown)}"
 
     @property
@@ -212,6 +234,11 @@ class Report:
     @property
     def early(self) -> list[Case]:
         return [case for row in self._early if (case := self._cases[row])]
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """Facts that seem to lack a label, best first."""
+        return [candidate for candidate in self._candidates.values() if candidate]
 
     @property
     def early_epochs(self) -> int:
@@ -261,23 +288,29 @@ class Report:
     def _case(self, document: Document, fact: Fact, row: int) -> Case:
         epoch, observed = int(self.order.first_epoch[row]), self.order.observed[row]
         probability = self.order.probability[row][observed].astype(np.float32)
-        head_type, tail_type = document.types_of(fact)
         return Case(
-            relation=self.relation_names.get(fact.relation, fact.relation),
-            head=document.longest_name(fact.head),
-            head_type=head_type,
-            tail=document.longest_name(fact.tail),
-            tail_type=tail_type,
-            title=document.title,
-            pieces=excerpt(document, fact),
+            **self._shown(document, fact),
             trust=float(self.trust[row]),
             learned=f"learned in epoch {epoch}" if epoch >= 0 else "never learned",
             probability=probability.tolist(),
             correct=self.order.correct[row][observed].tolist(),
             is_clean=None if self.is_clean is None else bool(self.is_clean[row]),
-            key=str(self.order.key[row]),  # JavaScript has no integers of 64 bits
-            instance_id=document.instance_id(fact),
         )
+
+    def _shown(self, document: Document, fact: Fact) -> dict[str, Any]:
+        """The fields of a [`Shown`]."""
+        head_type, tail_type = document.types_of(fact)
+        return {
+            "relation": self.relation_names.get(fact.relation, fact.relation),
+            "head": document.longest_name(fact.head),
+            "head_type": head_type,
+            "tail": document.longest_name(fact.tail),
+            "tail_type": tail_type,
+            "title": document.title,
+            "pieces": excerpt(document, fact),
+            "key": str(document.fact_key(fact)),  # JavaScript has no integers of 64 bits
+            "instance_id": document.instance_id(fact),
+        }
 
 
 def write_report(
@@ -379,6 +412,17 @@ def _least_trusted(order: LearningOrder, trust: np.ndarray, codes: np.ndarray, w
         if len(chosen) == worst:
             break
     return ranked[sorted(chosen + others[: worst - len(chosen)])]
+
+
+def _some_of(missing: Sequence[MissingLabel]) -> list[MissingLabel]:
+    """The best ones, at most PER_RELATION of one relation."""
+    taken: Counter[str] = Counter()
+    chosen = []
+    for row in missing:
+        taken[row.relation] += 1
+        if taken[row.relation] <= PER_RELATION:
+            chosen.append(row)
+    return chosen[:CANDIDATES]
 
 
 def _early_epochs(order: LearningOrder) -> int:

@@ -55,7 +55,7 @@ _SAME = (
 )
 _NAMES_ONLY = {"preset", "learning_order", "allow_partial_order", "seeds"}  # weights are compared as such
 # What follows the training, or has a folder of its own, may be asked of a finished run.
-_AFTERWARDS = {"score", "write_clean", "clean_share", "clean_threshold", "report", "push_report"}
+_AFTERWARDS = {"score", "write_clean", "clean_share", "clean_threshold", "report", "push_report", "missing_labels"}
 
 
 def describe_run(trainer: Trainer) -> dict[str, str]:

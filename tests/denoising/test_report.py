@@ -12,6 +12,7 @@ from finecl_hf.data.documents import Document
 from finecl_hf.data.readers import write_documents
 from finecl_hf.denoising.report import EARLY, PER_RELATION, Report, report_files, write_report
 from finecl_hf.errors import FineCLError
+from finecl_hf.learning_order.missing_labels import MissingLabel
 from finecl_hf.learning_order.noise_estimate import NoiseEstimate, RelationNoise
 from finecl_hf.learning_order.self_test import SelfTest
 from finecl_hf.learning_order.table import LearningOrder
@@ -338,3 +339,34 @@ def test_labels_that_the_run_left_out_are_no_gap_of_its_own_report(small, curie)
     for document in [*documents, replace(curie, title="held out")]:
         report.see(document)
     assert report.coverage == Coverage(5, 0, 0)
+
+
+def missing_label(document, head, tail, relation, score):
+    name = f"{document.title}#{head}#{tail}#{relation}"
+    names = document.longest_name(head), document.longest_name(tail)
+    return MissingLabel(name, document.title, head, tail, relation, *names, 0.25, 1.0, 1.5, -2.0, score)
+
+
+def test_facts_that_seem_to_be_missing(tmp_path):
+    documents = corpus(["born in"] * 10)
+    order = order_of(documents, [[0.9, 0.9]] * 10)
+    missing = [missing_label(document, 1, 0, "<b>", 9.0) for document in documents]
+    missing += [missing_label(documents[3], 1, 0, "P1", 1.0), missing_label(documents[4], 1, 0, "P2", 0.5)]
+    options = {"relation_names": {"P1": "birthplace of"}, "missing": missing}
+    write_report(order, order.probability.mean(axis=1), documents[:7], tmp_path / "report.html", worst=3, **options)
+    page, text = Page(tmp_path / "report.html"), (tmp_path / "report.md").read_text()
+    assert "Facts that seem to be missing" in page.texts("h2") and "## Facts that seem to be missing" in text
+    keys = [value for name, value in page.attributes if name == "data-key"]
+    shown = [*missing[:PER_RELATION], *missing[10:]]  # all in documents that were seen
+    assert keys[3:] == [str(row.key) for row in shown]
+    assert [value for name, value in page.attributes if name == "data-stratum"][3:] == ["missing"] * len(shown)
+    facts = page.texts("div", "fact")[3:]
+    assert facts[0] == "Tail <b> Head PER" and facts[5] == "Tail birthplace of Head PER"
+    assert "of 10 judged" in page.texts("div", "bench")[0]
+    assert text.count("(probability 0.250, plausibility +1.5, support of other labels -2.0; d") == len(shown)
+
+
+def test_no_section_without_missing_facts(tmp_path):
+    documents = corpus(["born in"] * 3)
+    write_report(order_of(documents, [[0.9]] * 3), np.ones(3), documents, tmp_path / "report.html")
+    assert "seem to be missing" not in (tmp_path / "report.html").read_text()

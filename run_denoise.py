@@ -34,7 +34,7 @@ def main(argv=None):
     from finecl_hf.extraction.starting_point import StartingPoint
     from finecl_hf.learning_order.verdicts import Verdicts
     from finecl_hf.training.checkpoints import checkpoint_to_resume
-    from finecl_hf.training.loading import load_silver, load_training_corpus, training_data
+    from finecl_hf.training.loading import held_out_pairs, load_silver, load_training_corpus, training_data
     from finecl_hf.training.scripts import finish_run, start_run
 
     data_args.require_training_documents()
@@ -80,7 +80,7 @@ def main(argv=None):
     order = probe.judged_by(trainer.learning_order.order, args.score)
     trainer.save_model()  # whatever may go wrong with what follows
     trainer.card_data.self_test = str(order.self_test) if order.self_test else None
-    missing = find_missing(trainer, silver, corpus, args.missing_labels, verdicts)
+    missing = find_missing(trainer, silver, corpus, args.missing_labels, verdicts, held_out_pairs(data_args))
     if trainer.is_world_process_zero():
         write_denoising(order, corpus, silver.names, data_args, args, verdicts, missing)
     finish_run(trainer, result.metrics, "run_denoise.py", argv)

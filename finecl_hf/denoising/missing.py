@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 
 from finecl_hf.data.corpus import fact_columns, iter_corpus
 from finecl_hf.data.documents import Document
+from finecl_hf.data.held_out import HeldOutPairs
 from finecl_hf.denoising.trainer import DenoiseTrainer
 from finecl_hf.encoding.batches import RelationCollator, to_device
 from finecl_hf.extraction.predictions import relation_scores
@@ -97,13 +98,18 @@ def batches_of(rows: int, size: int, process: int, processes: int) -> list[list[
 
 
 def find_missing(
-    trainer: DenoiseTrainer, silver: SilverCorpus, corpus: Dataset, count: int, verdicts: Verdicts | None = None
+    trainer: DenoiseTrainer,
+    silver: SilverCorpus,
+    corpus: Dataset,
+    count: int,
+    verdicts: Verdicts | None = None,
+    held_out: HeldOutPairs | None = None,
 ) -> list[MissingLabel] | None:
     """The `count` facts of a corpus that most seem to be missing, best first; None where none are asked for.
 
     Every process calls it. Arguments: see [`MissingLabels`].
     """
-    return MissingLabels(trainer, silver, corpus, count, verdicts).find() if count else None
+    return MissingLabels(trainer, silver, corpus, count, verdicts, held_out).find() if count else None
 
 
 class MissingLabels:
@@ -115,6 +121,7 @@ class MissingLabels:
             `denoising.probe`) is neither counted nor a candidate.
         count: of facts to keep.
         verdicts: facts that people call wrong are none.
+        held_out: pairs that a model must not see before it is tested are no candidates.
     """
 
     def __init__(
@@ -124,7 +131,9 @@ class MissingLabels:
         corpus: Dataset,
         count: int,
         verdicts: Verdicts | None = None,
+        held_out: HeldOutPairs | None = None,
     ):
+        self._held_out = held_out
         self.trainer, self.corpus, self.features = trainer, corpus, silver.features
         self.relations = list(silver.encoder.label2id)  # in the order of their numbers
         self.best = BestFacts(count)
@@ -197,6 +206,8 @@ class MissingLabels:
         """
         for head, tail, relation in self._wrong.get(document.title, ()):
             signs["score"][(pairs == [head, tail]).all(axis=1), relation] = -np.inf
+        for pair in self._held_out.pairs_of(document) if self._held_out is not None else ():
+            signs["score"][(pairs == pair).all(axis=1)] = -np.inf
         pair, relation = np.divmod(self.best.worth_adding(signs["score"].ravel()), len(self.relations))
         rows = np.zeros(len(pair), ROW)
         rows["row"], rows["key"], rows["relation"] = at, document.key, relation

@@ -11,8 +11,9 @@ from datasets import Dataset
 from transformers import AutoConfig
 
 from finecl_hf.cards.model_card import TrainingData
-from finecl_hf.data.corpus import in_key_order, load_corpus, relation_counts
+from finecl_hf.data.corpus import in_key_order, iter_corpus, load_corpus, relation_counts
 from finecl_hf.data.documents import NA
+from finecl_hf.data.held_out import HeldOutPairs
 from finecl_hf.data.relation_names import read_relation_names
 from finecl_hf.encoding.encoders import load_tokenizer, loading_from, max_length_for
 from finecl_hf.encoding.features import DocumentEncoder, Truncation
@@ -37,6 +38,17 @@ def load_training_corpus(data: DataArguments, args: FineCLTrainingArguments) -> 
     if len(corpus) == 0:
         raise FineCLError(f"{data.train_source}: no document is left to train on.")
     return corpus
+
+
+def held_out_pairs(data: DataArguments) -> HeldOutPairs | None:
+    """The entity pairs of `--exclude_file`; None without one."""
+    if data.exclude_file is None:
+        return None
+    documents = load_corpus(
+        data.exclude_file, None, data.skip_invalid, None, data.cache_dir, data.preprocessing_num_workers,
+        columns=data.columns,
+    )  # fmt: skip
+    return HeldOutPairs(iter_corpus(documents))
 
 
 @dataclass

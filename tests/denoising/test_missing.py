@@ -10,6 +10,7 @@ import torch
 
 from finecl_hf import read_documents
 from finecl_hf.data.corpus import fact_columns, iter_corpus
+from finecl_hf.data.held_out import HeldOutPairs
 from finecl_hf.denoising.missing import FACT, ROW, BestFacts, batches_of, judge_pairs
 from finecl_hf.denoising.probe import plant
 from finecl_hf.encoding.batches import RelationCollator
@@ -155,6 +156,22 @@ def test_what_people_call_wrong_is_no_candidate(bert_folder, corpus, tmp_path):
     run("denoise", bert_folder, corpus, tmp_path / "after", **options, verdicts=tmp_path / "verdicts.parquet")
     after = {row.instance_id for row in read_missing(tmp_path / "after" / MISSING)}
     assert after and not after & {row.instance_id for row in worst}
+
+
+def test_what_is_held_out_is_no_candidate(bert_folder, corpus, tmp_path):
+    documents = read_documents(corpus / "silver.json")
+    held_out = [replace(document, title=f"test {document.title}", relations=[], labelled=False)
+                for document in documents[:5]]  # fmt: skip
+    write_documents(held_out, tmp_path / "test.json")
+    names = HeldOutPairs(held_out)
+    excluded = {(document.title, *pair) for document in documents for pair in names.pairs_of(document)}
+    found = []
+    for options in ({}, {"exclude_file": tmp_path / "test.json"}):
+        run("denoise", bert_folder, corpus, tmp_path / f"{len(found)}", missing_labels=5000, num_train_epochs=1,
+            report=False, **options)  # fmt: skip
+        rows = read_missing(tmp_path / f"{len(found)}" / MISSING)
+        found.append({(row.title, row.head, row.tail) for row in rows})
+    assert found[0] & excluded and found[1] and not found[1] & excluded
 
 
 def test_what_the_self_test_planted_is_no_candidate(bert_folder, corpus, tmp_path, monkeypatch):

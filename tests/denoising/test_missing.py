@@ -3,6 +3,7 @@
 import json
 import random
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from finecl_hf import read_documents
+from finecl_hf import read_documents, write_documents
 from finecl_hf.data.corpus import fact_columns, iter_corpus
 from finecl_hf.data.held_out import HeldOutPairs
 from finecl_hf.denoising.missing import FACT, ROW, BestFacts, batches_of, judge_pairs

@@ -68,6 +68,8 @@ def describe_run(trainer: Trainer) -> dict[str, str]:
     elif hasattr(trainer.train_dataset, "describe"):  # a stream says itself what it is
         run |= trainer.train_dataset.describe()
     run["the label set"] = blake2b(json.dumps(trainer.model.config.label2id).encode(), digest_size=8).hexdigest()
+    if priors := getattr(trainer.model.config, "label_priors", None):  # a validation file may have told them
+        run["the label priors"] = json.dumps(priors)
     digest = blake2b(digest_size=8)
     for weight in trainer.model.parameters():
         digest.update(weight.detach().flatten()[:16].float().cpu().numpy().tobytes())

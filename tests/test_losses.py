@@ -259,7 +259,7 @@ def _pu_slowly(logits, targets, priors, weights, loss, balance):
         true_among = (prior - len(labelled) / n) / unlabelled  # the shifted prior
         mean = sum(weights[i] * loss(-score[i]) for i in others) / max(sum(weights[i] for i in others), 1e-9)
         rest = (1 - prior) / (1 - true_among) * mean - true_among * (1 - prior) / (1 - true_among) * down
-        gamma = math.sqrt((1 - priors[1][r]) / priors[1][r]) if balance and priors[0][r] else 1
+        gamma = 3 if not balance else math.sqrt((1 - priors[1][r]) / priors[1][r]) if priors[0][r] else 1
         total += gamma * prior * up + max(0.0, rest)
     return total
 
@@ -312,13 +312,14 @@ def test_risk_never_falls_below_that_of_the_labels():
     logits = torch.tensor([[0.0, 9.0], [0.0, -9.0], [0.0, -9.0]])
     targets = torch.tensor([[False, True], [True, False], [True, False]])
     loss = pu_bce_loss(logits, targets, torch.tensor([[0, 0.3], [0, 0.9]]))
-    assert loss.item() == pytest.approx(3 * math.log(1 + math.exp(-9)) / 3, rel=1e-3)
+    assert loss.item() == pytest.approx(3 * 3 * math.log(1 + math.exp(-9)) / 3, rel=1e-3)
 
 
 def test_complete_labels_make_the_ordinary_risk():
     logits, targets = _classification(1)
     score = (logits - logits[:, :1])[:, 1:]
-    ordinary = F.binary_cross_entropy_with_logits(score, targets[:, 1:].double(), reduction="none").sum(1).mean()
+    gold = targets[:, 1:].double()
+    ordinary = F.binary_cross_entropy_with_logits(score, gold, 1 + 2 * gold, reduction="none").sum(1).mean()
     torch.testing.assert_close(pu_bce_loss(logits, targets, _priors(1)), ordinary)
 
 

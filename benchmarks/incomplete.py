@@ -1,11 +1,11 @@
 """How well is learned where most true facts carry no label? DocRED's own labels, judged by Re-DocRED's.
 
     python benchmarks/incomplete.py --incomplete incomplete_labels.json --gold dev_revised.json \\
-        --test_file test_revised.json --model all-MiniLM-L6-v2 --seeds 66 --loss pu_bce
+        --test_file test_revised.json --rel_info rel_info.json --model all-MiniLM-L6-v2 --seeds 66 --loss pu_bce
 
 `--incomplete` and `--gold` hold the same documents with few and with all labels; others of either file are left out.
-The last 50 of them are kept aside, the others train with their few labels in `run_finetune.py`, which gets whatever else
-is given. `--choose` judges on the gold documents that have no incomplete labels, to choose settings by. The test
+The last 50 of them are kept aside, the others train with their few labels in `run_finetune.py`, which gets whatever
+else is given. `--choose` judges on the gold documents that have no incomplete labels, to choose settings by. The test
 documents are judged with the threshold as training left it (0, the logit of NA), with the one fitted on the 50
 documents with their few labels, and fitted on them with all labels. The last line is JSON: mean and standard deviation
 of F1 over the seeds, by threshold.

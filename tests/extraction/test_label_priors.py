@@ -141,8 +141,8 @@ def test_a_relation_model_is_used_and_goes_on_with_its_loss(bert_folder, corpus,
     run("finetune", tmp_path / "a", corpus, tmp_path / "b", max_steps=1)
     after = FineCLConfig.from_pretrained(tmp_path / "b")
     assert (after.loss, set(after.label_priors)) == ("pu_bce", set(before.label_priors))
-    figures = run("finetune", tmp_path / "a", corpus, tmp_path / "c", do_train=False, test_file=corpus / "gold_test.json",
-                  do_predict=True)  # fmt: skip
+    options = {"do_train": False, "do_predict": True, "test_file": corpus / "gold_test.json"}
+    figures = run("finetune", tmp_path / "a", corpus, tmp_path / "c", **options)
     assert "test_f1" in figures
 
 

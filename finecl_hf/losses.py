@@ -261,6 +261,25 @@ RELATION_LOSSES = {
 PU_LOSSES = {"pu_bce": pu_bce_loss, "pu_ranking": pu_ranking_loss}  # these read priors, too
 
 
+def relation_loss(
+    name: str,
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    priors: list[list[float]] | None = None,
+    pair_weight: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """The classification loss of a name, one of `RELATION_LOSSES` or `PU_LOSSES`.
+
+    Args:
+        logits, targets: (P, R).
+        priors, pair_weight: for `PU_LOSSES` alone: labelled and true share of each relation, (R, 2); (P,), see there.
+    """
+    if name not in PU_LOSSES:
+        return RELATION_LOSSES[name](logits, targets)
+    shares = torch.tensor(priors, dtype=torch.float32, device=logits.device).T
+    return PU_LOSSES[name](logits, targets, shares, pair_weight)
+
+
 def relation_targets(
     label_pair: torch.Tensor, label_relation: torch.Tensor, num_pairs: int, num_relations: int
 ) -> torch.Tensor:

@@ -120,6 +120,11 @@ class FineCLConfig(PreTrainedConfig):
                 raise FineCLError(f"{name_or_path}: config.json asks for {size} {value:,}, which no model has.")
         return cls.from_dict(raw)
 
+    @property
+    def shares(self) -> list[list[float]]:
+        """(R, 2) `label_priors` in the order of ids; zeros for a relation without a label."""
+        return [(self.label_priors or {}).get(self.id2label[i], [0.0, 0.0]) for i in range(self.num_labels)]
+
     def check(self) -> None:
         """
         Raises:

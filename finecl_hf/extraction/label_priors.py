@@ -8,18 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
-import torch
 
 from finecl_hf.data.documents import Document
 from finecl_hf.data.json_stream import read_json
 from finecl_hf.errors import FineCLError
-from finecl_hf.losses import PU_LOSSES, RELATION_LOSSES
-
-
-if TYPE_CHECKING:
-    from finecl_hf.extraction.configuration import FineCLConfig
+from finecl_hf.losses import PU_LOSSES
 
 
 LabelPriors = dict[str, list[float]]
@@ -28,25 +21,6 @@ DEFAULT_FACTOR = 3.0  # Re-DocRED found 3.2 facts for each that DocRED had label
 FROM_VALIDATION = "validation"
 SHRINKAGE = 3.0  # labelled facts of a relation with which its own factor counts as much as that of all relations
 MOST_FACTOR = 1000.0
-
-
-def relation_loss(
-    config: FineCLConfig, logits: torch.Tensor, targets: torch.Tensor, pair_weight: torch.Tensor | None = None
-) -> torch.Tensor:
-    """The loss that a configuration names, of logits (P, R) and targets (P, R).
-
-    Args:
-        pair_weight: (P,) how many pairs each one stands for; only positive-unlabelled losses ask.
-    """
-    if config.loss not in PU_LOSSES:
-        return RELATION_LOSSES[config.loss](logits, targets)
-    priors = torch.tensor(_shares(config), dtype=torch.float32, device=logits.device).T
-    return PU_LOSSES[config.loss](logits, targets, priors, pair_weight)
-
-
-def _shares(config: FineCLConfig) -> list[list[float]]:
-    """Labelled and true share of each relation, in the order of their ids; a relation without a label has none."""
-    return [(config.label_priors or {}).get(config.id2label[i], [0.0, 0.0]) for i in range(config.num_labels)]
 
 
 def check_label_prior(

@@ -18,8 +18,7 @@ from finecl_hf.extraction.adapter_heads import AdapterHeads
 from finecl_hf.extraction.adapters import is_adapter
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.heads import HeadInputs, RelationHead, head_class
-from finecl_hf.extraction.label_priors import relation_loss
-from finecl_hf.losses import PU_LOSSES, RELATION_LOSSES, evidence_loss, relation_targets
+from finecl_hf.losses import PU_LOSSES, RELATION_LOSSES, evidence_loss, relation_loss, relation_targets
 
 
 @dataclass
@@ -181,7 +180,7 @@ class FineCLForRelationExtraction(AdapterHeads, FineCLPreTrainedModel):
         loss = None
         if label_pair is not None:
             targets = relation_targets(label_pair, label_relation, *logits.shape)
-            loss = relation_loss(self.config, logits, targets, pair_weight)
+            loss = relation_loss(self.config.loss, logits, targets, self.config.shares, pair_weight)
             if inputs.evidence is not None and evidence_pair is not None:
                 told = evidence_loss(inputs.evidence, evidence_pair, evidence_sentence)
                 loss = loss + self.config.evidence_weight * told

@@ -16,9 +16,8 @@ from finecl_hf.encoding.batches import RelationCollator, to_device
 from finecl_hf.encoding.features import DocumentEncoder
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.heads import HeadInputs
-from finecl_hf.extraction.label_priors import relation_loss
 from finecl_hf.extraction.modeling import FineCLForRelationExtraction
-from finecl_hf.losses import relation_targets
+from finecl_hf.losses import relation_loss, relation_targets
 
 
 BATCH = 5  # documents a step
@@ -161,7 +160,7 @@ class _Run:
             logits, batch = logits_of(number), self.batches[number]
             targets = relation_targets(batch["label_pair"], batch["label_relation"], *logits.shape)
             counts.add(logits.detach(), targets, self.config.task)
-            loss = relation_loss(self.config, logits, targets)
+            loss = relation_loss(self.config.loss, logits, targets, self.config.shares)
             if not math.isfinite(loss.item()):
                 self.result.ended = "diverged"
                 return None

@@ -17,7 +17,7 @@ from finecl_hf.encoding.batches import RelationCollator, type_pairs
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.calibration import expected_calibration_error, fit_calibration
 from finecl_hf.extraction.configuration import ENCODER_SETTINGS, FITTED, FineCLConfig
-from finecl_hf.extraction.label_priors import check_label_prior, relation_loss
+from finecl_hf.extraction.label_priors import check_label_prior
 from finecl_hf.extraction.predictions import (
     candidate_rows,
     decode_rows,
@@ -27,7 +27,7 @@ from finecl_hf.extraction.predictions import (
     score_documents,
     score_sentences,
 )
-from finecl_hf.losses import evidence_loss, relation_targets
+from finecl_hf.losses import evidence_loss, relation_loss, relation_targets
 from finecl_hf.training.trainer import FineCLTrainer
 from finecl_hf.training.trainer_flags import REFUSED_ARGUMENTS
 
@@ -296,7 +296,7 @@ def losses_of_documents(outputs: Any, inputs: dict[str, Any], config: FineCLConf
     counts = inputs["pair_counts"]
     targets = relation_targets(inputs["label_pair"], inputs["label_relation"], *outputs.logits.shape)
     parts = zip(outputs.logits.split(counts), targets.split(counts), strict=True)
-    losses = torch.stack([relation_loss(config, *part) for part in parts]).float()
+    losses = torch.stack([relation_loss(config.loss, *part, config.shares) for part in parts]).float()
     if outputs.evidence is None or inputs.get("evidence_pair") is None:
         return losses
     pair, sentence = inputs["evidence_pair"], inputs["evidence_sentence"]

@@ -17,9 +17,8 @@ from finecl_hf.extraction.label_priors import (
     estimated_factors,
     label_priors,
     labelled_facts,
-    relation_loss,
 )
-from finecl_hf.losses import adaptive_threshold_loss, pu_bce_loss, pu_ranking_loss
+from finecl_hf.losses import adaptive_threshold_loss, pu_bce_loss, pu_ranking_loss, relation_loss
 from tests.helpers.script_runs import run, same_weights, weights
 
 
@@ -93,9 +92,13 @@ def test_losses_are_told_the_priors_of_their_relations():
     weight = torch.rand(20) + 1
     for name, loss in (("pu_bce", pu_bce_loss), ("pu_ranking", pu_ranking_loss)):
         config = FineCLConfig.for_labels(LABELS, loss=name, label_priors=priors)
-        assert torch.equal(relation_loss(config, logits, targets, weight), loss(logits, targets, table, weight))
+        assert torch.equal(
+            relation_loss(config.loss, logits, targets, config.shares, weight), loss(logits, targets, table, weight)
+        )
     config = FineCLConfig.for_labels(LABELS, loss="adaptive_threshold")
-    assert torch.equal(relation_loss(config, logits, targets, weight), adaptive_threshold_loss(logits, targets))
+    assert torch.equal(
+        relation_loss(config.loss, logits, targets, config.shares, weight), adaptive_threshold_loss(logits, targets)
+    )
 
 
 @pytest.mark.parametrize(

@@ -91,8 +91,8 @@ class FinetuneArguments(FineCLTrainingArguments):
     loss: Literal["bce", "softmax", "adaptive_threshold", "pu_bce", "pu_ranking"] | None = option(
         None,
         "Classification loss: adaptive_threshold for documents, softmax for sentences; `bce` is the paper's; `pu_bce` "
-        "(or SSR-PU's `pu_ranking`) learns from documents most of whose true facts carry no label. A relation model keeps its "
-        "own.",
+        "(or SSR-PU's `pu_ranking`) learns from documents most of whose true facts carry no label. A relation model "
+        "keeps its own.",
     )
     label_prior: str | None = option(
         None,

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := finecl_hf tests docs examples benchmarks setup.py run_denoise.py run_pretrain.py run_finetune.py
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-slow style quality bench wheel clean
+.PHONY: help quickstart test test-slow style quality bench evidence-table wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,9 @@ quality: $(VENV)/.installed  ## check format and lint
 
 bench: $(VENV)/.installed  ## stage 1 on injected noise; FEWREL and MODEL name the corpus and the encoder
 	$(BIN)/python benchmarks/denoise.py --corpus fewrel --documents $(FEWREL) --model $(MODEL)
+
+evidence-table: $(VENV)/.installed  ## what pre-training buys, from the kept cells of benchmarks/evidence.py
+	$(BIN)/python benchmarks/evidence.py --cells benchmarks/cells --table
 
 wheel: $(VENV)/.installed  ## build a wheel into dist/
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .

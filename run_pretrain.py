@@ -20,14 +20,15 @@ def main(argv=None):
     model_args, data_args, args = parse_arguments((ModelArguments, DataArguments, PretrainArguments), argv)
 
     from finecl_hf import PretrainTrainer
+    from finecl_hf.encoding.features import token_counts
     from finecl_hf.extraction.starting_point import StartingPoint
     from finecl_hf.pretraining.card import encoder_card
     from finecl_hf.pretraining.collator import collator_for
-    from finecl_hf.pretraining.fact_weights import usable_facts, weigh_corpus
-    from finecl_hf.pretraining.masked_lm import load_masked_lm, masked_lm_of
+    from finecl_hf.pretraining.fact_weights import check_order, read_weights, usable_facts, weigh_corpus
+    from finecl_hf.pretraining.masked_lm import load_masked_lm, masked_lm_of, start_head
     from finecl_hf.pretraining.streaming import open_stream
     from finecl_hf.training.checkpoints import checkpoint_to_resume
-    from finecl_hf.training.loading import load_silver, training_data
+    from finecl_hf.training.loading import load_silver, load_training_corpus, training_data
     from finecl_hf.training.scripts import finish_run, start_run
 
     data_args.require_training_documents()
@@ -38,8 +39,11 @@ def main(argv=None):
         card = encoder_card(model_args, args, training_data(data_args), silver.encoder.max_length)
         training = {"train_dataset": silver.stream}
     else:
-        silver = load_silver(model_args, data_args, args)
-        features, coverage = weigh_corpus(silver.features, silver.corpus, args)
+        weights = read_weights(args)
+        corpus = load_training_corpus(data_args, args)
+        check_order(corpus, weights, args)  # before the corpus is encoded
+        silver = load_silver(model_args, data_args, args, corpus=corpus)
+        features, coverage = weigh_corpus(silver.features, silver.corpus, args, weights)
         data = training_data(data_args, silver.corpus, silver.counts)
         card = encoder_card(model_args, args, data, silver.encoder.max_length, silver.truncation, coverage)
         training = {
@@ -57,6 +61,8 @@ def main(argv=None):
         )
     if not has_head:
         logger.warning("%s has no MLM head: a new one is started.", model_args.model_name_or_path)
+        if not args.streaming:  # nobody has counted the tokens of a stream
+            start_head(model, token_counts(features, model.config.get_text_config().vocab_size))
 
     # Training
     trainer = PretrainTrainer(

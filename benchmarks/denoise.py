@@ -1,17 +1,14 @@
 """How well does stage 1 tell wrong labels from right ones?
 
-    python benchmarks/denoise.py --corpus fewrel --noise uniform --rate 0.4 --documents val_wiki.json --model ENCODER
-    python benchmarks/denoise.py --corpus docred --documents FOLDER --model ENCODER
+    python benchmarks/denoise.py --corpus fewrel --noise uniform --rate 0.4 --documents FOLDER --model ENCODER
+    python benchmarks/denoise.py --corpus projection --documents FOLDER --model ENCODER
 
-`fewrel` flips a share of FewRel's clean labels, so the truth is known. `docred` has noise of the real kind: the facts
-of Re-DocRED's development documents are a knowledge base, projected by name on DocRED's unlabelled documents and on
-the first half of Re-DocRED's test documents, whose gold labels judge the silver ones. FOLDER holds
-redocred/dev_revised.json, redocred/test_revised_first250.json and docred/test_unlabelled.json. Settings were chosen on
-one half of the judged documents (`--half choose`); figures are those of the other.
-
+`noisy_corpora.py` has the corpora, and what is chosen and reported on. FOLDER holds them in folders of their names.
 For each seed `run_denoise.py` runs once; flags that this script does not know are passed on to it. The seed decides on
-the run and, for FewRel, on the sample and the flips. Every score is reported, epoch by epoch, as AUROC, and as average
-precision and precision at k (k = number of wrong labels) of the least trusted labels. The last line is JSON.
+the run and, where labels are flipped, on the sample and the flips. Every score is reported, epoch by epoch, as AUROC,
+and as average precision and precision at k (k = number of wrong labels) of the least trusted labels, with a 90 %
+interval of a bootstrap over documents; beside them the lead of the recommended score over others, the self-test, and
+the estimated noise. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -22,9 +19,8 @@ import os
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from zlib import crc32
 
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -32,48 +28,44 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import numpy as np
 
 import run_denoise
-from benchmarks.ranking import auroc, average_precision
-from finecl_hf import Document, LearningOrder, read_documents, write_documents
+from benchmarks.noisy_corpora import CORPORA, FLIPPED, NoisyCorpus
+from benchmarks.ranking import auroc, average_precision, document_resamples, interval, resampled_auroc
+from finecl_hf import LearningOrder, write_documents
 from finecl_hf.denoising.recorder import LearningOrderCallback
 from finecl_hf.denoising.trainer import DenoiseTrainer
-from finecl_hf.distant.knowledge_base import KnowledgeBase, project
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.noise_estimate import noise_of
 from finecl_hf.learning_order.trust import RECOMMENDED, SCORES, WITHIN_RELATION, unit_trust
-from finecl_hf.synthetic.label_flips import flip_labels
 
 
-RECIPES = {
-    "fewrel": {"num_train_epochs": 5, "learning_rate": 5e-5, "per_device_train_batch_size": 32},
-    "docred": {"num_train_epochs": 5, "preset": "projected"},
-}
+SENTENCES = {"num_train_epochs": 5, "learning_rate": 5e-5, "per_device_train_batch_size": 32}
+PROJECTED = {"num_train_epochs": 5, "preset": "projected"}
 CALIBRATED = [f"{name}{WITHIN_RELATION}" for name in ("probability", "margin", RECOMMENDED)]
+POINTS_OF_REFERENCE = ("first_epoch", "margin", "plausibility")
 FREQUENCY = "relation_frequency"  # not a score: what ranking by nothing else would give
-
-
-@dataclass
-class Corpus:
-    """Silver documents, and whether each judged label is right: instance id -> bool."""
-
-    documents: list[Document]
-    truth: dict[str, bool]
 
 
 def main(argv=None):
     args, further = parse(argv)
     start = time.perf_counter()
-    runs = [one_run(make_corpus(args, seed), seed, args, further) for seed in args.seeds]
+    corpora = (CORPORA[args.corpus](Path(args.documents), args, seed) for seed in args.seeds)
+    runs = [one_run(corpus, seed, args, further) for corpus, seed in zip(corpora, args.seeds, strict=True)]
     names = [name for name in runs[0]["scores"][-1] if all(name in run["scores"][-1] for run in runs)]
     scores = {name: summarise([[epoch.get(name) for epoch in run["scores"]] for run in runs]) for name in names}
+    resamples = {name: np.mean([run["resamples"][name] for run in runs], axis=0) for name in names}
+    for name, values in resamples.items():
+        scores[name]["auroc_interval"] = interval(values)
     result = {
         "corpus": args.corpus,
-        **({"noise": args.noise, "rate": args.rate} if args.corpus == "fewrel" else {"half": args.half}),
+        **({"noise": args.noise, "rate": args.rate} if args.corpus in FLIPPED else {"half": args.half}),
         "seeds": args.seeds,
         "labels": [run["labels"] for run in runs],
         "judged": [run["judged"] for run in runs],
         "wrong": [run["wrong"] for run in runs],
         "scores": scores,
         "preset": RECOMMENDED,
+        "lead": {name: lead(scores, resamples, name) for name in POINTS_OF_REFERENCE if name in names},
+        "self_test": [asdict(run["self_test"]) if run["self_test"] else None for run in runs],
         "noise_rate": {name: mean_sd([run["noise"][name] for run in runs]) for name in runs[0]["noise"]},
         "recorder_share": float(np.mean([run["recorder_share"] for run in runs])),
         "seconds": round(time.perf_counter() - start),
@@ -85,63 +77,30 @@ def main(argv=None):
 
 def parse(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--corpus", choices=["fewrel", "docred"], required=True)
+    parser.add_argument("--corpus", choices=list(CORPORA), required=True)
     parser.add_argument(
         "--documents", help="FewRel's JSON, or the folder of the corpora; by default FINECL_REAL_DATA's"
     )
     parser.add_argument("--model", required=True, help="encoder to start from")
-    parser.add_argument("--noise", choices=["uniform", "pair"], default="uniform", help="fewrel: to any, or the next")
-    parser.add_argument("--rate", type=float, default=0.4, help="fewrel: share of the labels to flip")
     parser.add_argument(
-        "--half", choices=["choose", "report", "both"], default="report", help="docred: judged documents"
+        "--noise", choices=["uniform", "pair", "direction"], default="uniform", help="of flipped labels"
     )
-    parser.add_argument("--max_instances", type=int, help="train on about so many labels (fewrel: 2,400)")
+    parser.add_argument("--rate", type=float, default=0.4, help="share of the labels to flip")
+    parser.add_argument(
+        "--half", choices=["choose", "report", "both"], default="report", help="projected: judged documents"
+    )
+    parser.add_argument("--max_instances", type=int, help="train on about so many labels (flipped ones: 2,400)")
     parser.add_argument("--keep", help="folder for the learning order of each seed, to look at it later")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     args, further = parser.parse_known_args(argv)
     if args.documents is None:
         if "FINECL_REAL_DATA" not in os.environ:
             parser.error("name the corpus with --documents, or its folder in the variable FINECL_REAL_DATA")
-        folder = Path(os.environ["FINECL_REAL_DATA"])
-        args.documents = folder / "fewrel" / "val_wiki.json" if args.corpus == "fewrel" else folder
+        args.documents = os.environ["FINECL_REAL_DATA"]
     return args, further
 
 
-def make_corpus(args, seed: int) -> Corpus:
-    if args.corpus == "fewrel":
-        documents = read_documents(args.documents)
-        chosen = np.random.default_rng(seed).permutation(len(documents))[: args.max_instances or 2400]
-        return Corpus(*flip_labels([documents[i] for i in chosen], args.rate, args.noise, seed))
-    folder = Path(args.documents)
-    knowledge_base = KnowledgeBase.from_documents(read_documents(folder / "redocred" / "dev_revised.json"))
-    gold = read_documents(folder / "redocred" / "test_revised_first250.json")
-    right = {document.instance_id(fact) for document in gold for fact in document.relations}
-    judged = project(gold, knowledge_base)
-    truth = {
-        instance: instance in right
-        for document in judged
-        if args.half == "both" or half_of(document) == args.half
-        for instance in map(document.instance_id, document.relations)
-    }
-    others = project(read_documents(folder / "docred" / "test_unlabelled.json"), knowledge_base)
-    silver = [document for document in judged + others if document.relations]  # the rest teaches little
-    return Corpus(up_to(args.max_instances, silver, seed), truth)
-
-
-def half_of(document: Document) -> str:
-    return "report" if crc32(f"{document.title}x".encode()) % 2 else "choose"
-
-
-def up_to(count: int | None, documents: list[Document], seed: int) -> list[Document]:
-    """Documents in random order until they hold `count` labels."""
-    if count is None:
-        return documents
-    order = np.random.default_rng(seed).permutation(len(documents))
-    labels = np.cumsum([len(documents[i].relations) for i in order])
-    return [documents[i] for i in order[: np.searchsorted(labels, count) + 1]]
-
-
-def one_run(corpus: Corpus, seed: int, args, further: list[str]) -> dict:
+def one_run(corpus: NoisyCorpus, seed: int, args, further: list[str]) -> dict:
     """Runs stage 1 and judges every score after every epoch."""
     with tempfile.TemporaryDirectory() as folder, Stopwatch() as watch:
         write_documents(corpus.documents, f"{folder}/noisy.jsonl")
@@ -152,7 +111,7 @@ def one_run(corpus: Corpus, seed: int, args, further: list[str]) -> dict:
             "seed": seed,
             "save_strategy": "no",
             "disable_tqdm": True,
-            **RECIPES[args.corpus],
+            **(SENTENCES if args.corpus in FLIPPED else PROJECTED),
         }
         order = run_denoise.main([*(f"--{name}={value}" for name, value in flags.items()), *further])
     if args.keep:
@@ -160,9 +119,13 @@ def one_run(corpus: Corpus, seed: int, args, further: list[str]) -> dict:
     judged = np.array([instance in corpus.truth for instance in order.instance_id.to_pylist()])
     judged &= order.observed.any(axis=1)
     is_right = np.array([corpus.truth.get(instance, True) for instance in order.instance_id.to_pylist()])
-    epochs = [scores_of(until(order, epoch + 1), judged, is_right[judged]) for epoch in range(order.num_epochs)]
+    wrong = ~is_right[judged]
+    trust = [judged_trust(until(order, epoch + 1), judged) for epoch in range(order.num_epochs)]
+    times = document_resamples(order.title.filter(judged).to_pylist())
     return {
-        "scores": epochs,
+        "scores": [{name: figures(values, wrong) for name, values in epoch.items()} for epoch in trust],
+        "resamples": {name: resampled_auroc(-values, wrong, times) for name, values in trust[-1].items()},
+        "self_test": order.self_test,
         "labels": len(order),
         "judged": int(judged.sum()),
         "wrong": int((~is_right[judged]).sum()),
@@ -177,8 +140,8 @@ def until(order: LearningOrder, epochs: int) -> LearningOrder:
     return replace(order, **{name: getattr(order, name)[:, :epochs] for name in names})
 
 
-def scores_of(order: LearningOrder, judged: np.ndarray, is_right: np.ndarray) -> dict[str, list[float]]:
-    """AUROC, average precision and precision at k of every score that this table has."""
+def judged_trust(order: LearningOrder, judged: np.ndarray) -> dict[str, np.ndarray]:
+    """Every score that this table has, of the judged labels."""
     relation = order.relation.dictionary_encode().indices.to_numpy()
     trust = {FREQUENCY: np.bincount(relation)[relation]}
     for name in [*SCORES, *CALIBRATED]:
@@ -186,13 +149,19 @@ def scores_of(order: LearningOrder, judged: np.ndarray, is_right: np.ndarray) ->
             trust[name] = unit_trust(name, order)
         except FineCLError:  # it says nothing of this corpus
             continue
-    wrong, k = ~is_right, int((~is_right).sum())
-    figures = {}
-    for name, values in trust.items():
-        lowest = np.argsort(values[judged], kind="stable")[:k]
-        doubt = -values[judged].astype(float)
-        figures[name] = [auroc(doubt, wrong), average_precision(doubt, wrong), float(wrong[lowest].mean())]
-    return figures
+    return {name: values[judged].astype(float) for name, values in trust.items()}
+
+
+def figures(trust: np.ndarray, wrong: np.ndarray) -> list[float]:
+    """AUROC, average precision and precision at k of the least trusted labels."""
+    lowest = np.argsort(trust, kind="stable")[: int(wrong.sum())]
+    return [auroc(-trust, wrong), average_precision(-trust, wrong), float(wrong[lowest].mean())]
+
+
+def lead(scores: dict, resamples: dict[str, np.ndarray], name: str) -> list[float]:
+    """How far the recommended score's AUROC is ahead of another's, with the interval."""
+    ahead = scores[RECOMMENDED]["auroc"][0] - scores[name]["auroc"][0]
+    return [round(ahead, 4), *interval(resamples[RECOMMENDED] - resamples[name])]
 
 
 def noise_figures(order: LearningOrder, judged: np.ndarray, is_right: np.ndarray) -> dict[str, float]:

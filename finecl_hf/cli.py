@@ -108,6 +108,7 @@ def make_parser() -> ArgumentParser:
     sub.add_argument("--kind", choices=["uniform", "pair"], default="uniform", help="to any relation, or to the next")
     sub.add_argument("--seed", type=int, default=0, help="another seed flips other labels")
     sub.add_argument("--truth", help="where to write {instance id: whether the label is still right}")
+    _add_reading_options(sub)
 
     sub = command(merge_orders, "merge-orders", "Merge the learning orders of a corpus's shards.")
     sub.add_argument("output", help="ends in .parquet, or in .json for the original's format")
@@ -168,6 +169,9 @@ def _add_review_commands(sub: ArgumentParser) -> None:
     export.add_argument("--random", type=int, default=50, help="how many of all others, at random (default 50)")
     export.add_argument("--strategy", choices=["trust", "diverse", "relation"], default="trust", help="the worst: by "
                         "trust alone; no two alike or of one document; or in turns over relations")  # fmt: skip
+    export.add_argument("--missing", metavar="FILE", help="missing_labels.parquet of stage 1, whose best facts are to "
+                        "be judged, too")  # fmt: skip
+    export.add_argument("--candidates", type=int, default=100, help="how many of them (default 100)")
     export.add_argument("--rel_info", help="JSON of relation id -> readable name")
     export.add_argument("--seed", type=int, default=0, help="another seed draws other labels")
     text = "Read verdicts and write the corrected corpus; tells how many labels of the whole corpus are wrong."
@@ -184,6 +188,7 @@ def _add_review_commands(sub: ArgumentParser) -> None:
     sub.add_argument("--rel_info", help="JSON of relation id -> readable name")
     sub.add_argument("--format", help="format of the documents, where their content does not tell")
     sub.add_argument("--split", help="split of a Hub dataset")
+    _add_reading_options(sub)
     sub.add_argument("--skip_unknown", action="store_true", help="pass over verdicts of labels that are not there")
 
 
@@ -197,6 +202,7 @@ def _add_order_and_documents(sub: ArgumentParser) -> None:
     )
     sub.add_argument("--format", help="format of the documents, where their content does not tell")
     sub.add_argument("--split", help="split of a Hub dataset")
+    _add_reading_options(sub)
 
 
 def _add_predict_options(sub: ArgumentParser) -> None:
@@ -226,7 +232,8 @@ def _reading_options(args: Namespace) -> dict[str, Any]:
     """Keyword arguments of the readers."""
     from finecl_hf.data.column_names import parse_columns
 
-    return {"columns": parse_columns(args.columns, "--columns"), "label_map": args.label_map}
+    told = {name: getattr(args, name) for name in ("format", "split") if hasattr(args, name)}
+    return {**told, "columns": parse_columns(args.columns, "--columns"), "label_map": args.label_map}
 
 
 def _add_doctor_options(sub: ArgumentParser) -> None:
@@ -243,6 +250,7 @@ def _add_doctor_options(sub: ArgumentParser) -> None:
                      help="most seconds for it (default 60)")  # fmt: skip
     sub.add_argument("--seed", type=int, default=0, help="of the model that does it")
     sub.add_argument("--json", metavar="FILE", help="where to write the findings, with all figures")
+    _add_reading_options(sub)
 
 
 def _number_of(unit: str) -> Callable[[str], float]:
@@ -285,7 +293,7 @@ def _add_project_options(sub: ArgumentParser) -> None:
 
 
 def validate(args: Namespace) -> int:
-    from finecl_hf.data.notes import Notes
+    from finecl_hf.data.notes import Notes, counted
     from finecl_hf.data.problems import kind_of_problem
     from finecl_hf.data.readers import iter_documents
 
@@ -293,7 +301,7 @@ def validate(args: Namespace) -> int:
     relations: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
     notes = Notes()
-    items = iter_documents(args.file, format=args.format, split=args.split, notes=notes, **_reading_options(args))
+    items = iter_documents(args.file, notes=notes, **_reading_options(args))
     for item in _with_last_words(items):
         if isinstance(item, DocumentError):
             print(item)
@@ -304,8 +312,9 @@ def validate(args: Namespace) -> int:
         mentions += sum(map(len, item.entities))
         relations.update(fact.relation for fact in item.relations)
     print(
-        f"{args.file}: {valid:,} valid documents with {entities:,} entities, {mentions:,} mentions and "
-        f"{relations.total():,} facts of {len(relations):,} relations; {kinds.total():,} problems."
+        f"{args.file}: {counted(valid, 'valid document')} with {counted(entities, 'entity', 'entities')}, "
+        f"{counted(mentions, 'mention')} and {counted(relations.total(), 'fact')} of "
+        f"{counted(len(relations), 'relation')}; {counted(kinds.total(), 'problem')}."
     )
     for kind, count in kinds.most_common():
         print(f"{count:>8,} x {kind}")
@@ -325,16 +334,21 @@ def doctor(args: Namespace) -> int:
         raise FineCLError("the name of a file is empty; give the training, validation and test documents in order.")
     names = read_relation_names(args.rel_info)
     if args.json:
-        refuse_overwriting(args.json, [args.rel_info, *(file for _, path in files for file in local_files(path))])
-    tallies = []
+        refuse_overwriting(
+            args.json, [args.rel_info, args.label_map, *(file for _, path in files for file in local_files(path))]
+        )
+    reading, tallies = _reading_options(args), []
     for role, path in files:
         _tell(f"Reading {path} ...")
-        tallies.append(Tally.of_file(role, path))
+        tallies.append(Tally.of_file(role, path, **reading))
+        reading["label_map"] = None  # as in training, which maps the labels of the training documents
     task = args.task or ("sentence" if tallies[0].all_sentences else "document")
     findings = data_findings(tallies, task, names)
     if args.model:
+        from finecl_hf.encoding.encoders import keep_bars_out_of_logs
         from finecl_hf.extraction.doctor import encoder_findings
 
+        keep_bars_out_of_logs()
         seconds = 0.0 if args.no_overfit else args.overfit_seconds
         findings += encoder_findings(tallies, args.model, task, args.max_seq_length, seconds, args.seed, _tell)
     print(report(findings))
@@ -352,17 +366,16 @@ def _tell(text: str) -> None:
 def convert(args: Namespace) -> None:
     from finecl_hf.data.converting import convert_file
     from finecl_hf.data.files import refuse_overwriting, refuse_overwriting_further, replacing
+    from finecl_hf.data.notes import counted
     from finecl_hf.data.readers import local_files
 
     inputs = [*local_files(args.input), args.label_map]
     refuse_overwriting(args.output, inputs)
     refuse_overwriting_further("--report", args.report, inputs, args.output)
-    reading = {"format": args.format, "split": args.split, **_reading_options(args)}
-    found = convert_file(
-        args.input, args.output, args.to, symmetric=args.both_ways or (), skip_invalid=args.skip_invalid, **reading
-    )
+    options = {"symmetric": args.both_ways or (), "skip_invalid": args.skip_invalid, **_reading_options(args)}
+    found = convert_file(args.input, args.output, args.to, **options)
     without = ", without the invalid ones" if args.skip_invalid else ""
-    print(f"Wrote {found.documents:,} documents to {args.output}{without}.")
+    print(f"Wrote {counted(found.documents, 'document')} to {args.output}{without}.")
     _tell_left_out(found.notes)
     if args.report:
         with replacing(Path(args.report)) as file:
@@ -377,6 +390,7 @@ def _tell_left_out(notes) -> None:
 
 def project(args: Namespace) -> None:
     from finecl_hf.data.files import refuse_overwriting, refuse_overwriting_further
+    from finecl_hf.data.notes import counted
     from finecl_hf.data.readers import local_files
     from finecl_hf.data.relation_names import read_relation_choice, read_relation_names
     from finecl_hf.distant.projection import ProjectionOptions, project_files
@@ -392,8 +406,8 @@ def project(args: Namespace) -> None:
     )  # fmt: skip
     report = project_files(args.documents, args.knowledge_base, args.output, options)
     print(
-        f"Wrote {report.written_documents:,} documents, {report.labelled_documents:,} of them with labels, to "
-        f"{args.output}: {report.labels.total():,} labels of {len(report.labels):,} relations."
+        f"Wrote {counted(report.written_documents, 'document')}, {report.labelled_documents:,} of them with labels, "
+        f"to {args.output}: {counted(report.labels.total(), 'label')} of {counted(len(report.labels), 'relation')}."
     )
     print(report.to_text(names))
     if args.report:
@@ -403,13 +417,14 @@ def project(args: Namespace) -> None:
 
 def flip(args: Namespace) -> None:
     from finecl_hf.data.files import refuse_overwriting, refuse_overwriting_further, replacing
+    from finecl_hf.data.notes import counted
     from finecl_hf.data.readers import local_files, read_documents, write_documents
     from finecl_hf.synthetic.label_flips import flip_labels
 
-    inputs = local_files(args.input)
+    inputs = [*local_files(args.input), args.label_map]
     refuse_overwriting(args.output, inputs)
     refuse_overwriting_further("--truth", args.truth, inputs, args.output)
-    documents = read_documents(args.input)
+    documents = read_documents(args.input, **_reading_options(args))
     if not any(document.relations for document in documents):
         raise FineCLError(f"{args.input}: the documents have no labels to flip; name a labelled file.")
     noisy, is_clean = flip_labels(documents, args.rate, args.kind, args.seed)
@@ -418,7 +433,8 @@ def flip(args: Namespace) -> None:
         with replacing(Path(args.truth)) as file:
             file.write(json.dumps(is_clean, ensure_ascii=False).encode())
     flipped = len(is_clean) - sum(is_clean.values())
-    print(f"Flipped {flipped:,} of {len(is_clean):,} labels; wrote {len(noisy):,} documents to {args.output}.")
+    of_all, documents = counted(len(is_clean), "label"), counted(len(noisy), "document")
+    print(f"Flipped {flipped:,} of {of_all}; wrote {documents} to {args.output}.")
 
 
 def merge_orders(args: Namespace) -> None:
@@ -439,7 +455,7 @@ def report(args: Namespace) -> None:
     from finecl_hf.denoising.report import report_files
 
     coverage = report_files(
-        args.order, args.documents, args.output, args.score, args.rel_info, args.worst, args.format, args.split
+        args.order, args.documents, args.output, args.score, args.rel_info, args.worst, **_reading_options(args)
     )
     print(f"Wrote {args.output} and {Path(args.output).with_suffix('.md')}; {coverage}.")
     if coverage.share < 0.5:
@@ -449,8 +465,8 @@ def report(args: Namespace) -> None:
 def clean(args: Namespace) -> None:
     from finecl_hf.denoising.cleaning import clean_files
 
-    names = ("threshold", "share", "format", "split", "drop_unknown", "skip_invalid")
-    options = {name: getattr(args, name) for name in names}
+    names = ("threshold", "share", "drop_unknown", "skip_invalid")
+    options = {name: getattr(args, name) for name in names} | _reading_options(args)
     counts = clean_files(args.order, args.documents, args.output, args.score, **options)
     print(f"Wrote {args.output}: {counts}")
 
@@ -462,16 +478,16 @@ def review(args: Namespace) -> None:
 def review_export(args: Namespace) -> None:
     from finecl_hf.review.exporting import export_files
 
-    names = ("worst", "random", "strategy", "score", "rel_info", "format", "split", "seed")
-    options = {name: getattr(args, name) for name in names}
+    names = ("worst", "random", "strategy", "score", "rel_info", "seed", "missing", "candidates")
+    options = {name: getattr(args, name) for name in names} | _reading_options(args)
     print(export_files(args.order, args.documents, args.tasks, args.tool, **options))
 
 
 def review_import(args: Namespace) -> None:
     from finecl_hf.review.importing import import_files
 
-    names = ("verdicts", "order", "order_output", "report", "rel_info", "format", "split", "skip_unknown")
-    options = {name: getattr(args, name) for name in names}
+    names = ("verdicts", "order", "order_output", "report", "rel_info", "skip_unknown")
+    options = {name: getattr(args, name) for name in names} | _reading_options(args)
     found, counts = import_files(args.judged, args.documents, args.output, **options)
     print(found)
     print(f"Wrote {args.output}: {counts}")
@@ -493,6 +509,7 @@ def synthesize(args: Namespace) -> None:
 
 def predict(args: Namespace) -> int:
     from finecl_hf.data.files import refuse_overwriting
+    from finecl_hf.data.notes import counted
     from finecl_hf.data.readers import local_files
 
     if args.batch_size < 1:
@@ -508,10 +525,12 @@ def predict(args: Namespace) -> int:
     elif args.output != "-":
         refuse_overwriting(args.output, local_files(args.input))
     local_files(args.input)
+    from finecl_hf.encoding.encoders import keep_bars_out_of_logs
     from finecl_hf.extraction.pipeline import RelationExtractionPipeline
     from finecl_hf.extraction.prediction_files import PredictOptions, predict_file
     from finecl_hf.extraction.relation_page import write_page
 
+    keep_bars_out_of_logs()
     extract = RelationExtractionPipeline.from_pretrained(args.model, device=args.device, recogniser=args.recogniser)
     options = PredictOptions(
         args.text_key, args.batch_size, args.threshold, args.format, args.whole, args.skip_invalid
@@ -521,7 +540,7 @@ def predict(args: Namespace) -> int:
     except KeyboardInterrupt:
         _tell("Stopped; the same command goes on where this one stopped.")
         return 130
-    _tell(f"Wrote {written:,} lines to {args.output}; {invalid:,} inputs could not be read.")
+    _tell(f"Wrote {counted(written, 'line')} to {args.output}; {counted(invalid, 'input')} could not be read.")
     if args.html:
         _tell(f"Wrote {args.html}: {write_page(args.output, args.html)}")
     return 1 if invalid and not args.skip_invalid else 0

@@ -16,18 +16,21 @@ from benchmarks import (
     incomplete,
     inference,
     large_document,
+    missing_labels,
     preprocess,
     pretrain_step,
     recorder,
     step_cost,
 )
+from benchmarks.ranking import average_precision
 from finecl_hf.data.readers import read_documents, write_documents
 from finecl_hf.encoding.packing import enable_packing
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.trust import SCORES
 
 
-KEYS = {"corpus", "seeds", "scores", "preset", "recorder_share", "seconds", "noise_rate", "labels", "judged", "wrong"}
+KEYS = {"corpus", "seeds", "scores", "preset", "recorder_share", "seconds", "noise_rate", "labels", "judged", "wrong",
+        "lead", "self_test"}  # fmt: skip
 SMALL = ["--use_cpu", "true", "--num_train_epochs", "2", "--max_seq_length", "64", "--learning_rate", "1e-3"]
 
 
@@ -61,6 +64,7 @@ def test_injected_noise(fewrel, bert_folder, tmp_path, capsys):
     for row in result["scores"].values():
         assert all(0 <= row[key][0] <= 1 for key in ("auroc", "average_precision", "precision_at_k"))
         assert len(row["auroc_by_epoch"]) == 2 and row["auroc_by_epoch"][-1] == row["auroc"]
+        assert row["auroc_interval"][0] <= row["auroc"][0] <= row["auroc_interval"][1]
         assert row["best_epoch"] == int(np.argmax([mean for mean, _ in row["auroc_by_epoch"]]))
     assert result["noise_rate"]["true"] == [0.25, 0.0]
     assert 0 < result["recorder_share"] < 1
@@ -69,7 +73,7 @@ def test_injected_noise(fewrel, bert_folder, tmp_path, capsys):
 
 def test_projected_noise(corpus, bert_folder, tmp_path, capsys):
     folder = tmp_path / "data"
-    documents = denoise.read_documents(corpus / "silver.json")
+    documents = read_documents(corpus / "silver.json")
     gold = [replace(document, relations=document.relations[::2]) for document in documents[:9]]  # the others are wrong
     for name, part in (("redocred/dev_revised", documents), ("redocred/test_revised_first250", gold),
                        ("docred/test_unlabelled", documents[9:])):  # fmt: skip
@@ -77,13 +81,44 @@ def test_projected_noise(corpus, bert_folder, tmp_path, capsys):
     flags = ["--corpus", "docred", "--documents", str(folder), "--model", bert_folder, "--seeds", "0"]
     both = denoise.main([*flags, "--half", "both", *SMALL])
     assert both["half"] == "both" and both["preset"] in both["scores"]
+    ahead = both["lead"]["first_epoch"]
+    assert ahead[0] == pytest.approx(
+        both["scores"]["evidence"]["auroc"][0] - both["scores"]["first_epoch"]["auroc"][0]
+    )
     assert both["judged"][0] <= both["labels"][0] and 0 < both["wrong"][0] < both["judged"][0]
 
 
-def test_halves_share_no_document(corpus):
-    documents = denoise.read_documents(corpus / "silver.json")
-    halves = [denoise.half_of(document) for document in documents]
-    assert set(halves) == {"choose", "report"}
+def test_missing_labels(corpus, bert_folder, tmp_path, capsys):
+    folder = tmp_path / "data"
+    gold = read_documents(corpus / "silver.json")
+    silver = [replace(document, relations=document.relations[::2]) for document in gold]  # the others are missing
+    for name, part in (("redocred/dev_revised", gold[:6]), ("redocred/test_revised_first250", gold[6:]),
+                       ("docred/incomplete_labels", silver)):  # fmt: skip
+        write_documents(part, folder / f"{name}.json")
+    (folder / "docred" / "rel_info.json").write_bytes((corpus / "rel_info.json").read_bytes())
+    flags = ["--documents", str(folder), "--model", bert_folder, "--seeds", "0", "1", *SMALL, "--bf16", "false"]
+    result = missing_labels.main(flags)
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == result
+    for half, documents in (("choose", gold[:6]), ("report", gold[6:])):
+        labelled = {(d.title, fact.head, fact.tail) for d in silver for fact in d.relations}
+        missing = [(d.title, fact.head, fact.tail) for d in documents for fact in d.relations]
+        assert result[half]["missing"] == sum(pair not in labelled for pair in missing) > 0
+        assert result[half]["documents"] == len(documents)
+        for row in result[half]["scores"].values():
+            assert 0 <= row["average_precision"] <= 1 and row["interval"][0] <= row["interval"][1]
+
+
+def test_missing_labels_of_drawn_documents_against_copies():
+    rng = np.random.default_rng(0)
+    scores, right = rng.random((12, 3)), rng.random((12, 3)) < 0.3
+    document = np.repeat(np.arange(4), 3)
+    draws = rng.multinomial(4, [0.25] * 4, 5)
+    found = missing_labels.drawn_precisions(scores, right, document, draws)
+    for times, value in zip(draws, found, strict=True):
+        copies = times[document]
+        s, r = (np.repeat(values, copies, axis=0).ravel() for values in (scores, right))
+        # of tied scores, `average_precision` finds all together
+        assert value == pytest.approx(average_precision(s, r), abs=1e-9)
 
 
 def test_no_corpus(bert_folder, monkeypatch, capsys):

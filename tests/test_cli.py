@@ -95,7 +95,7 @@ def test_validate_tells_where_a_file_is_cut_off(gold, tmp_path, capsys):
     (tmp_path / "cut.json").write_text(text[: len(text) // 2 + len(text) // 4])
     assert main(["validate", str(tmp_path / "cut.json")]) == 1
     out = capsys.readouterr().out
-    assert "document 1: the file ends" in out and "1 valid documents" in out and "1 problems" in out
+    assert "document 1: the file ends" in out and "1 valid document with" in out and "1 problem." in out
 
 
 def test_validate_takes_the_named_format(gold, capsys):
@@ -231,8 +231,8 @@ def test_project_by_a_table_of_triples_with_every_option(gold, tmp_path, ada, cu
     (silver,) = read_documents(out)
     assert silver.title == "Ada" and [(f.head, f.tail, f.relation) for f in silver.relations] == [(0, 1, "P19")]
     shown = capsys.readouterr().out
-    assert "Wrote 1 documents, 1 of them with labels" in shown and "       1 P19 (place of birth)" in shown
-    assert "Leakage filter: 1 labels dropped." in shown and "1 invalid rows left out" in shown
+    assert "Wrote 1 document, 1 of them with labels" in shown and "       1 P19 (place of birth)" in shown
+    assert "Leakage filter: 1 label dropped." in shown and "1 invalid row left out" in shown
     counts = json.loads(report.read_text())
     assert counts["documents"] == 2 and counts["excluded_labels"] == 1 and counts["knowledge_base"]["rows"] == 3
 
@@ -527,6 +527,28 @@ def test_doctor_of_sound_files_without_torch(sound_files):
     assert run.returncode == 0, run.stderr
     assert run.stdout.splitlines()[-1].startswith("0 wrong, 0 to look at") and "means:" not in run.stdout
     assert "Reading" in run.stderr and "Reading" not in run.stdout
+
+
+def test_commands_that_read_documents_take_columns_and_a_label_map(tmp_path, capsys):
+    rows = "".join(f"Ada met Bo {n}.;Ada;Bo {n};{'saw' if n % 2 else 'met'}\n" for n in range(8))
+    (tmp_path / "in.csv").write_text(f"Satz;Kopf;Ende;Rel\n{rows}")
+    (tmp_path / "map.json").write_text('{"saw": "sees", "met": "meets"}')
+    columns = {"sentence": "Satz", "head": "Kopf", "tail": "Ende", "relation": "Rel"}
+    source, order, out = str(tmp_path / "in.csv"), str(tmp_path / "order.parquet"), str(tmp_path / "out.json")
+    documents = read_documents(source, columns=columns, label_map=str(tmp_path / "map.json"))
+    LearningOrder(
+        [document.instance_id(fact) for document in documents for fact in document.relations], first_epoch=[0] * 8
+    ).write(order)
+    reading = ["--columns", *map("=".join, columns.items()), "--label_map", str(tmp_path / "map.json")]
+    for command in (
+        ["doctor", source],
+        ["flip", source, out, "--rate", "0.5"],
+        ["report", order, source, "--score", "first_epoch", "--output", str(tmp_path / "r.html")],
+        ["clean", order, source, out, "--score", "first_epoch", "--share", "1"],
+        ["review", "export", order, source, str(tmp_path / "t.csv"), "--tool", "csv", "--score", "first_epoch"],
+    ):
+        assert main([*command, *reading]) in (0, 1), capsys.readouterr().err
+    assert {document.label for document in read_documents(out)} == {"sees", "meets"}
 
 
 def test_doctor_of_a_leaking_file(sound_files, tmp_path, capsys):

@@ -117,6 +117,7 @@ class FineCLCardData:
         task: "document" or "sentence".
         head: the classification head.
         silver_labels: True for stage 1's relation model, which learned from distantly supervised labels.
+        self_test: what stage 1 found of labels that were wrong on purpose, in words.
         threshold: score from which a relation is predicted, where it was chosen on validation data.
         train_fraction: share of the training data that was used, from 0 to 1.
         learning_order: name of the learning-order file or dataset.
@@ -153,6 +154,7 @@ class FineCLCardData:
     task: str | None = None
     head: str | None = None
     silver_labels: bool = False
+    self_test: str | None = None
     threshold: float | None = None
     train_fraction: float | None = None
     learning_order: str | None = None

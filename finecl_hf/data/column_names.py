@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from typing import Any
 
 from finecl_hf.errors import FineCLError
 
@@ -97,6 +98,12 @@ def has_columns(present: Iterable[str], columns: Mapping[str, str]) -> bool:
     """Whether the columns that are named by hand are among those present."""
     there = {name.strip() for name in present}
     return all(name in there for name in columns.values() if name)
+
+
+def has_roles(record: Any, columns: Mapping[str, str]) -> bool:
+    """Whether a record, once [`renamed`], has the roles that columns are named for by hand."""
+    roles = [role for role, name in columns.items() if name]
+    return not roles or isinstance(record, dict) and all(role in record for role in roles)
 
 
 def renamed(record: dict, columns: Mapping[str, str]) -> dict:

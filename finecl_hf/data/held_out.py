@@ -52,6 +52,15 @@ class HeldOutPairs:
         for head, tail in facts if document.labelled else document.judged_pairs:
             self._pairs.update(product(names[head], names[tail]))
 
+    def pairs_of(self, document: Document) -> list[tuple[int, int]]:
+        """The judged pairs of a document that are held out."""
+        names = entity_keys(document)
+        return [
+            (head, tail)
+            for head, tail in document.judged_pairs
+            if not self._pairs.isdisjoint(product(names[head], names[tail]))
+        ]
+
     def strip(self, document: Document) -> tuple[Document | None, int]:
         """Drops the held-out facts of a document.
 

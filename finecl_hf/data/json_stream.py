@@ -61,6 +61,8 @@ def text_chunks(file: BufferedReader, chunk_size: int = CHUNK_SIZE) -> Iterator[
                 yield error.object[: error.start].decode("utf-8")
             byte = error.object[error.start]
             raise DocumentError(f"the byte 0x{byte:02x} is not UTF-8; save the file with UTF-8 encoding.") from None
+        if first and "\0" in text[:2]:  # without a mark at its beginning, UTF-16 is UTF-8 with zeros
+            raise DocumentError("the file is UTF-16; save it with UTF-8 encoding.")
         if text:
             yield text.removeprefix("\ufeff") if first else text
             first = False

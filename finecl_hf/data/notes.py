@@ -13,6 +13,16 @@ _MOST_TEXTS = 10_000  # of one kind that are told apart
 _SHOWN, _REPORTED = 3, 200
 
 
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """`1 fact`, `1,234 facts`.
+
+    Args:
+        noun: in the singular, perhaps with what stands before it.
+        plural: where it is not the noun with an s.
+    """
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
 class Notes:
     """How often something of each kind happened, and with what.
 

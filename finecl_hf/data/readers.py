@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from finecl_hf.data.column_names import checked_columns
+from finecl_hf.data.column_names import checked_columns, has_roles
 from finecl_hf.data.documents import Document
 from finecl_hf.data.formats import NOTES, Format, formats, parts
 from finecl_hf.data.hub_datasets import hub_files, looks_like_dataset_id
@@ -91,7 +91,8 @@ def iter_documents(
         check_titles: refuse a title that occurred before; False where the caller sees to it.
         titles: those of other sources that were read before; none by default.
         columns: names of a table's columns where they are not told: `{"sentence": "Satz", "head": "Kopf"}`, by the
-            roles of `column_names.SENTENCE_COLUMNS`; "" for a role that no column has. Other files ignore it.
+            roles of `column_names.SENTENCE_COLUMNS`; "" for a role that no column has. Records of other files are
+            read without, and noted.
         label_map: relations of free relation names: a [`LabelMap`], what it is made of, or the name of its file.
             Labels that it does not name are left out, and a document that has listed pairs and none left, too.
         notes: what is left out is counted there; by default it is said in a warning.
@@ -229,8 +230,14 @@ def _that_fit(
     leave_out: Callable[[Document, str], None] | None,
 ) -> Iterator[Document]:
     """The documents, while what the format has no place for is counted."""
+    check_beside = format.beside()
     for number, document in enumerate(documents):
         reason = format.refuses(document)
+        try:
+            if not reason:
+                check_beside(document)
+        except DocumentError as error:
+            reason = error.message.removesuffix(".")
         if reason and leave_out is not None:
             leave_out(document, reason)
             continue
@@ -381,6 +388,9 @@ def _iter_file(
             raise DocumentError(f"the file cannot be read ({error.strerror or error}).", source=name) from None
         try:
             item = _document(raw.value, raw.format, repeats, reading.notes)
+            if not has_roles(raw.value, reading.columns):
+                named = " ".join(f"{role}={column}" for role, column in reading.columns.items())
+                reading.notes.add("records without the columns that are named", named)
             if titles is not None:
                 titles.see(item.title, count)
             if raw.format == "docred":  # positions of other formats are looked at where they are converted

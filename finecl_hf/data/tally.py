@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from heapq import heappush, heappushpop
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -76,14 +76,14 @@ class Tally:
         self._sample: list[tuple[int, int, Document]] = []
 
     @classmethod
-    def of_file(cls, role: str, path: str) -> Tally:
-        """Reads a file in any supported format, once.
+    def of_file(cls, role: str, path: str, **reading: Any) -> Tally:
+        """Reads a file in any supported format, once; `reading` holds further arguments of [`iter_documents`].
 
         Raises:
             DocumentError: it cannot be read at all, or holds no valid document.
         """
         tally = cls(role, path)
-        tally.see_all(iter_documents(path))
+        tally.see_all(iter_documents(path, **reading))
         if not tally.documents:
             raise tally.first_problem or DocumentError("no document in it is valid.", source=path)
         return tally

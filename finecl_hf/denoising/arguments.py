@@ -29,6 +29,7 @@ class DenoiseArguments(FineCLTrainingArguments):
             "warmup_steps": 0.1,
             "max_grad_norm": 0.1,  # in the released code, whatever its configuration says
             "order_mode": "batch",
+            "probe_share": 0.0,
         },
         # Documents labelled by projection, a few thousand labels or more: see docs/denoising.md
         "projected": {
@@ -72,6 +73,13 @@ class DenoiseArguments(FineCLTrainingArguments):
     verdicts: str | None = option(
         None, "What people say of the labels (finecl-hf review import --verdicts): wrong ones are not trained on."
     )
+    missing_labels: int = option(
+        1000, "How many facts that seem to lack a label to write to missing_labels.parquet; 0 for none."
+    )
+    probe_share: float = option(
+        0.05,
+        "Self-test: so many labels for each label are wrong on purpose, to see whether the scores find them; 0: none.",
+    )
     report: bool = option(True, "Write report.html and report.md, which quote documents.")
     push_report: bool = option(False, "With --push_to_hub: push report.html and report.md, too. They quote documents.")
     score: str = option(RECOMMENDED, "What the report and --write_clean trust labels by; docs/denoising.md lists all.")
@@ -84,6 +92,7 @@ class DenoiseArguments(FineCLTrainingArguments):
     def __post_init__(self):
         check_range(self, "num_train_epochs", 0.001)
         check_range(self, "clean_share clean_threshold", 0, 1)
+        check_range(self, "probe_share", 0, 0.5)
         check_weight_by(self.score)
         if self.clean_share == 0 or self.write_clean == "":
             raise FineCLError("--write_clean needs the name of a file, and --clean_share a number above 0.")
@@ -93,5 +102,6 @@ class DenoiseArguments(FineCLTrainingArguments):
             raise FineCLError("--clean_share and --clean_threshold need --write_clean; name the file to write.")
         check_range(self, "na_ratio", 0, 1e6)
         check_label_prior(self.loss, self.label_prior, na_ratio=self.na_ratio)
+        check_range(self, "missing_labels", 0, 10_000_000)
         check_range(self, "head_learning_rate", 0)
         super().__post_init__()

@@ -12,6 +12,7 @@ import numpy as np
 
 from finecl_hf.data.documents import Document, Fact
 from finecl_hf.data.files import refuse_overwriting
+from finecl_hf.data.notes import counted
 from finecl_hf.data.readers import Record, local_files, valid_records, write_rows, written_extension
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.table import LearningOrder
@@ -38,12 +39,13 @@ class CleanCounts:
     drop_unknown: bool = False
 
     def __str__(self) -> str:
-        text = f"kept {self.kept:,} of {self.kept + self.dropped:,} labels in {self.documents:,} documents"
+        labels, documents = counted(self.kept + self.dropped, "label"), counted(self.documents, "document")
+        text = f"kept {self.kept:,} of {labels} in {documents}"
         if self.left_out:
-            text += f", left {self.left_out:,} documents out with their only label"
+            text += f", left out {counted(self.left_out, 'document')} whose only label went"
         if self.unknown:
             fate = "dropped" if self.drop_unknown else "kept"
-            text += f"; {self.unknown:,} labels that stage 1 has not judged were {fate}"
+            text += f"; {fate} {counted(self.unknown, 'label')} that stage 1 has not judged"
         return f"{text}."
 
 
@@ -93,19 +95,17 @@ def clean_files(
     *,
     threshold: float | None = None,
     share: float | None = None,
-    format: str | None = None,
-    split: str | None = None,
-    skip_invalid: bool = False,
     drop_unknown: bool = False,
+    **reading: Any,
 ) -> CleanCounts:
     """[`clean_corpus`] by a learning order on disk and a score of `trust.SCORES`.
 
     Args:
-        source, format, split, skip_invalid: as of [`valid_records`].
+        source, reading: as of [`valid_records`].
     """
-    refuse_overwriting(output, [order_file])
+    refuse_overwriting(output, [order_file, reading.get("label_map")])
     order = LearningOrder.read(order_file)
-    records = valid_records(source, format=format, split=split, skip_invalid=skip_invalid)
+    records = valid_records(source, **reading)
     choice = {"threshold": threshold, "share": share}
     return clean_corpus(
         records, output, order, unit_trust(score, order), source=source, drop_unknown=drop_unknown, **choice

@@ -11,6 +11,7 @@ from datasets import Dataset, concatenate_datasets
 
 from finecl_hf.data.corpus import in_key_order, keys_of, row_of
 from finecl_hf.data.documents import Document
+from finecl_hf.data.notes import counted
 from finecl_hf.data.readers import Record
 from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import text_key
@@ -25,7 +26,8 @@ class CorrectionCounts:
     """What became of a corpus's labels.
 
     Attributes:
-        labels: before; removed: labels that are gone; relabelled: those that have another relation now.
+        labels: before; removed: labels that are gone; relabelled: those that have another relation now; added: facts
+            that no label said.
         documents: written; left_out: sentences that went with their only label.
     """
 
@@ -34,13 +36,16 @@ class CorrectionCounts:
     relabelled: int = 0
     documents: int = 0
     left_out: int = 0
+    added: int = 0
 
     def __str__(self) -> str:
         text = (
-            f"{self.labels - self.removed:,} of {self.labels:,} labels in {self.documents:,} documents: "
+            f"{self.labels - self.removed:,} of {counted(self.labels, 'label')} in "
+            f"{counted(self.documents, 'document')}: "
             f"{self.removed:,} removed, {self.relabelled:,} with another relation"
-        )
-        return text + (f"; {self.left_out:,} sentences went with their only label." if self.left_out else ".")
+        ) + (f", and {self.added:,} added" if self.added else "")
+        left_out = f"; {counted(self.left_out, 'sentence')} left out, whose only label went" if self.left_out else ""
+        return f"{text}{left_out}."
 
 
 def corrected(
@@ -57,7 +62,9 @@ def corrected(
     for record in records:
         before, document = record.item, verdicts.correct(record.item)
         counts.labels += len(before.relations)
-        counts.removed += len(before.relations) - len(document.relations)
+        kept = verdicts.without_wrong(before)
+        counts.removed += len(before.relations) - len(kept.relations)
+        counts.added += len(document.relations) - len(kept.relations)
         if document is not before:
             counts.relabelled += sum(_is_relabelled(before, fact, verdicts) for fact in before.relations)
         if before.is_sentence and before.relations and not document.relations:
@@ -77,7 +84,7 @@ def _record(record: Record, document: Document, verdicts: Verdicts) -> Record:
     raw = document.to_dict()
     if record.format != "docred":
         return Record(document, "docred", raw)
-    labels = record.raw["labels"]
+    labels = record.raw.get("labels")
     if isinstance(labels, list):
         old = {(int(label["h"]), int(label["t"]), label["r"].strip()): label for label in labels}
         raw["labels"] = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from datasets import Dataset
 
@@ -18,6 +18,7 @@ from finecl_hf.denoising.report import Report
 from finecl_hf.encoding.features import fact_keys
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.facts import chunks_in, collect_facts
+from finecl_hf.learning_order.missing_labels import MISSING, MissingLabel, write_missing
 from finecl_hf.learning_order.noise_estimate import NoiseEstimate, noise_of
 from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.learning_order.trust import unit_trust
@@ -32,22 +33,30 @@ REPORT = "report.html"
 
 
 def write_denoising(order: LearningOrder, corpus: Dataset, names: dict[str, str], data: DataArguments,
-                    args: DenoiseArguments, verdicts: Verdicts | None = None) -> None:  # fmt: skip
+                    args: DenoiseArguments, verdicts: Verdicts | None = None,
+                    missing: Sequence[MissingLabel] | None = None) -> None:  # fmt: skip
     """Writes stage 1's table and `report.html`, says how many labels look wrong, and writes the cleaned corpus.
 
     Args:
         corpus: the documents that the order was made from; names: readable names of their relations.
         verdicts: by which the corpus was corrected before.
+        missing: facts that seem to lack a label, best first; None where nobody looked for them.
     """
+    if order.self_test is not None:
+        print(order.self_test)
     print(order.summary())
     noise = noise_of(order)
     if noise is not None:
-        print(f"{noise}\n{noise.table(names)}")
+        print(noise if noise.doubt else f"{noise}\n{noise.table(names)}")
     table, page = (os.path.join(args.output_dir, name) for name in (TABLE, REPORT))
     order.write(table)  # with what is known since the last epoch was closed
     print(f"Wrote {table}")
+    if missing is not None:
+        write_missing(missing, path := os.path.join(args.output_dir, MISSING))
+        print(f"Wrote {path}")
     trust = unit_trust(args.score, order)
-    report = Report(order, trust, names, noise, args.score, same_corpus=True) if args.report else None
+    options = {"same_corpus": True, "missing": missing or ()}
+    report = Report(order, trust, names, noise, args.score, **options) if args.report else None
     if args.write_clean:
         records = valid_records(
             data.train_source, split=data.train_split, skip_invalid=data.skip_invalid, quiet=True,
@@ -77,6 +86,11 @@ def _choice(args: DenoiseArguments, noise: NoiseEstimate | None) -> dict[str, fl
         share = 1.0 - noise.overall.rate if noise is not None else 1.0
         if noise is None:
             logger.warning("Too few labels to estimate how many are wrong: all are kept; give a --clean_share.")
+        elif noise.doubt:
+            logger.warning(
+                "How many labels are wrong is not known. The cleaned corpus keeps the %.0f%% above where the scores "
+                "divide best; give a --clean_share to keep another part.", 100 * share,
+            )  # fmt: skip
     return {"share": share, "threshold": args.clean_threshold}
 
 

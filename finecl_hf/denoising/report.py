@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -32,7 +32,9 @@ from finecl_hf.denoising.charts import data_map, learned_chart, trust_chart
 from finecl_hf.denoising.excerpts import Piece, excerpt, marked_stretches
 from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import text_key
+from finecl_hf.learning_order.missing_labels import MissingLabel
 from finecl_hf.learning_order.noise_estimate import HARDLY_LEARNED, NoiseEstimate, noise_of
+from finecl_hf.learning_order.self_test import SelfTest
 from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.learning_order.trust import RECOMMENDED, unit_trust
 from finecl_hf.learning_order.verdicts import verdict_counts
@@ -41,14 +43,15 @@ from finecl_hf.learning_order.weights import Coverage
 
 REPORT_TITLES = ("Which labels can be trusted?", "# Denoising report")
 PER_RELATION = 5  # of the least trusted labels, so that one bad relation does not fill the list
+CANDIDATES = 30  # facts that seem to lack a label
 EARLY = 12  # labels learned early that the last epoch contradicts
 SHOWN_RELATIONS = 40  # before the reader has to unfold the rest
 PRIOR = 5  # labels of average trust that each relation is thought to have besides its own
 
 
 @dataclass
-class Case:
-    """A label for a person to judge."""
+class Shown:
+    """A fact that is shown with the text that may say it."""
 
     relation: str
     head: str
@@ -57,17 +60,30 @@ class Case:
     tail_type: str
     title: str
     pieces: list[Piece]
-    trust: float
-    learned: str
-    probability: list[float]  # in each epoch that saw the label
-    correct: list[bool]
-    is_clean: bool | None
     key: str
     instance_id: str
 
     @property
     def markdown(self) -> list[tuple[str, bool]]:
         return marked_stretches(self.pieces)
+
+
+@dataclass
+class Case(Shown):
+    """A label for a person to judge."""
+
+    trust: float
+    learned: str
+    probability: list[float]  # in each epoch that saw the label
+    correct: list[bool]
+    is_clean: bool | None
+
+
+@dataclass
+class Candidate(Shown):
+    """A fact that seems to lack a label; `signs` say how much the text, the types and other labels speak for it."""
+
+    signs: MissingLabel
 
 
 @dataclass
@@ -97,6 +113,7 @@ class Report:
         worst: how many of the least trusted labels to show.
         is_clean: (N,) bool, whether each label is right, where that is known.
         same_corpus: the order was made from these documents: labels that it lacks were left out on purpose.
+        missing: facts that seem to lack a label, best first, of which some are shown.
 
     Raises:
         FineCLError: the order is empty, the trust does not fit it, or nothing would be shown.
@@ -115,6 +132,7 @@ class Report:
         worst: int = 50,
         is_clean: np.ndarray | None = None,
         same_corpus: bool = False,
+        missing: Sequence[MissingLabel] = (),
     ):
         if worst < 1:
             raise FineCLError(f"{worst} labels cannot be shown; ask for at least 1.")
@@ -129,6 +147,8 @@ class Report:
         self._worst = _least_trusted(self.order, self.trust, self._codes, worst).tolist()
         self._early = _contradicted(self.order, self._worst).tolist()
         self._cases: dict[int, Case | None] = dict.fromkeys([*self._worst, *self._early])
+        self._missing = _some_of(missing)
+        self._candidates: dict[int, Candidate | None] = dict.fromkeys(row.key for row in self._missing)
         self._same_corpus, self._found, self._unknown = same_corpus, 0, 0
 
     def see(self, document: Document) -> None:
@@ -140,6 +160,9 @@ class Report:
         for fact, row in zip(document.relations, self.order.rows_of(keys).tolist(), strict=True):
             if row in self._cases:
                 self._cases[row] = self._case(document, fact, row)
+        for label in self._missing:
+            if label.title == document.title:
+                self._candidates[label.key] = Candidate(**self._shown(document, label.fact), signs=label)
 
     def write(self, path: str | os.PathLike) -> None:
         """Writes the page, and next to it the same as Markdown; each whole or not at all."""
@@ -158,6 +181,15 @@ class Report:
         return int((~self.whole.judged & (self.whole.verdict == 0)).sum())
 
     @property
+    def rates(self) -> NoiseEstimate | None:
+        """The estimated noise where its figures are to be believed."""
+        return None if self.noise is None or self.noise.doubt else self.noise
+
+    @property
+    def self_test(self) -> SelfTest | None:
+        return self.whole.self_test
+
+    @property
     def verdicts(self) -> str:
         """How many labels people have judged; "" where none."""
         return verdict_counts(self.whole.verdict) if self.whole.verdict.any() else ""
@@ -165,7 +197,7 @@ class Report:
     @property
     def storage(self) -> str:
         """A name for what a browser keeps of this report, by the labels that it shows."""
-        shown = ",".join(str(self.order.key[row]) for row in self._cases)
+        shown = ",".join(map(str, [*(self.order.key[row] for row in self._cases), *self._candidates]))
         return f"finecl_hf review {text_key(shown)}"
 
     @property
@@ -204,6 +236,11 @@ class Report:
         return [case for row in self._early if (case := self._cases[row])]
 
     @property
+    def candidates(self) -> list[Candidate]:
+        """Facts that seem to lack a label, best first."""
+        return [candidate for candidate in self._candidates.values() if candidate]
+
+    @property
     def early_epochs(self) -> int:
         return _early_epochs(self.order)
 
@@ -227,7 +264,7 @@ class Report:
             np.bincount(self._codes, weights=values, minlength=size)
             for values in (self.trust, self.order.first_epoch < 0, self.is_clean)
         )
-        estimates = {estimate.relation: estimate for estimate in self.noise.relations} if self.noise else {}
+        estimates = {estimate.relation: estimate for estimate in self.rates.relations} if self.rates else {}
         steadied = (sums + PRIOR * self.trust.mean()) / (labels + PRIOR)
 
         def suspicion(code: int) -> tuple[float, float]:
@@ -251,23 +288,29 @@ class Report:
     def _case(self, document: Document, fact: Fact, row: int) -> Case:
         epoch, observed = int(self.order.first_epoch[row]), self.order.observed[row]
         probability = self.order.probability[row][observed].astype(np.float32)
-        head_type, tail_type = document.types_of(fact)
         return Case(
-            relation=self.relation_names.get(fact.relation, fact.relation),
-            head=document.longest_name(fact.head),
-            head_type=head_type,
-            tail=document.longest_name(fact.tail),
-            tail_type=tail_type,
-            title=document.title,
-            pieces=excerpt(document, fact),
+            **self._shown(document, fact),
             trust=float(self.trust[row]),
             learned=f"learned in epoch {epoch}" if epoch >= 0 else "never learned",
             probability=probability.tolist(),
             correct=self.order.correct[row][observed].tolist(),
             is_clean=None if self.is_clean is None else bool(self.is_clean[row]),
-            key=str(self.order.key[row]),  # JavaScript has no integers of 64 bits
-            instance_id=document.instance_id(fact),
         )
+
+    def _shown(self, document: Document, fact: Fact) -> dict[str, Any]:
+        """The fields of a [`Shown`]."""
+        head_type, tail_type = document.types_of(fact)
+        return {
+            "relation": self.relation_names.get(fact.relation, fact.relation),
+            "head": document.longest_name(fact.head),
+            "head_type": head_type,
+            "tail": document.longest_name(fact.tail),
+            "tail_type": tail_type,
+            "title": document.title,
+            "pieces": excerpt(document, fact),
+            "key": str(document.fact_key(fact)),  # JavaScript has no integers of 64 bits
+            "instance_id": document.instance_id(fact),
+        }
 
 
 def write_report(
@@ -309,15 +352,19 @@ def report_files(
     score: str = RECOMMENDED,
     rel_info: str | None = None,
     worst: int = 50,
-    format: str | None = None,
-    split: str | None = None,
+    **reading: Any,
 ) -> Coverage:
-    """[`write_report`] of a learning order and a corpus on disk; `score` as in `trust.SCORES`."""
+    """[`write_report`] of a learning order and a corpus on disk.
+
+    Args:
+        score: as in `trust.SCORES`.
+        reading: further arguments of [`valid_documents`].
+    """
     for page in (Path(output), Path(output).with_suffix(".md")):
-        refuse_overwriting(page, [order_file, *local_files(source), rel_info])
+        refuse_overwriting(page, [order_file, *local_files(source), rel_info, reading.get("label_map")])
         _refuse_foreign(page)
     order = LearningOrder.read(order_file)
-    documents = valid_documents(source, format=format, split=split)
+    documents = valid_documents(source, **reading)
     names = read_relation_names(rel_info)
     options = {"relation_names": names, "noise": noise_of(order), "score_name": score, "worst": worst}
     return write_report(order, unit_trust(score, order), documents, output, **options)
@@ -365,6 +412,17 @@ def _least_trusted(order: LearningOrder, trust: np.ndarray, codes: np.ndarray, w
         if len(chosen) == worst:
             break
     return ranked[sorted(chosen + others[: worst - len(chosen)])]
+
+
+def _some_of(missing: Sequence[MissingLabel]) -> list[MissingLabel]:
+    """The best ones, at most PER_RELATION of one relation."""
+    taken: Counter[str] = Counter()
+    chosen = []
+    for row in missing:
+        taken[row.relation] += 1
+        if taken[row.relation] <= PER_RELATION:
+            chosen.append(row)
+    return chosen[:CANDIDATES]
 
 
 def _early_epochs(order: LearningOrder) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from finecl_hf.data.documents import Document, Fact
 from finecl_hf.data.files import check_writable, replacing
 from finecl_hf.data.held_out import HeldOutPairs
+from finecl_hf.data.notes import counted
 from finecl_hf.data.readers import EXTENSIONS, local_files, valid_documents, write_documents
 from finecl_hf.distant.join import JoinStatistics, TableJoin
 from finecl_hf.distant.knowledge_base import KnowledgeBase
@@ -103,12 +104,12 @@ class ProjectionReport:
             f"Covered: {_part(self.covered_pairs, self.pairs)} entity pairs and "
             f"{_part(self.covered_entities, self.entities)} entities have a label; "
             f"{_part(join.names_found, join.names)} different {of_names} stand in the knowledge base.",
-            f"Knowledge base: {join.rows:,} rows, {join.rows_used:,} of them between {of_names} of the documents "
-            f"({join.facts:,} different facts)"
-            + (f"; {join.rows_skipped:,} invalid rows left out." if join.rows_skipped else "."),
-            f"Leakage filter: {self.excluded_labels:,} labels dropped.",
-            f"Ambiguous: {join.ambiguous_pairs:,} pairs of {of_names} have several relations; "
-            f"{join.ambiguous_names:,} names stand for several ids.",
+            f"Knowledge base: {counted(join.rows, 'row')}, {join.rows_used:,} of them between {of_names} of the "
+            f"documents ({counted(join.facts, 'different fact')})"
+            + (f"; {counted(join.rows_skipped, 'invalid row')} left out." if join.rows_skipped else "."),
+            f"Leakage filter: {counted(self.excluded_labels, 'label')} dropped.",
+            f"Ambiguous: {counted(join.ambiguous_pairs, 'pair')} of {of_names} with several relations; "
+            f"{counted(join.ambiguous_names, 'name')} of several ids.",
         ]
         lines += [
             f'{pair["entity_pairs"]:>8,} entity pairs "{pair["head"]}" -> "{pair["tail"]}": '

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import datasets
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
 
 from finecl_hf.errors import LIBRARIES, FineCLError, raised_in
+
+
+def keep_bars_out_of_logs() -> None:
+    """Progress bars of loading and of `datasets` are for terminals: each of their states is a line of a log."""
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
+        transformers_logging.disable_progress_bar()
 
 
 # What says where on the Hub, or in its cache, something lies: configurations and tokenizers take it as models do
@@ -81,6 +92,20 @@ def loading_from(name, flag=""):
             f"{source}: cannot be loaded ({type(error).__name__}: {reason}); its configuration is damaged, or belongs "
             "to another version of transformers."
         ) from error
+
+
+@contextmanager
+def running_on(device: Any) -> Iterator[None]:
+    """Turns a device that is not there, is full or means nothing into one sentence."""
+    if str(device).partition(":")[0] == "meta":  # torch takes a model there, and fails at its first batch
+        raise FineCLError(f"device {device}: it holds no numbers, so that no model can run there; name another one.")
+    try:
+        yield
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        if device is None or not raised_in(error, (*LIBRARIES, "torch")):
+            raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise FineCLError(f"device {device}: the model cannot run there ({reason}); name another one.") from error
 
 
 # Encoders whose position ids start behind the padding id, so that not all of their positions can be used.

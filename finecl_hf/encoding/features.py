@@ -16,7 +16,7 @@ from datasets import Dataset, Features, List, Value, concatenate_datasets
 from torch.utils.data import Dataset as TorchDataset
 from transformers import PreTrainedTokenizerBase
 
-from finecl_hf.data.arrow import arrow_column
+from finecl_hf.data.arrow import arrow_column, column_batches
 from finecl_hf.data.documents import Document, gc_paused
 from finecl_hf.data.files import writing_cache
 from finecl_hf.encoding.words import LaidOut, lay_out
@@ -313,6 +313,12 @@ class LabelledFeatures(TorchDataset):
 def fact_keys(features: Dataset) -> np.ndarray:
     """(N,) int64 key of each fact within reach, row by row."""
     return np.asarray(arrow_column(features, "fact_key").combine_chunks().flatten())
+
+
+def token_counts(features: Dataset, size: int) -> np.ndarray:
+    """(V,) how often each of `size` tokens occurs."""
+    batches = (np.asarray(batch.flatten()) for batch in column_batches(features, "input_ids"))
+    return sum((np.bincount(batch, minlength=size) for batch in batches), start=np.zeros(size, np.int64))
 
 
 def with_fact_column(features: Dataset, name: str, values: np.ndarray) -> Dataset:

@@ -114,6 +114,10 @@ class FineCLConfig(PreTrainedConfig):
                 f"{name_or_path}: holds no relation model, only an encoder ({kind}); fine-tune it with "
                 "run_finetune.py, and name that run's output folder."
             )
+        if not raw.get("id2label"):  # transformers would take two labels of its own, whatever the weights are for
+            raise FineCLError(
+                f"{name_or_path}: config.json names no relations (id2label); copy the whole folder again."
+            )
         encoder = raw.get("text_config") if isinstance(raw.get("text_config"), dict) else {}
         for size, value in [*raw.items(), *encoder.items()]:
             if isinstance(value, int) and value > _LARGEST.get(size, MOST):

@@ -16,7 +16,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from finecl_hf.data.documents import Document
 from finecl_hf.encoding.batches import RelationCollator
-from finecl_hf.encoding.encoders import hub_arguments, load_tokenizer, loading_from, max_length_for
+from finecl_hf.encoding.encoders import hub_arguments, load_tokenizer, loading_from, max_length_for, running_on
 from finecl_hf.encoding.features import DocumentEncoder
 from finecl_hf.encoding.packing import Windows, enable_packing, encode
 from finecl_hf.encoding.pooling import pool_entities
@@ -139,7 +139,8 @@ class RelationEmbedder:
             model, self.tokenizer, before = load_parts(encoder, **kwargs)
         if num_layers is not None:
             model = first_layers(deepcopy(model) if isinstance(encoder, tuple) else model, num_layers)
-        self.model: PreTrainedModel = (model if device is None else model.to(device)).eval()
+        with running_on(device):
+            self.model: PreTrainedModel = (model if device is None else model.to(device)).eval()
         enable_packing(self.model)
         self.normalized, self.batch_size = normalized, batch_size
         longest = max_length_for(self.tokenizer, model.config.get_text_config(), max_seq_length)
@@ -236,6 +237,8 @@ def load_parts(
     Raises:
         FineCLError: see [`~finecl_hf.extraction.loading.load_encoder`].
     """
+    if kwargs.pop("dtype", None) is not None:
+        raise FineCLError("dtype: embeddings are made in float32; leave it away.")
     name_or_path = os.fspath(name_or_path)
     options = hub_arguments(kwargs)
     with loading_from(name_or_path):

@@ -21,6 +21,8 @@ from finecl_hf.extraction.modeling import FineCLForRelationExtraction
 
 logger = logging.getLogger(__name__)
 
+DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16", "float64")}
+
 
 def load_relation_model(
     name_or_path: str,
@@ -45,7 +47,7 @@ def load_relation_model(
     """
     if not isinstance(name_or_path, (str, os.PathLike)) or not os.fspath(name_or_path):
         raise FineCLError(f"{name_or_path!r} names no model; give the output folder of run_finetune.py, or a Hub id.")
-    name_or_path = os.fspath(name_or_path)
+    name_or_path, dtype = os.fspath(name_or_path), _checked_dtype(dtype)
     with loading_from(name_or_path):
         if is_adapter(name_or_path, **kwargs):
             return _load_adapter(name_or_path, dtype, base_model, merge, adapter_name, **kwargs)
@@ -53,11 +55,20 @@ def load_relation_model(
         return FineCLForRelationExtraction.from_pretrained(name_or_path, dtype=dtype, **options)
 
 
+def _checked_dtype(given: Any) -> torch.dtype | str | None:
+    """The dtype by itself or by its name; None and `auto` are for `from_pretrained` to understand."""
+    dtype = DTYPES.get(given, given) if isinstance(given, str) else given
+    if dtype not in (None, "auto", *DTYPES.values()):
+        raise FineCLError(f"dtype {given}: no model can be loaded in it; give one of {', '.join(DTYPES)}.")
+    return dtype
+
+
 def _load_adapter(
     name: str, dtype: torch.dtype, base_model: str | None, merge: bool, adapter_name: str | None, **kwargs: Any
 ) -> FineCLForRelationExtraction:
     if kwargs.pop("device_map", None) is not None:
         raise FineCLError(f"{name}: device_map does not go with an adapter; leave it away.")
+    dtype = torch.float32 if dtype in (None, "auto") else dtype  # in which adapters are kept
     config = FineCLConfig.of_relation_model(name, **kwargs)
     config.check()  # before its base is loaded
     adapter = read_adapter_config(name, **kwargs)

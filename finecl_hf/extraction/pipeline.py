@@ -7,7 +7,6 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 from numbers import Integral, Real
 from typing import Any
@@ -18,9 +17,9 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from finecl_hf.data.documents import MOST_ENTITIES, Document
 from finecl_hf.encoding.batches import RelationCollator
-from finecl_hf.encoding.encoders import hub_arguments, load_tokenizer, max_length_for
+from finecl_hf.encoding.encoders import hub_arguments, load_tokenizer, max_length_for, running_on
 from finecl_hf.encoding.features import DocumentEncoder
-from finecl_hf.errors import LIBRARIES, DocumentError, FineCLError, raised_in
+from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.extractions import Extraction
 from finecl_hf.extraction.loading import load_relation_model
@@ -116,7 +115,7 @@ class RelationExtractionPipeline(Pipeline):
                 `type_names`, see [`TextReader`]. Others are those of `transformers.Pipeline`, such as `device`.
         """
         reading = {name: kwargs.pop(name) for name in READING if name in kwargs}
-        with _on(kwargs.get("device")):
+        with running_on(kwargs.get("device")):
             super().__init__(model=model, tokenizer=tokenizer, **kwargs)
         if reach is not None and (isinstance(reach, bool) or not isinstance(reach, int) or reach < 1):
             raise FineCLError(f"reach is {reach!r}; give a number of sentences, at least 1.")
@@ -318,18 +317,6 @@ def _check_batch_size(batch_size: Any) -> None:
         raise FineCLError(
             f"batch_size is {batch_size!r}; give a number of documents, at least 1 and at most {MOST_DOCUMENTS:,}."
         )
-
-
-@contextmanager
-def _on(device: Any) -> Iterator[None]:
-    """Turns a device that is not there, is full or means nothing into one sentence."""
-    try:
-        yield
-    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
-        if device is None or not raised_in(error, (*LIBRARIES, "torch")):
-            raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise FineCLError(f"device {device}: the model cannot run there ({reason}); name another one.") from error
 
 
 def _located(error: FineCLError, number: int) -> FineCLError:

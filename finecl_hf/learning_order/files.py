@@ -23,6 +23,7 @@ from finecl_hf.data.unpacking import refuse_repeated_values
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.columns import matrix, read_column, refuse_lengths
 from finecl_hf.learning_order.facts import instance_ids
+from finecl_hf.learning_order.self_test import SelfTest
 
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ VERSION_WITH_VERDICTS = 4  # of files with a verdict in them, which an older rea
 _LATER = {"plausibility", "loss", "key", "verdict"}  # columns that older files have not
 _NAMES = {"instance_id", "title", "head", "tail"}
 _ROW_GROUP = 1 << 17
+SELF_TEST = b"finecl_hf.self_test"  # in the schema's metadata
 _DYNAMICS = {"probability": pa.float16(), "margin": pa.float16(), "loss": pa.float16(), "correct": pa.bool_()}
 SCHEMA = pa.schema(
     {
@@ -71,7 +73,7 @@ def read_columns(path: str | os.PathLike, names: bool = True) -> dict[str, Any]:
         raise FineCLError(f"{path}: no parquet, or damaged; copy it again or repeat stage 1 ({error}).") from error
 
 
-def write_columns(columns: dict[str, Any], path: str | os.PathLike) -> None:
+def write_columns(columns: dict[str, Any], path: str | os.PathLike, self_test: SelfTest | None = None) -> None:
     """Writes parquet, or the original's JSON where the path ends in `.json`; whole or not at all."""
     path = Path(path)
     with replacing(path) as file:
@@ -80,12 +82,12 @@ def write_columns(columns: dict[str, Any], path: str | os.PathLike) -> None:
                 logger.warning("%s: JSON has no place for the verdicts of people; write .parquet to keep them.", path)
             file.write(json.dumps(to_json_dict(columns), ensure_ascii=False).encode())
         else:
-            _write_parquet(columns, file)
+            _write_parquet(columns, file, self_test)
 
 
-def _write_parquet(columns: dict[str, Any], file: BinaryIO) -> None:
+def _write_parquet(columns: dict[str, Any], file: BinaryIO, self_test: SelfTest | None) -> None:
     """Row group by row group: the whole as Arrow would take as much memory as the columns themselves."""
-    rows, schema = len(columns["correct"]), _schema_of(columns)
+    rows, schema = len(columns["correct"]), _schema_of(columns, self_test)
     with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=["title", "relation"]) as writer:
         for first in range(0, rows, _ROW_GROUP):
             part = {name: column[first : first + _ROW_GROUP] for name, column in columns.items()}
@@ -101,6 +103,7 @@ def _read_parquet(path: Path, without: Collection[str]) -> dict[str, Any]:
             without = ()
         names = [name for name in file.schema_arrow.names if name in SCHEMA.names and name not in without]
         columns = _read_parts(file, names)
+        columns["self_test"] = _self_test_in(file.schema_arrow)
     if "key" not in columns:
         columns["instance_id"] = _names_of_today(columns)
     pa.default_memory_pool().release_unused()  # Arrow keeps as much as the columns themselves take
@@ -156,13 +159,13 @@ def from_json_dict(raw: Any) -> dict[str, Any]:
     return {"instance_id": list(raw), "first_epoch": list(raw.values())}
 
 
-def to_arrow(columns: dict[str, Any], schema: pa.Schema | None = None) -> pa.Table:
+def to_arrow(columns: dict[str, Any], schema: pa.Schema | None = None, self_test: SelfTest | None = None) -> pa.Table:
     """The parquet file's table: the dynamics are lists, null where an epoch did not observe the instance.
 
     Args:
         schema: that of the whole table, of which the columns may be a part.
     """
-    schema = schema or _schema_of(columns)
+    schema = schema or _schema_of(columns, self_test)
     rows, epochs = columns["correct"].shape
     offsets = pa.array(np.arange(rows + 1) * epochs, pa.int32())
     hidden = ~columns["observed"].ravel()
@@ -182,7 +185,7 @@ def from_arrow(table: pa.Table) -> dict[str, Any]:
         FineCLError: a column is missing or of another type, or a value is impossible.
     """
     _check_schema(table.schema)
-    return _columns_of(table)
+    return {**_columns_of(table), "self_test": _self_test_in(table.schema)}
 
 
 def _columns_of(table: pa.Table) -> dict[str, Any]:
@@ -194,12 +197,18 @@ def _columns_of(table: pa.Table) -> dict[str, Any]:
     return columns
 
 
-def _schema_of(columns: dict[str, Any]) -> pa.Schema:
+def _schema_of(columns: dict[str, Any], self_test: SelfTest | None = None) -> pa.Schema:
     """A table without a verdict is written as it was before there were any."""
     judged = "verdict" in columns and bool(columns["verdict"].any())
     schema = SCHEMA if judged else SCHEMA.remove(SCHEMA.get_field_index("verdict"))
     version, epochs = VERSION_WITH_VERDICTS if judged else VERSION, columns["correct"].shape[1]
-    return schema.with_metadata({b"finecl_hf.version": str(version), b"finecl_hf.epochs": str(epochs)})
+    metadata = {b"finecl_hf.version": str(version), b"finecl_hf.epochs": str(epochs)}
+    return schema.with_metadata(metadata | ({SELF_TEST: self_test.to_json()} if self_test else {}))
+
+
+def _self_test_in(schema: pa.Schema) -> SelfTest | None:
+    text = (schema.metadata or {}).get(SELF_TEST)
+    return None if text is None else SelfTest.from_json(text)
 
 
 def _check_schema(schema: pa.Schema) -> None:

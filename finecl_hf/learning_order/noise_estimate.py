@@ -1,5 +1,9 @@
 """How many labels of each relation are wrong, estimated from training dynamics alone: no gold label is needed.
 
+Such an estimate sees errors that stand out, and takes what else stands out for errors, such as a relation that was
+hardly learned. So a number is told only where labels that were wrong on purpose stand out among those of their
+relation (see `self_test`) and right and wrong labels lie apart; elsewhere, people have to judge a sample.
+
 The evidence is taken for a mixture of two normal distributions of one width, of right and of wrong labels, much as
 DivideMix does with losses (Li, Socher and Hoi, ICLR 2020). All relations share the two distributions, each has its own
 share of wrong labels, drawn towards the overall share where it has few labels. Expectation-maximisation runs on
@@ -10,12 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from finecl_hf.errors import FineCLError
-from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.learning_order.trust import calibrated_margin
+
+
+if TYPE_CHECKING:
+    from finecl_hf.learning_order.self_test import SelfTest
+    from finecl_hf.learning_order.table import LearningOrder
 
 
 HARDLY_LEARNED = 0.25  # share of the labels; with less, nothing is said of right and wrong ones
@@ -26,6 +35,9 @@ RESAMPLES = 100  # bootstrap samples for the intervals
 ROUNDS = 1000  # of expectation-maximisation at most; it stops where no share moves by more than TOLERANCE
 TOLERANCE = 1e-4
 CLEAR = 0.2  # a gap this deep between the two kinds can be seen
+# AUROC of the self-test among labels of one relation: with the corpus's own wrong labels taken out, and as it is
+FOUND, LEAST_FOUND = 0.85, 0.65
+LEAST_BELOW = 0.1  # share of the planted labels below the boundary, whatever the self-test says: it divides a rate
 EXTREME = 0.05  # of the plausible and of the implausible labels count no more than this quantile
 
 
@@ -49,26 +61,51 @@ class NoiseEstimate:
         relations: most frequent first.
         gap: how empty the evidence is halfway between the two kinds: 1 where no label lies there, 0 where as many do
             as around the rarer kind's mean. Below `CLEAR`, nothing but the assumed distributions tells the two kinds
-            apart: take the rates for a rough guide.
+            apart.
+        boundary: labels with less evidence are rather wrong than right.
+        learned: share of the labels that the model ever predicted.
+        self_test: of the same run.
     """
 
     overall: RelationNoise
     relations: list[RelationNoise]
     gap: float
-    learned: float = 1.0  # share of the labels that the model ever predicted
+    boundary: float = 0.0
+    learned: float = 1.0
+    self_test: SelfTest | None = None
+
+    @property
+    def doubt(self) -> str:
+        """Why these rates are not to be believed; "" where they are."""
+        if self.learned < HARDLY_LEARNED:
+            return f"the model has learned only {self.learned:.0%} of them"
+        if self.gap < CLEAR:
+            return f"right and wrong ones do not lie apart (gap {self.gap:.2f} of 1)"
+        if self.self_test is None:
+            return "no label was wrong on purpose, so nothing says whether the scores find errors (--probe_share)"
+        if self.self_test.within_relation < LEAST_FOUND or self._found < FOUND:
+            return (
+                "labels that were wrong on purpose hardly stand out among those of their relation (AUROC "
+                f"{self.self_test.within_relation:.2f})"
+            )
+        return ""
+
+    @property
+    def _found(self) -> float:
+        """AUROC of the planted labels against right ones of their relation, if these rates are right: the corpus's
+        wrong ones cannot be told from planted ones."""
+        wrong = self.overall.rate
+        return (self.self_test.within_relation - wrong / 2) / (1 - wrong) if wrong < 1 else 0.5
 
     def __str__(self) -> str:
-        found = (
-            f"About {self.overall.rate:.0%} of the {self.overall.labels:,} labels look wrong "
-            f"({self.overall.low:.0%} to {self.overall.high:.0%})"
-        )
-        if self.learned < HARDLY_LEARNED:
-            return f"{found}, but the model has learned only {self.learned:.0%} of them, so this says little."
-        if self.gap >= CLEAR:
-            return f"{found}; there is a gap between right and wrong ones (depth {self.gap:.2f})."
+        if self.doubt:
+            return (
+                f"How many of the {self.overall.labels:,} labels are wrong, this run cannot tell: {self.doubt}. Judge "
+                "a sample of them (finecl-hf review export): 100 labels tell it to about 8 points."
+            )
         return (
-            f"{found}, but there is no clear gap between right and wrong ones (depth {self.gap:.2f} of 1): take this "
-            "for a rough guide and look at the labels in the report."
+            f"About {self.overall.rate:.0%} of the {self.overall.labels:,} labels look wrong "
+            f"({self.overall.low:.0%} to {self.overall.high:.0%}), not counting errors that look like right labels."
         )
 
     def table(self, names: Mapping[str, str] | None = None, most: int = 20) -> str:
@@ -91,13 +128,35 @@ def noise_of(order: LearningOrder) -> NoiseEstimate | None:
     judged = order.observed.any(axis=1)
     if judged.sum() < FEWEST:
         return None
-    plausible = order.plausibility[judged]
-    plausible = np.clip(plausible, *np.quantile(plausible, [EXTREME, 1 - EXTREME]))
-    evidence = calibrated_margin(order)[judged] + plausible
+    evidence = noise_evidence(order)[judged]
     if np.ptp(evidence) == 0:
         return None
     learned = float((order.first_epoch[judged] >= 0).mean())
-    return replace(estimate_noise(evidence, np.asarray(order.relation)[judged]), learned=learned)
+    estimate = estimate_noise(evidence, np.asarray(order.relation)[judged])
+    return _widened(replace(estimate, learned=learned, self_test=order.self_test))
+
+
+def noise_evidence(order: LearningOrder) -> np.ndarray:
+    """(N,) what the estimate is made from; of judged labels only."""
+    judged = order.observed.any(axis=1)
+    plausible = order.plausibility
+    plausible = np.clip(plausible, *np.quantile(plausible[judged], [EXTREME, 1 - EXTREME]))
+    return calibrated_margin(order) + plausible
+
+
+def _widened(estimate: NoiseEstimate) -> NoiseEstimate:
+    """The estimate with intervals that reach as far as what the self-test missed.
+
+    Where the boundary finds a share of the labels that were wrong on purpose, it may have missed as much of the rest.
+    """
+    if estimate.self_test is None:
+        return estimate
+    found = max(estimate.self_test.share_below(estimate.boundary), LEAST_BELOW)
+
+    def reaching(row: RelationNoise) -> RelationNoise:
+        return replace(row, high=min(max(row.high, row.rate / found), 1.0))
+
+    return replace(estimate, overall=reaching(estimate.overall), relations=[*map(reaching, estimate.relations)])
 
 
 def estimate_noise(evidence: np.ndarray, relation: Sequence[str], seed: int = 0) -> NoiseEstimate:
@@ -131,6 +190,7 @@ def estimate_noise(evidence: np.ndarray, relation: Sequence[str], seed: int = 0)
         rows[0],
         sorted(rows[1:], key=lambda row: (-row.labels, row.relation)),
         fitted.gap(histogram.sum(axis=0), middle),
+        fitted.boundary,
     )
 
 
@@ -177,6 +237,14 @@ class _Mixture:
         share = np.clip(self.wrong, 1e-6, 1 - 1e-6)[:, None]
         odds = np.log(share) - np.log1p(-share) + (wrong - right) * (middle - (wrong + right) / 2) / self.width**2
         return 1 / (1 + np.exp(-np.clip(odds, -500, 500)))
+
+    @property
+    def boundary(self) -> float:
+        """Evidence at which a label of no relation in particular is as likely wrong as right."""
+        wrong, right = self.means
+        share = min(max(self.overall, 1e-6), 1 - 1e-6)
+        odds = float(np.log(share) - np.log1p(-share))
+        return float((wrong + right) / 2 + odds * self.width**2 / max(right - wrong, 1e-9))
 
     def gap(self, counts: np.ndarray, middle: np.ndarray) -> float:
         """See [`NoiseEstimate`]; from the labels (B,) in each bin, a sixth of the distance to either side."""

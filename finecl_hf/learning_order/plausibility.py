@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ class PlausibilityCounts:
         """Counts one document's labels and NA pairs, given by its columns (see `data.corpus.fact_columns`)."""
         size = max(len(row["entity_type"]), 1)
         sentences, words = entity_distances(row)
-        kind = self._kinds_of(row["entity_type"])
+        kind = self.kinds_of(row["entity_type"])
         if row["pairs"] is None:
             judged = np.argwhere(~np.eye(len(row["entity_type"]), dtype=bool))
         else:
@@ -96,11 +97,33 @@ class PlausibilityCounts:
             self._na = np.pad(self._na, ((0, max(len(self._na), 16)), (0, 0)))
         return number
 
-    def _kinds_of(self, types: Sequence[str]) -> np.ndarray:
+    def kinds_of(self, types: Sequence[str]) -> np.ndarray:
         """(E, E) kind of each pair of entities of these types."""
         names, index = np.unique(types, return_inverse=True)
         grid = [[self._kind((str(head), str(tail))) for tail in names] for head in names]
         return np.array(grid, dtype=np.int64).reshape(len(names), len(names))[index[:, None], index]
+
+    def pair_odds(self, relations: Sequence[str]) -> PairOdds:
+        """What says how plausible R relations are for a pair that has no label: the formula without its prior.
+
+        Which facts are missing is asked of all relations at once, so frequent ones keep their head start.
+
+        Args:
+            relations: (R,) names, those of all labels among them; one that no label has is never plausible (-inf).
+        """
+        kinds = max(len(self._kinds), 1)
+        na = np.zeros((kinds, SENTENCES + WORDS))
+        na[: len(self._kinds)] = self._na[: len(self._kinds)]
+        number = {name: place for place, name in enumerate(relations)}
+        column = np.array([number.get(name, -1) for name in self._relations], np.int64)
+        cases = np.array(list(self._cases), np.int64).reshape(-1, 4)
+        count = np.bincount(np.array(self._labels, np.int64), minlength=len(cases))
+        known = column[cases[:, 0]] >= 0 if len(cases) else np.zeros(0, bool)
+        relation, kind, sentence, word = column[cases[known, 0]], *cases[known, 1:].T
+        labels = [np.zeros((len(relations), size)) for size in (kinds, SENTENCES, WORDS)]
+        for table, place in zip(labels, (kind, sentence, word), strict=True):
+            np.add.at(table, (relation, place), count[known])
+        return PairOdds.of(*labels, na)
 
     def log_odds(self) -> np.ndarray:
         """Log-odds of each label so far, up to a constant: the module's formula, smoothed.
@@ -126,13 +149,66 @@ class PlausibilityCounts:
         self, relation: np.ndarray, kind: np.ndarray, distance: np.ndarray, count: np.ndarray, part: slice
     ) -> np.ndarray:
         """(C,) log P(d | r) / P(d | NA, c) of C cases, each of which so many labels are."""
-        na = self._na[:, part].astype(float)  # (kinds, D)
-        overall = (na.sum(axis=0) + 1) / (na.sum() + na.shape[1])
-        na = (na + NA_WEIGHT * overall) / (na.sum(axis=1, keepdims=True) + NA_WEIGHT)
+        na = _na_distances(self._na[:, part])
         same = _total(relation * na.shape[1] + distance, count)  # labels of this relation at this distance
         usual = _total(distance, count) / count.sum()
         own = (same - 1 + DISTANCE_WEIGHT * usual) / (_total(relation, count) - 1 + DISTANCE_WEIGHT)
         return np.log(own) - np.log(na[kind, distance])
+
+
+@dataclass(frozen=True)
+class PairOdds:
+    """How plausible R relations are for pairs of C kinds at D distances (`SENTENCES` and then `WORDS` of them).
+
+    Attributes:
+        types: (C, R) log n(r, c) / n(NA, c), smoothed.
+        labels: (D, R) log P(d | r); na: (C, D) log P(d | NA, c).
+    """
+
+    types: np.ndarray
+    labels: np.ndarray
+    na: np.ndarray
+
+    @classmethod
+    def of(cls, kinds: np.ndarray, sentences: np.ndarray, words: np.ndarray, na: np.ndarray) -> PairOdds:
+        """Of counts.
+
+        Args:
+            kinds, sentences, words: (R, C), (R, SENTENCES) and (R, WORDS) labels.
+            na: (C, SENTENCES + WORDS) pairs without a label.
+        """
+        parts = [na[:, :SENTENCES], na[:, SENTENCES:]]
+        na_kinds, per_relation = parts[0].sum(axis=1), kinds.sum(axis=1)  # (C,), (R,)
+        share = per_relation / max(na_kinds.sum(), 1)
+        with np.errstate(divide="ignore"):  # relations without a label
+            types = np.log(kinds + TYPES_WEIGHT * share[:, None]) - np.log(na_kinds + TYPES_WEIGHT)
+            labels = [np.log(_label_distances(counts)) for counts in (sentences, words)]
+        distances = [np.log(_na_distances(part)) for part in parts]
+        return cls(types.T, np.concatenate(labels, axis=1).T, np.concatenate(distances, axis=1))
+
+    def __call__(self, kind: np.ndarray, sentence: np.ndarray, word: np.ndarray) -> np.ndarray:
+        """(P, R) log-odds of each relation for P pairs.
+
+        Args:
+            kind, sentence, word: (P,) see [`PlausibilityCounts.kinds_of`] and [`entity_distances`].
+        """
+        odds = self.types[kind]
+        for column in (sentence, SENTENCES + word):
+            odds = odds + (self.labels[column] - self.na[kind, column][:, None]) / 2
+        return odds
+
+
+def _na_distances(na: np.ndarray) -> np.ndarray:
+    """(C, D) counts of NA pairs -> (C, D) P(d | NA, c), smoothed by the distances of all NA pairs."""
+    na = na.astype(float)
+    overall = (na.sum(axis=0) + 1) / (na.sum() + na.shape[1])
+    return (na + NA_WEIGHT * overall) / (na.sum(axis=1, keepdims=True) + NA_WEIGHT)
+
+
+def _label_distances(labels: np.ndarray) -> np.ndarray:
+    """(R, D) counts of labels -> (R, D) P(d | r), smoothed by the distances of all labels."""
+    usual = (labels.sum(axis=0) + 1) / (labels.sum() + labels.shape[1])
+    return (labels + DISTANCE_WEIGHT * usual) / (labels.sum(axis=1, keepdims=True) + DISTANCE_WEIGHT)
 
 
 def entity_distances(row: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:

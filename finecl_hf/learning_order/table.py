@@ -26,6 +26,7 @@ from finecl_hf.learning_order.files import (
     write_columns,
 )
 from finecl_hf.learning_order.merging import merge_columns
+from finecl_hf.learning_order.self_test import SelfTest
 from finecl_hf.learning_order.trust import RECOMMENDED, check_weight_by, unit_trust
 from finecl_hf.learning_order.verdicts import checked_verdicts, verdict_counts
 from finecl_hf.learning_order.weights import FactWeights, epochs_of, find, order_weights
@@ -51,6 +52,7 @@ class LearningOrder:
         key: (N,) int64, unique, see [`Document.fact_key`]; made from the ids where it is not given.
         verdict: (N,) int8, what people say of the label: 1 right, -1 wrong, 0 nothing. Files have the column only
             where somebody has judged a label.
+        self_test: whether stage 1 found labels that were wrong on purpose; None where there were none.
     """
 
     instance_id: pa.Array
@@ -67,6 +69,7 @@ class LearningOrder:
     first_epoch: np.ndarray = None
     key: np.ndarray = None
     verdict: np.ndarray = None
+    self_test: SelfTest | None = None
 
     def __post_init__(self):
         if self.instance_id is not None:
@@ -174,7 +177,8 @@ class LearningOrder:
     def select(self, rows: np.ndarray) -> LearningOrder:
         """A table of the given rows: (N,) bool, or numbers."""
         rows = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows)
-        return LearningOrder(**{name: take(column, rows) for name, column in self._columns().items()})
+        columns = {name: take(column, rows) for name, column in self._columns().items()}
+        return LearningOrder(**columns, self_test=self.self_test)
 
     def weights(self, scheme: str = "linear", cutoff: int | None = 5, weight_by: str = "first_epoch") -> FactWeights:
         """What stage 2 needs to know of the facts.
@@ -241,11 +245,11 @@ class LearningOrder:
 
     def write(self, path: str | os.PathLike) -> None:
         """Writes parquet, or the original's JSON where the path ends in `.json`; whole or not at all."""
-        write_columns(self._columns(), path)
+        write_columns(self._columns(), path, self.self_test)
 
     def to_table(self) -> pa.Table:
         """The parquet file's Arrow table: the dynamics are lists, null where an epoch did not see the instance."""
-        return to_arrow(self._columns())
+        return to_arrow(self._columns(), self_test=self.self_test)
 
     @classmethod
     def from_table(cls, table: pa.Table) -> LearningOrder:
@@ -311,7 +315,7 @@ class LearningOrder:
 
 
 _DYNAMICS = {"probability": np.float16, "margin": np.float16, "loss": np.float16, "correct": bool, "observed": bool}
-_COLUMNS = tuple(column.name for column in fields(LearningOrder))
+_COLUMNS = tuple(column.name for column in fields(LearningOrder) if column.name != "self_test")
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 

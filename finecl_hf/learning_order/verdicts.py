@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from finecl_hf.learning_order.table import LearningOrder
 
 RIGHT, WRONG, OTHER, UNSURE = KINDS = ("right", "wrong", "other", "unsure")
+NO_LABEL = "missing"  # stratum of facts that no label says
 SCHEMA = pa.schema(
     {
         "instance_id": pa.string(),
@@ -67,6 +68,13 @@ class Verdict:
         return {RIGHT: 1, UNSURE: 0}.get(self.verdict, -1)
 
     @property
+    def new_relation(self) -> str:
+        """What holds of a fact that no label said; "" where nothing does, or nobody is sure, and for labels."""
+        if self.stratum != NO_LABEL:
+            return ""
+        return {RIGHT: self.relation, OTHER: self.right_relation}.get(self.verdict, "")
+
+    @property
     def corrected_id(self) -> str:
         """Name of the fact that holds instead; "" where there is none."""
         if self.verdict != OTHER or not self.right_relation:
@@ -84,6 +92,10 @@ class Verdicts:
     def __init__(self, rows: Iterable[Verdict]):
         self.rows = list(rows)
         self._by_key = {text_key(row.instance_id): row for row in self.rows}
+        self._new: dict[str, list[Verdict]] = defaultdict(list)  # by title: what becomes a label
+        for row in self.rows:
+            if row.new_relation:
+                self._new[row.title].append(row)
         if strange := [row.verdict for row in self.rows if row.verdict not in KINDS]:
             raise FineCLError(f'"{strange[0]}" is no verdict; take one of {", ".join(KINDS)}.')
         if twice := len(self.rows) - len(self._by_key):
@@ -113,10 +125,22 @@ class Verdicts:
         return signs | {key: row.sign for key, row in self._by_key.items() if row.sign}
 
     def correct(self, document: Document) -> Document:
-        """The document without the labels judged wrong, and with the right relation where somebody named it.
+        """The document without the labels judged wrong, with the right relation where somebody named it, and with the
+        missing facts that were judged right.
 
         A fact that holds already is not added twice.
         """
+        document = self.without_wrong(document)
+        known = {(fact.head, fact.tail, fact.relation) for fact in document.relations}
+        new = {(row.head, row.tail, row.new_relation) for row in self._new.get(document.title, ())} - known
+        new = [fact for fact in sorted(new) if max(fact[:2]) < len(document.entities)]
+        if not new:
+            return document
+        added = [Fact(*fact, source="review") for fact in new]
+        return replace(document, relations=[*document.relations, *added], labelled=True)
+
+    def without_wrong(self, document: Document) -> Document:
+        """As [`correct`], of its labels alone."""
         facts: dict[tuple[int, int, str], Fact] = {}
         changed = False
         for fact in document.relations:
@@ -164,7 +188,7 @@ def with_verdicts(order: LearningOrder, verdicts: Verdicts) -> LearningOrder:
     """The order with the verdicts in its column `verdict`.
 
     Judged labels that it lacks, and what holds in place of wrong ones, become rows that no epoch has observed. A
-    verdict that nobody is sure of leaves the row as it was.
+    verdict that nobody is sure of leaves the row as it was. Facts that no label says and that do not hold are no rows.
     """
     from finecl_hf.learning_order.table import LearningOrder  # which checks its own column with this module
 
@@ -174,7 +198,8 @@ def with_verdicts(order: LearningOrder, verdicts: Verdicts) -> LearningOrder:
     verdict = order.verdict.copy()
     verdict[rows[rows >= 0]] = values[rows >= 0]
     known = replace(order, verdict=verdict)
-    missing = set(keys[rows < 0].tolist())
+    no_facts = {text_key(row.instance_id) for row in verdicts.rows if row.stratum == NO_LABEL and row.sign < 0}
+    missing = set(keys[rows < 0].tolist()) - no_facts
     added = [place for row in verdicts.rows for place in _places(row) if text_key(place["instance_id"]) in missing]
     added = list({place["instance_id"]: place for place in added}.values())
     if not added:

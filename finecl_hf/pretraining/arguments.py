@@ -57,6 +57,9 @@ class PretrainArguments(FineCLTrainingArguments):
         "without more memory and a third slower. By default those of one batch on all devices.",
     )
     mlm_probability: float = option(0.15, "Share of the tokens outside mentions to mask.")
+    rd_weight: float = option(1.0, "Weight of relation discrimination in the loss (paper: 1, as of the other two).")
+    ed_weight: float = option(1.0, "Weight of entity discrimination.")
+    mlm_weight: float = option(1.0, "Weight of masked language modelling; alone with the others 0.")
     pair_documents: bool = option(True, "Batch each document with one that holds the same relation.")
     streaming: bool = option(False, "Read and tokenise documents while training; no features lie on the disk.")
     streaming_block: int = option(8192, "Documents that a stream holds in memory, and pairs and shuffles.")
@@ -76,6 +79,12 @@ class PretrainArguments(FineCLTrainingArguments):
         check_range(self, "mlm_probability", 0, 1)
         check_range(self, "na_pairs max_negatives weight_cutoff", 0)
         check_range(self, "streaming_block", 1)
+        check_range(self, "rd_weight ed_weight mlm_weight", 0, 1e6)
+        if not self.rd_weight and not self.ed_weight and not self.mlm_weight:
+            raise FineCLError(
+                "--rd_weight, --ed_weight and --mlm_weight are all 0, so there is nothing to learn; give one of them "
+                "a weight above 0."
+            )
         super().__post_init__()
         size, least = self.contrastive_batch_size, self.world_size * self.per_device_train_batch_size
         if size is not None and (size % self.world_size or size < least):

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from datasets import Dataset
 
 from finecl_hf.data.arrow import arrow_column
+from finecl_hf.data.corpus import iter_corpus
 from finecl_hf.encoding.features import fact_keys, with_fact_column
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.table import LearningOrder
@@ -20,6 +21,7 @@ from finecl_hf.pretraining.arguments import PretrainArguments
 
 logger = logging.getLogger(__name__)
 
+SAMPLE = 1000  # documents that are looked at before all are encoded
 LITTLE_COVERAGE = 0.5  # an order that knows a smaller share of the labels is taken for another corpus's
 
 
@@ -47,11 +49,32 @@ def read_weights(args: PretrainArguments) -> FactWeights:
     return weights
 
 
-def weigh_corpus(features: Dataset, corpus: Dataset, args: PretrainArguments) -> tuple[Dataset, Coverage | None]:
+def check_order(corpus: Dataset, weights: FactWeights, args: PretrainArguments) -> None:
+    """What an order knows of a corpus's first documents tells whether the corpus is worth encoding.
+
+    Those are drawn at random, since a corpus stands in the order of its keys. An order that knows almost enough of
+    them is judged by all facts within reach, in [`weigh_corpus`].
+
+    Raises:
+        FineCLError: see [`check_coverage`].
+    """
+    documents = list(iter_corpus(corpus.select(range(min(len(corpus), SAMPLE)))))
+    facts = [(document, fact) for document in documents for fact in document.relations]
+    keys = np.array([document.fact_key(fact) for document, fact in facts], np.int64)
+    _, coverage = weights.of(keys)
+    if coverage.share < LITTLE_COVERAGE / 2 and not args.allow_partial_order:
+        unknown = int(np.argmax(find(weights.key, keys) < 0))
+        check_coverage(coverage, args, facts[unknown][0].title)
+
+
+def weigh_corpus(
+    features: Dataset, corpus: Dataset, args: PretrainArguments, known_weights: FactWeights | None = None
+) -> tuple[Dataset, Coverage | None]:
     """Features with the column `weight`: of every fact within reach, NaN where it takes no part.
 
     Args:
         features, corpus: the same documents in the same order.
+        known_weights: what [`read_weights`] gave, where that has been called.
 
     Returns:
         The features, and how well the learning order covers the corpus (None without one).
@@ -59,7 +82,7 @@ def weigh_corpus(features: Dataset, corpus: Dataset, args: PretrainArguments) ->
     Raises:
         FineCLError: the order is damaged, or belongs to another corpus or to less than half of this one.
     """
-    known_weights = read_weights(args)
+    known_weights = read_weights(args) if known_weights is None else known_weights
     keys = fact_keys(features)
     weights, coverage = known_weights.of(keys)
     example = _example(features, corpus, keys, known_weights) if coverage.unknown else ""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import AutoModelForMaskedLM, PreTrainedModel
 
@@ -38,6 +39,21 @@ def masked_lm_of(encoder: PreTrainedModel) -> PreTrainedModel:
     model.base_model.load_state_dict(encoder.state_dict(), strict=False)  # an encoder with a head has no pooler
     enable_packing(model)
     return model
+
+
+@torch.no_grad()
+def start_head(model: PreTrainedModel, token_counts: np.ndarray) -> None:
+    """Lets a new MLM head begin with what is known: predictions are those of the tokens' frequencies.
+
+    The weights of the vocabulary are the encoder's embeddings already; their bias becomes the log frequency.
+
+    Args:
+        token_counts: (V,) how often each token occurs in the training documents.
+    """
+    decoder = model.get_output_embeddings()
+    if decoder is not None and getattr(decoder, "bias", None) is not None:
+        counts = torch.from_numpy(token_counts + 1.0)
+        decoder.bias.copy_((counts / counts.sum()).log())
 
 
 @contextmanager

@@ -25,7 +25,7 @@ import pyarrow as pa
 from datasets import Dataset
 from torch.utils.data import Dataset as TorchDataset
 
-from finecl_hf.data.corpus import check_document, iter_corpus, load_corpus
+from finecl_hf.data.corpus import check_document
 from finecl_hf.data.documents import Document, gc_paused
 from finecl_hf.data.held_out import HeldOutPairs
 from finecl_hf.data.label_map import LabelMap
@@ -42,7 +42,7 @@ from finecl_hf.pretraining.arguments import PretrainArguments
 from finecl_hf.pretraining.fact_weights import check_coverage, read_weights, usable_facts
 from finecl_hf.pretraining.sampling import PartnerBatchSampler, documents_per_step
 from finecl_hf.training.arguments import DataArguments, ModelArguments, sampling_seed
-from finecl_hf.training.loading import label_set, load_encoder
+from finecl_hf.training.loading import held_out_pairs, label_set, load_encoder
 
 
 logger = logging.getLogger(__name__)
@@ -308,7 +308,7 @@ def open_stream(model: ModelArguments, data: DataArguments, args: PretrainArgume
     encoder = load_encoder(model, label_set(dict.fromkeys(names, 0), names, fixed=True))
     with args.main_process_first(desc="finding the training documents"):
         files = [path for _, path in files_of(data.train_source, data.train_split)]
-        held_out = HeldOutPairs(iter_corpus(_held_out(data))) if data.exclude_file else None
+        held_out = held_out_pairs(data)
     excluded = _states(local_files(data.exclude_file)) if data.exclude_file else []
     label_map = None if data.label_map is None else LabelMap.read(data.label_map)
     reading = {"columns": data.columns, "label_map": label_map}
@@ -349,13 +349,6 @@ def _check_arguments(data: DataArguments, args: PretrainArguments) -> None:
         )
     if data.max_train_samples is not None:
         raise FineCLError("--max_train_samples does not go with --streaming true; name fewer shards in --train_file.")
-
-
-def _held_out(data: DataArguments) -> Dataset:
-    return load_corpus(
-        data.exclude_file, None, data.skip_invalid, None, data.cache_dir, data.preprocessing_num_workers,
-        columns=data.columns,
-    )  # fmt: skip
 
 
 def _states(files: list[Path]) -> list[tuple[str, int, int]]:

@@ -23,7 +23,7 @@ from finecl_hf.training.trainer import FineCLTrainer
 
 
 class PretrainTrainer(FineCLTrainer):
-    """Stage 2: L = L_RD + L_ED + L_MLM on a plain `AutoModelForMaskedLM` (FineCL, section 3.2).
+    """Stage 2: L = L_RD + L_ED + L_MLM, each with a weight, on a plain `AutoModelForMaskedLM` (FineCL, section 3.2).
 
     The documents of a step contrast with each other over all processes. Each loss is the mean over its terms in all of
     them, so that two processes give what one gives with twice the batch.
@@ -82,7 +82,8 @@ class PretrainTrainer(FineCLTrainer):
         )
         if model.training:
             self._note_batch(contrast, losses)
-        loss = sum(losses.values())
+        weights = {"loss_rd": self.args.rd_weight, "loss_ed": self.args.ed_weight, "loss_mlm": self.args.mlm_weight}
+        loss = sum(weights[name] * part for name, part in losses.items())
         return (loss, {"pairs": encoded.pairs}) if return_outputs else loss
 
     def _means(self, **losses: Sums) -> dict[str, torch.Tensor]:

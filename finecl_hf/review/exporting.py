@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from finecl_hf.data.documents import Document
+from finecl_hf.data.documents import Document, Fact
 from finecl_hf.data.files import refuse_overwriting, replacing
+from finecl_hf.data.notes import counted
 from finecl_hf.data.readers import local_files, valid_documents
 from finecl_hf.data.relation_names import read_relation_names
 from finecl_hf.errors import FineCLError
-from finecl_hf.hashing import text_key
+from finecl_hf.hashing import mix, text_key
+from finecl_hf.learning_order.missing_labels import MissingLabel, read_missing
 from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.learning_order.trust import RECOMMENDED, unit_trust
-from finecl_hf.review.sampling import RANDOM, WORST, Labels, choose
+from finecl_hf.learning_order.verdicts import NO_LABEL
+from finecl_hf.review.sampling import RANDOM, SHUFFLE, WORST, Labels, Sample, choose
 from finecl_hf.review.tasks import Task, task_of
 from finecl_hf.review.tools import TOOLS, read_votes
 
@@ -32,14 +37,17 @@ def export_files(
     strategy: str = "trust",
     score: str = RECOMMENDED,
     rel_info: str | None = None,
-    format: str | None = None,
-    split: str | None = None,
     seed: int = 0,
+    missing: str | None = None,
+    candidates: int = 100,
+    **reading: Any,
 ) -> str:
     """Writes the tasks of a learning order and a corpus on disk.
 
     Args:
         tool: a name of `tools.TOOLS`. worst, random, strategy, seed: see [`choose`]. score: see [`unit_trust`].
+        missing: stage 1's missing_labels.parquet, of which the best `candidates` are judged, too.
+        reading: further arguments of [`valid_documents`].
 
     Returns:
         What was written, in words.
@@ -49,19 +57,28 @@ def export_files(
     """
     paths = _paths(output, tool)
     for path in paths:
-        refuse_overwriting(path, [order_file, *local_files(source), rel_info])
+        inputs = [order_file, *local_files(source), rel_info, missing, reading.get("label_map")]
+        refuse_overwriting(path, inputs)
     _refuse_filled_in(paths[0])
     order, names = LearningOrder.read(order_file), read_relation_names(rel_info)
-    documents = {"format": format, "split": split}
-    labels, relations = collect(valid_documents(source, **documents), order, unit_trust(score, order))
+    labels, relations = collect(valid_documents(source, **reading), order, unit_trust(score, order))
     if np.isnan(labels.trust).all() and not labels.judged.any():
         raise FineCLError(
             f"{source}: the learning order knows none of the {len(labels.key):,} labels, so it belongs to another "
             "corpus; name the documents that it was made from."
         )
-    sample = choose(labels, worst, random, strategy, seed)
+    asked = _candidates(missing, candidates, order) if missing is not None else {}
+    if asked and not (worst or random):
+        sample = Sample(np.zeros(0, np.int64), [], {})
+    else:
+        sample = choose(labels, worst, random, strategy, seed)
     chosen = dict(zip(labels.key[sample.rows].tolist(), sample.strata, strict=True))
-    tasks = tasks_of(valid_documents(source, **documents), chosen, sample.sizes, names)
+    new = np.setdiff1d(np.array(list(asked), np.int64), labels.key)  # some may be labels by now
+    keys = np.concatenate([labels.key[sample.rows], new])
+    shuffled = keys[np.argsort(mix(SHUFFLE, seed, keys), kind="stable")].tolist()
+    chosen = {key: chosen.get(key, NO_LABEL) for key in shuffled}
+    sizes = {**sample.sizes, NO_LABEL: len(asked)}
+    tasks = tasks_of(valid_documents(source, **reading), chosen, sizes, names, asked.values())
     written = TOOLS[tool].write(
         tasks, {relation: names.get(relation, relation) for relation in relations | set(names)}
     )
@@ -71,8 +88,27 @@ def export_files(
     counts = [sample.strata.count(name) for name in (WORST, RANDOM)]
     files = " and ".join(map(str, paths))
     return (
-        f"Wrote {len(tasks):,} tasks to {files}: the {counts[0]:,} least trusted labels and {counts[1]:,} at random."
+        f"Wrote {counted(len(tasks), 'task')} to {files}: the {counted(counts[0], 'least trusted label')} and "
+        f"{counts[1]:,} at random"
+        + (f", and {counted(len(tasks) - sum(counts), 'fact')} that seem to be missing." if asked else ".")
     )
+
+
+def _candidates(path: str, count: int, order: LearningOrder) -> dict[int, MissingLabel]:
+    """By key, the best facts that seem to be missing and that nobody has judged.
+
+    Raises:
+        FineCLError: the count is below 1, or none is left.
+    """
+    if count < 1:
+        raise FineCLError(f"--candidates {count} is out of range; ask for at least 1, or leave --missing away.")
+    rows = read_missing(path)
+    place = order.rows_of(np.array([row.key for row in rows], np.int64))
+    judged = (place >= 0) & (order.verdict[np.maximum(place, 0)] != 0) if len(order) else np.zeros(len(rows), bool)
+    left = [row for row, is_judged in zip(rows, judged, strict=True) if not is_judged][:count]
+    if not left:
+        raise FineCLError(f"{path}: none of the {len(rows):,} facts is left to be judged; leave --missing away.")
+    return {row.key: row for row in left}
 
 
 def collect(documents: Iterable[Document], order: LearningOrder, trust: np.ndarray) -> tuple[Labels, set[str]]:
@@ -101,19 +137,41 @@ def collect(documents: Iterable[Document], order: LearningOrder, trust: np.ndarr
 
 
 def tasks_of(
-    documents: Iterable[Document], chosen: dict[int, str], sizes: dict[str, int], names: dict[str, str]
+    documents: Iterable[Document],
+    chosen: dict[int, str],
+    sizes: dict[str, int],
+    names: dict[str, str],
+    missing: Iterable[MissingLabel] = (),
 ) -> list[Task]:
-    """The tasks of the chosen labels, in their order.
+    """The tasks of what is chosen, in its order.
 
     Args:
-        chosen: key of a label -> its stratum; sizes: of the strata; names: readable names of relations.
+        chosen: key of a fact -> its stratum; sizes: of the strata; names: readable names of relations.
+        missing: facts that no label says, and that may be among the chosen.
+
+    Raises:
+        FineCLError: a missing fact is about other entities than the document has.
     """
     found: dict[int, Task] = {}
+    missing_of: dict[str, list[MissingLabel]] = defaultdict(list)
+    for row in missing:
+        missing_of[row.title].append(row)
     for document in documents:
-        for fact in document.relations:
+        new = [_fact_in(document, row) for row in missing_of.get(document.title, ())]
+        for fact in [*document.relations, *new]:
             if (key := document.fact_key(fact)) in chosen:
                 found[key] = task_of(document, fact, names, chosen[key], sizes[chosen[key]])
     return [found[key] for key in chosen if key in found]
+
+
+def _fact_in(document: Document, row: MissingLabel) -> Fact:
+    places = [(row.head, row.head_name), (row.tail, row.tail_name)]
+    if any(at >= len(document.entities) or document.longest_name(at) != name for at, name in places):
+        raise FineCLError(
+            f"{row.instance_id}: the document has other entities than the missing labels were found in; name the "
+            "documents of that stage 1."
+        )
+    return row.fact
 
 
 def _paths(output: str | os.PathLike, tool: str) -> list[Path]:

@@ -10,15 +10,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from finecl_hf.data.documents import Document, Fact, means_no_relation
+from finecl_hf.data.documents import Document, Fact, means_no_relation, relation_of_id
 from finecl_hf.data.files import refuse_overwriting, replacing
+from finecl_hf.data.notes import counted
 from finecl_hf.data.readers import Record, local_files, valid_documents, valid_records, write_rows, written_extension
 from finecl_hf.data.relation_names import read_relation_names
 from finecl_hf.denoising.correcting import CorrectionCounts, corrected
 from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import text_key
 from finecl_hf.learning_order.table import LearningOrder
-from finecl_hf.learning_order.verdicts import OTHER, RIGHT, UNSURE, WRONG, Verdict, Verdicts, with_verdicts
+from finecl_hf.learning_order.verdicts import NO_LABEL, OTHER, RIGHT, UNSURE, WRONG, Verdict, Verdicts, with_verdicts
 from finecl_hf.review.estimate import MEANING, Estimate, Stratum, estimate, trust_precision, why_no_estimate
 from finecl_hf.review.tools import read_votes
 from finecl_hf.review.votes import Vote, decide, krippendorff_alpha
@@ -44,14 +45,21 @@ class Review:
     nameless: int
     labels: int = 0
 
+    def counts(self, missing: bool) -> Counter[str]:
+        """Verdicts of each kind: on labels, or on facts that no label says (`missing`)."""
+        return Counter(row.verdict for row in self.verdicts.rows if (row.stratum == NO_LABEL) == missing)
+
     @property
     def estimate(self) -> Estimate | None:
         return None if why_no_estimate(self.strata, self.labels) else estimate(self.strata.values())
 
     def __str__(self) -> str:
-        counts = self.verdicts.counts
-        kinds = ", ".join(f"{counts[kind]:,} {kind}" for kind in (RIGHT, WRONG, OTHER, UNSURE))
-        lines = [f"{len(self.verdicts):,} labels judged: {kinds} ({self.votes:,} votes)."]
+        labels, candidates = self.counts(missing=False), self.counts(missing=True)
+        lines = [f"{counted(labels.total(), 'label')} judged: {_kinds(labels)} ({counted(self.votes, 'vote')})."]
+        if candidates:
+            lines.append(
+                f"{counted(candidates.total(), 'fact')} that seemed to be missing judged: {_kinds(candidates)}."
+            )
         if self.nameless:
             lines.append(f"Of {self.nameless:,} nobody said which other relation holds: they are removed.")
         if self.judges > 1:
@@ -75,7 +83,8 @@ class Review:
     def as_json(self) -> dict[str, Any]:
         found = self.estimate
         return {
-            "labels": dict(self.verdicts.counts),
+            "labels": dict(self.counts(False)),
+            "missing": dict(self.counts(True)),
             "votes": self.votes,
             "judges": self.judges,
             "krippendorff_alpha": self.alpha,
@@ -95,9 +104,8 @@ def import_files(
     order_output: str | None = None,
     report: str | None = None,
     rel_info: str | None = None,
-    format: str | None = None,
-    split: str | None = None,
     skip_unknown: bool = False,
+    **reading: Any,
 ) -> tuple[Review, CorrectionCounts]:
     """Reads what people said of a corpus, and writes the corrected corpus and what else is named.
 
@@ -105,6 +113,7 @@ def import_files(
         verdicts, order_output, report: files to write: the table of verdicts, the learning order `order` with them,
             and all figures as JSON.
         skip_unknown: pass over verdicts of labels that the corpus has not.
+        reading: further arguments of [`valid_records`].
 
     Raises:
         FineCLError: the verdicts do not fit the corpus or contradict each other, or an output is an input.
@@ -120,16 +129,15 @@ def import_files(
             raise FineCLError(f"{flag} {path}: the name must end in {' or '.join(suffixes)}.")
     outputs = [path for path in (output, verdicts, order_output, report) if path is not None]
     for path in outputs:
-        refuse_overwriting(path, [verdicts_file, *local_files(source), order, rel_info])
+        refuse_overwriting(path, [verdicts_file, *local_files(source), order, rel_info, reading.get("label_map")])
     if len({Path(path).resolve() for path in outputs}) < len(outputs):
         raise FineCLError("two of the files to write have one name; give each its own.")
-    documents = {"format": format, "split": split}
     votes, names = read_votes(verdicts_file), read_relation_names(rel_info)
     if not votes:
         raise FineCLError(f"{verdicts_file}: nothing is judged yet; fill in verdicts and import the file again.")
-    review = review_of(votes, valid_documents(source, **documents), names, str(verdicts_file), skip_unknown)
+    review = review_of(votes, valid_documents(source, **reading), names, str(verdicts_file), skip_unknown)
     counts = CorrectionCounts()
-    records = corrected(valid_records(source, quiet=True, **documents), review.verdicts, counts)
+    records = corrected(valid_records(source, quiet=True, **reading), review.verdicts, counts)
     write_rows(_rows(records, counts, written_extension(output) == ".parquet"), output)
     if verdicts is not None:
         review.verdicts.write(verdicts)
@@ -141,10 +149,14 @@ def import_files(
     return review, counts
 
 
+def _kinds(counts: Counter[str]) -> str:
+    return ", ".join(f"{counts[kind]:,} {kind}" for kind in (RIGHT, WRONG, OTHER, UNSURE))
+
+
 def _rows(records: Iterable[Record], counts: CorrectionCounts, is_table: bool) -> Iterator[dict[str, Any]]:
     for record in records:
         yield record.item.to_dict() if is_table else record.raw
-    if counts.labels == counts.removed:
+    if counts.labels == counts.removed and not counts.added:
         raise FineCLError("the verdicts leave no label in the corpus, so that nothing is written; judge more of them.")
 
 
@@ -164,7 +176,7 @@ def review_of(
     Raises:
         FineCLError: a label or a relation is unknown, or somebody contradicts himself.
     """
-    labels, relations, total = _labels(documents, {_key(vote) for vote in votes})
+    labels, relations, total = _labels(documents, {_key(vote) for vote in votes}, _unlabelled(votes))
     known = [vote for vote in votes if _key(vote) in labels]
     if not known or len(known) < len(votes) and not skip_unknown:
         unknown = [vote for vote in votes if _key(vote) not in labels]
@@ -178,7 +190,7 @@ def review_of(
     for key, of_label in votes_of.items():
         document, fact = labels[key]
         verdict, right = decide([(vote.verdict, vote.right_relation) for vote in of_label])
-        nameless += verdict == OTHER and not right
+        nameless += verdict == OTHER and not right and of_label[0].stratum != NO_LABEL
         place = (document[0], fact.head, fact.tail, fact.relation)
         rows.append(Verdict(document[1], *place, verdict, right, len(of_label), of_label[0].stratum))
     alpha = krippendorff_alpha([vote.verdict for vote in of_label] for of_label in votes_of.values())
@@ -190,17 +202,29 @@ def _key(vote: Vote) -> int:
     return text_key(vote.instance_id) if vote.key is None else vote.key
 
 
+def _unlabelled(votes: list[Vote]) -> dict[str, list[Fact]]:
+    """Title -> facts that are judged and that no label says, as far as their ids name any."""
+    facts: dict[str, list[Fact]] = defaultdict(list)
+    for vote in votes:
+        title, *place = vote.instance_id.rsplit("#", 3)
+        if vote.stratum == NO_LABEL and len(place) == 3 and all(part.isdecimal() for part in place[:2]):
+            facts[title].append(Fact(int(place[0]), int(place[1]), relation_of_id(vote.instance_id)))
+    return facts
+
+
 def _labels(
-    documents: Iterable[Document], keys: set[int]
+    documents: Iterable[Document], keys: set[int], unlabelled: dict[str, list[Fact]]
 ) -> tuple[dict[int, tuple[tuple[str, str], Fact]], set[str], int]:
-    """Key -> ((title, instance id), fact) of the judged labels; all relations of the corpus; its labels' number."""
+    """Key -> ((title, instance id), fact) of what is judged; all relations of the corpus; its labels' number."""
     labels: dict[int, tuple[tuple[str, str], Fact]] = {}
     relations: set[str] = set()
     total = 0
     for document in documents:
         total += len(document.relations)
-        for fact in document.relations:
-            relations.add(fact.relation)
+        relations.update(fact.relation for fact in document.relations)
+        size, others = len(document.entities), unlabelled.get(document.title, ())
+        others = [fact for fact in others if max(fact.head, fact.tail) < size]
+        for fact in [*document.relations, *others]:
             if (key := document.fact_key(fact)) in keys:
                 labels[key] = (document.title, document.instance_id(fact)), fact
     return labels, relations, total
@@ -275,7 +299,7 @@ def _strata(votes_of: dict[int, list[Vote]], rows: list[Verdict]) -> dict[str, S
     sizes: dict[str, int] = {}
     counts: Counter[tuple[str, str]] = Counter()
     for votes, row in zip(votes_of.values(), rows, strict=True):
-        if row.stratum and votes[0].stratum_size:
+        if row.stratum != NO_LABEL and row.stratum and votes[0].stratum_size:
             sizes[row.stratum] = max(sizes.get(row.stratum, 0), votes[0].stratum_size)
             counts[row.stratum, {RIGHT: RIGHT, UNSURE: UNSURE}.get(row.verdict, WRONG)] += 1
     return {

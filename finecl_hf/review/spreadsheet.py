@@ -10,6 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from finecl_hf.errors import FineCLError
+from finecl_hf.learning_order.verdicts import NO_LABEL
 from finecl_hf.review.sampling import RANDOM, WORST
 from finecl_hf.review.tasks import Task
 from finecl_hf.review.votes import Vote, kind_of_word
@@ -46,7 +47,8 @@ def plain(cell: str) -> str:
 
 def sealed(stratum: str, size: int, instance_id: str) -> str:
     """The stratum in a code that tells judges nothing: a spreadsheet hides no column for good."""
-    value = (size * len(_STRATA) + _STRATA.index(stratum)).to_bytes(6, "big")
+    place = _STRATA.index("" if stratum == NO_LABEL else stratum)  # which alone has a size without a stratum
+    value = (size * len(_STRATA) + place).to_bytes(6, "big")
     return "s" + b32encode(_check(value) + _masked(value, instance_id)).decode().rstrip("=")
 
 
@@ -60,7 +62,7 @@ def opened(code: str, instance_id: str) -> tuple[str, int]:
     if len(value) != 6 or raw[:4] != _check(value):
         return "", 0
     size, stratum = divmod(int.from_bytes(value, "big"), len(_STRATA))
-    return _STRATA[stratum], size
+    return _STRATA[stratum] or (NO_LABEL if size else ""), size
 
 
 def _masked(value: bytes, instance_id: str) -> bytes:

@@ -55,7 +55,7 @@ _SAME = (
 )
 _NAMES_ONLY = {"preset", "learning_order", "allow_partial_order", "seeds"}  # weights are compared as such
 # What follows the training, or has a folder of its own, may be asked of a finished run.
-_AFTERWARDS = {"score", "write_clean", "clean_share", "clean_threshold", "report", "push_report"}
+_AFTERWARDS = {"score", "write_clean", "clean_share", "clean_threshold", "report", "push_report", "missing_labels"}
 
 
 def describe_run(trainer: Trainer) -> dict[str, str]:
@@ -67,6 +67,9 @@ def describe_run(trainer: Trainer) -> dict[str, str]:
         run["the tokenised training documents or their weights"] = _digest_of_rows(trainer.train_dataset)
     elif hasattr(trainer.train_dataset, "describe"):  # a stream says itself what it is
         run |= trainer.train_dataset.describe()
+    # With an evaluation in training, they settle which checkpoint is kept and when patience is over
+    if hasattr(trainer.eval_dataset, "documents") and trainer.args.eval_strategy != "no":
+        run["the validation documents"] = _digest_of_rows(trainer.eval_dataset.features)
     run["the label set"] = blake2b(json.dumps(trainer.model.config.label2id).encode(), digest_size=8).hexdigest()
     if priors := getattr(trainer.model.config, "label_priors", None):  # a validation file may have told them
         run["the label priors"] = json.dumps(priors)

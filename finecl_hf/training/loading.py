@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +11,9 @@ from datasets import Dataset
 from transformers import AutoConfig
 
 from finecl_hf.cards.model_card import TrainingData
-from finecl_hf.data.corpus import in_key_order, load_corpus, relation_counts
+from finecl_hf.data.corpus import in_key_order, iter_corpus, load_corpus, relation_counts
 from finecl_hf.data.documents import NA
+from finecl_hf.data.held_out import HeldOutPairs
 from finecl_hf.data.relation_names import read_relation_names
 from finecl_hf.encoding.encoders import load_tokenizer, loading_from, max_length_for
 from finecl_hf.encoding.features import DocumentEncoder, Truncation
@@ -40,6 +40,17 @@ def load_training_corpus(data: DataArguments, args: FineCLTrainingArguments) -> 
     return corpus
 
 
+def held_out_pairs(data: DataArguments) -> HeldOutPairs | None:
+    """The entity pairs of `--exclude_file`; None without one."""
+    if data.exclude_file is None:
+        return None
+    documents = load_corpus(
+        data.exclude_file, None, data.skip_invalid, None, data.cache_dir, data.preprocessing_num_workers,
+        columns=data.columns,
+    )  # fmt: skip
+    return HeldOutPairs(iter_corpus(documents))
+
+
 @dataclass
 class SilverCorpus:
     """What stages 1 and 2 train on.
@@ -64,17 +75,16 @@ def load_silver(
     data: DataArguments,
     args: FineCLTrainingArguments,
     long_documents: str = "truncate",
-    correct: Callable[[Dataset], Dataset] | None = None,
+    corpus: Dataset | None = None,
 ) -> SilverCorpus:
     """Reads and tokenises the documents with distantly supervised labels.
 
     Args:
         long_documents: see [`DocumentEncoder`].
-        correct: makes of the corpus what is trained on.
+        corpus: the documents, where they are no longer those of the source.
     """
     names = read_relation_names(data.rel_info)
-    corpus = load_training_corpus(data, args)
-    corpus = corpus if correct is None else correct(corpus)
+    corpus = load_training_corpus(data, args) if corpus is None else corpus
     counts = relation_counts(corpus)
     label2id = label_set(counts, names, fixed=False, source=data.train_source)
     encoder = load_encoder(model, label2id, long_documents)

@@ -16,6 +16,7 @@ from finecl_hf.cards.card_file import FACTS
 from finecl_hf.cards.model_card import FineCLCardData, TrainingData, changed_arguments
 from finecl_hf.data.files import writing
 from finecl_hf.data.json_stream import read_json
+from finecl_hf.encoding.encoders import keep_bars_out_of_logs
 from finecl_hf.encoding.features import Truncation
 from finecl_hf.errors import FineCLError
 from finecl_hf.training.arguments import FineCLTrainingArguments, ModelArguments
@@ -36,6 +37,7 @@ def start_run(args: FineCLTrainingArguments) -> None:
     logging.getLogger("finecl_hf").setLevel(level)
     transformers.logging.set_verbosity(logging.WARNING if args.should_log else logging.ERROR)
     datasets.logging.set_verbosity(logging.WARNING if args.should_log else logging.ERROR)
+    keep_bars_out_of_logs()
     set_seed(args.seed)
     try:
         os.makedirs(args.output_dir, exist_ok=True)

@@ -33,6 +33,24 @@ def test_what_the_format_cannot_hold_is_counted(source, tmp_path):
     assert found.to_dict()["left_out"]["documents that semeval cannot hold"]["count"] == 2
 
 
+@pytest.mark.parametrize("to, name", [("table", "out.csv"), ("brat", "out"), ("semeval", "out.txt")])
+def test_what_the_format_cannot_hold_beside_others_is_left_out(to, name, tmp_path):
+    def sentence(title):
+        return small_document(title, "ab", [(0, 1, "near")], pairs=[(0, 1)])
+
+    longest = "a" * 190  # the second such name of a file has each letter escaped, and gets too long
+    others = {
+        "table": [replace(sentence("2"), relations=[], labelled=False)],
+        "brat": [sentence(longest), sentence(longest.upper())],
+        "semeval": [sentence("semeval-1")],
+    }
+    write_documents([sentence("1"), *others[to]], tmp_path / "in.json")
+    found = convert_file(str(tmp_path / "in.json"), tmp_path / name, to, skip_invalid=True)
+    assert found.unfit == 1 and found.documents == len(others[to]) == len(read_documents(tmp_path / name))
+    with pytest.raises(FineCLError, match="--skip_invalid"):
+        convert_file(str(tmp_path / "in.json"), tmp_path / f"again-{name}", to)
+
+
 def test_without_skip_invalid_it_is_an_error_that_names_the_flag(source, tmp_path):
     with pytest.raises(FineCLError, match='"x".*--skip_invalid'):
         convert_file(source, tmp_path / "out.txt", "semeval")

@@ -17,6 +17,13 @@ def test_exclude_drops_pairs_of_held_out_facts_whatever_the_relation():
     assert documents == before
 
 
+def test_pairs_of_a_document():
+    held_out = HeldOutPairs([_document("test", ["Ada", "London"], [(0, 1, "r")])])
+    document = _document("d", ["LONDON", "Oslo", ["Augusta", "ada"]])
+    assert held_out.pairs_of(document) == [(2, 0)]
+    assert HeldOutPairs().pairs_of(document) == []
+
+
 def test_exclude_takes_all_pairs_of_unlabelled_documents():
     documents = [_document("d", ["Ada", "London", "Paris"], [(0, 1, "r"), (1, 0, "q"), (0, 2, "r")])]
     kept, removed = exclude(documents, [_document("h", ["ada", "london"], [], labelled=False)])

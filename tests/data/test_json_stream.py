@@ -116,6 +116,14 @@ def test_text_that_is_not_utf8_is_told_after_what_is(tmp_path):
             next(chunks)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_without_its_mark_is_told(encoding, tmp_path):
+    path = tmp_path / "names"
+    path.write_bytes("Ada,PER".encode(encoding))
+    with open(path, "rb") as file, pytest.raises(DocumentError, match="UTF-16.*UTF-8"):
+        list(text_chunks(file))
+
+
 @pytest.mark.parametrize("text", ["", "{'a': 1}", '{"a": 1', '{"a": 1} x', "9" * 5000])
 def test_parse_json_says_what_is_wrong(text):
     with pytest.raises(DocumentError, match="JSON"):

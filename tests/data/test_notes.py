@@ -1,6 +1,11 @@
 """What readers leave out, counted and said."""
 
-from finecl_hf.data.notes import Notes
+from finecl_hf.data.notes import Notes, counted
+
+
+def test_one_is_not_several():
+    assert [counted(count, "fact") for count in (0, 1, 1234)] == ["0 facts", "1 fact", "1,234 facts"]
+    assert [counted(count, "entity", "entities") for count in (1, 2)] == ["1 entity", "2 entities"]
 
 
 def test_counts_and_the_most_frequent_texts_are_said():

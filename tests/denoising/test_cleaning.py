@@ -182,12 +182,12 @@ def test_unknown_labels_stay_unless_told_otherwise(tmp_path, ada, curie):
     trust = np.array([1, 0.5, 0.2, 0, 1])
     counts = clean_corpus(valid_records(source), tmp_path / "out.json", order, trust, source=source, threshold=0.5)
     assert ids_of(read_documents(tmp_path / "out.json")) == [*ids[:2], ids[4]]
-    assert str(counts) == ("kept 3 of 5 labels in 2 documents; 1 labels that stage 1 has not judged were kept.")
+    assert str(counts) == ("kept 3 of 5 labels in 2 documents; kept 1 label that stage 1 has not judged.")
     counts = clean_corpus(
         valid_records(source), tmp_path / "out.json", order, trust, source=source, share=0.4, drop_unknown=True
     )
     assert len(ids_of(read_documents(tmp_path / "out.json"))) == counts.kept == 1
-    assert "1 labels that stage 1 has not judged were dropped" in str(counts)
+    assert "dropped 1 label that stage 1 has not judged" in str(counts)
 
 
 def error_of(source, output, verdicts, **options):

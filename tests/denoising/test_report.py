@@ -12,7 +12,9 @@ from finecl_hf.data.documents import Document
 from finecl_hf.data.readers import write_documents
 from finecl_hf.denoising.report import EARLY, PER_RELATION, Report, report_files, write_report
 from finecl_hf.errors import FineCLError
+from finecl_hf.learning_order.missing_labels import MissingLabel
 from finecl_hf.learning_order.noise_estimate import NoiseEstimate, RelationNoise
+from finecl_hf.learning_order.self_test import SelfTest
 from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.learning_order.weights import Coverage
 
@@ -165,7 +167,8 @@ def test_relations_the_most_suspicious_first(tmp_path):
     assert rows[0].startswith("quite bad bad 20 0.10 100%")
     rows = [("good", 20, 0.4, 0.3, 0.5), ("rare", 1, 0.9, 0.1, 1.0), ("bad", 20, 0.3, 0.2, 0.4)]
     overall = RelationNoise("", 41, 0.36, 0.25, 0.46)
-    noise = NoiseEstimate(overall, [RelationNoise(*row) for row in rows], gap=0.5)
+    passed = SelfTest(100, 0, "evidence", 0.95, 0.9, 1.0, 0.95, evidence=(-1.0, 1.0))
+    noise = NoiseEstimate(overall, [RelationNoise(*row) for row in rows], gap=0.5, self_test=passed)
     write_report(order, trust, documents, tmp_path / "r.html", noise=noise)
     page = Page(tmp_path / "r.html")
     assert [row.split()[0] for row in page.texts("tr")[1:]] == ["good", "bad", "rare"]
@@ -173,6 +176,18 @@ def test_relations_the_most_suspicious_first(tmp_path):
     assert "36%estimated wrong, 25% to 46%" in page.texts("div", "tiles")[0]
     markdown = (tmp_path / "r.md").read_text()
     assert "| good | 20 | 0.900 | 0% | 40% (30% to 50%) |" in markdown and str(noise) in markdown
+    write_report(order, trust, documents, tmp_path / "r.html", noise=replace(noise, self_test=None))
+    assert "estimated wrong" not in Page(tmp_path / "r.html").html + (tmp_path / "r.md").read_text()
+
+
+@pytest.mark.parametrize("auroc, kind", [(0.9, None), (0.6, "notice")])
+def test_the_self_test_comes_first(small, auroc, kind):
+    documents, order, trust, path = small
+    outcome = SelfTest(100, 0, "evidence", auroc, auroc - 0.04, auroc + 0.04, auroc, evidence=(-1.0, 1.0))
+    write_report(replace(order, self_test=outcome), trust, documents, path)
+    page, markdown = Page(path), path.with_suffix(".md").read_text()
+    assert str(outcome) in page.texts("p", kind or "")
+    assert markdown.index("Self-test: 100 labels") < markdown.index(" relations in ")
 
 
 def test_many_relations_are_folded(tmp_path):
@@ -324,3 +339,34 @@ def test_labels_that_the_run_left_out_are_no_gap_of_its_own_report(small, curie)
     for document in [*documents, replace(curie, title="held out")]:
         report.see(document)
     assert report.coverage == Coverage(5, 0, 0)
+
+
+def missing_label(document, head, tail, relation, score):
+    name = f"{document.title}#{head}#{tail}#{relation}"
+    names = document.longest_name(head), document.longest_name(tail)
+    return MissingLabel(name, document.title, head, tail, relation, *names, 0.25, 1.0, 1.5, -2.0, score)
+
+
+def test_facts_that_seem_to_be_missing(tmp_path):
+    documents = corpus(["born in"] * 10)
+    order = order_of(documents, [[0.9, 0.9]] * 10)
+    missing = [missing_label(document, 1, 0, "<b>", 9.0) for document in documents]
+    missing += [missing_label(documents[3], 1, 0, "P1", 1.0), missing_label(documents[4], 1, 0, "P2", 0.5)]
+    options = {"relation_names": {"P1": "birthplace of"}, "missing": missing}
+    write_report(order, order.probability.mean(axis=1), documents[:7], tmp_path / "report.html", worst=3, **options)
+    page, text = Page(tmp_path / "report.html"), (tmp_path / "report.md").read_text()
+    assert "Facts that seem to be missing" in page.texts("h2") and "## Facts that seem to be missing" in text
+    keys = [value for name, value in page.attributes if name == "data-key"]
+    shown = [*missing[:PER_RELATION], *missing[10:]]  # all in documents that were seen
+    assert keys[3:] == [str(row.key) for row in shown]
+    assert [value for name, value in page.attributes if name == "data-stratum"][3:] == ["missing"] * len(shown)
+    facts = page.texts("div", "fact")[3:]
+    assert facts[0] == "Tail <b> Head PER" and facts[5] == "Tail birthplace of Head PER"
+    assert "of 10 judged" in page.texts("div", "bench")[0]
+    assert text.count("(probability 0.250, plausibility +1.5, support of other labels -2.0; d") == len(shown)
+
+
+def test_no_section_without_missing_facts(tmp_path):
+    documents = corpus(["born in"] * 3)
+    write_report(order_of(documents, [[0.9]] * 3), np.ones(3), documents, tmp_path / "report.html")
+    assert "seem to be missing" not in (tmp_path / "report.html").read_text()

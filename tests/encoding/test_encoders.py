@@ -1,13 +1,27 @@
 """Attention dropout is set for any architecture, and for nothing but the run."""
 
+import io
+import sys
+
+import datasets
 import pytest
 from transformers import AutoConfig, DistilBertConfig, ModernBertConfig
 
-from finecl_hf.encoding.encoders import loading_options
+from finecl_hf.encoding.encoders import keep_bars_out_of_logs, loading_options
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.modeling import FineCLForRelationExtraction
 from finecl_hf.pretraining.masked_lm import load_masked_lm
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_progress_bars_are_drawn_on_terminals_alone(is_terminal, monkeypatch):
+    stderr = io.StringIO()
+    stderr.isatty = lambda: is_terminal
+    monkeypatch.setattr(sys, "stderr", stderr)
+    datasets.enable_progress_bars()
+    keep_bars_out_of_logs()
+    assert datasets.are_progress_bars_disabled() != is_terminal
 
 
 @pytest.mark.parametrize("config_class", [DistilBertConfig, ModernBertConfig])

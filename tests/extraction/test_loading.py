@@ -43,6 +43,17 @@ def test_a_device_map_is_passed_on_or_refused(folder):
         assert extract.model.device == torch.device("cpu")
 
 
+@pytest.mark.parametrize("dtype", ["float33", torch.int8, 3])
+def test_a_dtype_that_no_model_can_have_is_refused(dtype, folder):
+    with pytest.raises(FineCLError, match=f"dtype {dtype}.*float32"):
+        RelationExtractionPipeline.from_pretrained(folder, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype, expected", [("bfloat16", torch.bfloat16), ("auto", torch.float32)])
+def test_a_dtype_may_be_named(dtype, expected, folder):
+    assert load_relation_model(folder, dtype).dtype == expected
+
+
 def test_the_encoder_s_revision_is_asked_for(folder, monkeypatch):
     asked = []
     load = loading.load_encoder
@@ -138,3 +149,12 @@ def test_weights_of_another_head_are_no_model(bert_folder, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({**raw, "head": "sentence"}))
     with pytest.raises(FineCLError, match="relation_head"):
         load_relation_model(tmp_path)
+
+
+@pytest.mark.parametrize("labels", [None, {}])
+def test_a_configuration_without_relations(folder, labels):
+    path = Path(folder, "config.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "id2label": labels}))
+    for load in LOADERS:
+        with pytest.raises(FineCLError, match="config.json names no relations.*id2label"):
+            load(folder)

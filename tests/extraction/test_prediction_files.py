@@ -100,7 +100,7 @@ def test_a_finished_run_has_the_same_status_again(model, names, tmp_path, capsys
     (tmp_path / "in.txt").write_bytes(b"Warsaw\n\xff\nLondon")
     for _ in range(2):
         assert main(["predict", model, str(tmp_path / "in.txt"), str(tmp_path / "out.jsonl"), *names]) == 1
-        assert "1 inputs could not be read" in capsys.readouterr().err
+        assert "1 input could not be read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -116,6 +116,7 @@ def test_a_finished_run_has_the_same_status_again(model, names, tmp_path, capsys
         (["{tmp}/utf16.txt", "-", *NAMES], "the file is UTF-16; save it with UTF-8"),
         (["{tmp}/in.txt", "-", *NAMES, "--threshold", "nan"], "--threshold nan is no number"),
         (["{tmp}/in.txt", "-", *NAMES, "--device", "nowhere"], "device nowhere: the model cannot run there"),
+        (["{tmp}/in.txt", "-", *NAMES, "--device", "meta"], "device meta: it holds no numbers"),
         (["{tmp}/in.txt", "-", *NAMES, "--batch_size", "1" + "0" * 30], "batch_size is 1000"),
         (["{tmp}/in.txt", "{tmp}/o.jsonl", *NAMES, "--html", "{tmp}/o.jsonl"], "name a file that ends in .html"),
         (["{tmp}/in.txt", "{tmp}/o.jsonl", *NAMES, "--html", "{tmp}/names.tsv"], "name a file that ends in .html"),

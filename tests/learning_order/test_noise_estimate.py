@@ -1,10 +1,13 @@
 """The estimated noise of mixtures whose noise is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.noise_estimate import CLEAR, NoiseEstimate, RelationNoise, estimate_noise, noise_of
+from finecl_hf.learning_order.self_test import SelfTest
 from finecl_hf.learning_order.table import LearningOrder
 
 
@@ -56,10 +59,58 @@ def test_order_and_scale_change_nothing():
     assert scaled.overall.rate == pytest.approx(first.overall.rate, abs=0.01)
 
 
-def test_overlap_is_said():
-    apart = estimate_noise(*mixture([0.4])[:2])
-    assert "there is a gap" in str(apart) and str(apart).startswith("About 40% of the 2,000 labels look wrong (")
-    assert "rough guide" in str(estimate_noise(*mixture([0.4], apart=1.0)[:2]))
+PASSED = SelfTest(100, 0, "evidence", 0.95, 0.9, 1.0, 0.95, evidence=(-1.0, 1.0))
+
+
+def test_a_number_is_told_where_wrong_labels_stand_out():
+    apart = replace(estimate_noise(*mixture([0.4])[:2]), self_test=PASSED)
+    assert not apart.doubt and str(apart).startswith("About 40% of the 2,000 labels look wrong (")
+
+
+@pytest.mark.parametrize(
+    "apart, others, word",
+    [
+        (1.0, {"self_test": PASSED}, "do not lie apart"),
+        (4.0, {"self_test": None}, "--probe_share"),
+        (4.0, {"self_test": replace(PASSED, within_relation=0.6)}, "0.60"),
+        (4.0, {"self_test": replace(PASSED, within_relation=0.7)}, "0.70"),
+        (4.0, {"self_test": PASSED, "learned": 0.05}, "5%"),
+    ],
+)
+def test_no_number_is_told_where_nothing_says_that_it_is_right(apart, others, word):
+    estimate = replace(estimate_noise(*mixture([0.4], apart=apart)[:2]), **others)
+    assert word in estimate.doubt and estimate.doubt in str(estimate)
+    assert "cannot tell" in str(estimate) and "40%" not in str(estimate)
+
+
+def test_wrong_labels_of_the_corpus_count_against_the_self_test():
+    """Where 40 % are wrong, an AUROC of 0.77 among labels of one relation is 0.95 against right ones."""
+    estimate = replace(estimate_noise(*mixture([0.4])[:2]), self_test=replace(PASSED, within_relation=0.77))
+    assert not estimate.doubt
+    clean = replace(estimate_noise(*mixture([0.1], apart=8.0)[:2]), self_test=replace(PASSED, within_relation=0.77))
+    assert "0.77" in clean.doubt
+    noisy = replace(estimate_noise(*mixture([0.9], apart=8.0)[:2]), self_test=replace(PASSED, within_relation=0.55))
+    assert "0.55" in noisy.doubt  # as good as chance, whatever the rates say
+
+
+def test_the_boundary_divides_best():
+    evidence, relation, wrong = mixture([0.2], count=20_000)
+    boundary = estimate_noise(evidence, relation).boundary
+    errors = {shift: ((evidence < boundary + shift) != wrong).mean() for shift in (-0.3, 0.0, 0.3)}
+    assert min(errors, key=errors.get) == 0.0
+
+
+def test_intervals_reach_as_far_as_what_the_self_test_missed():
+    """A quarter of the labels that were wrong on purpose lies above the boundary."""
+    evidence, relation, _ = mixture([0.3])
+    order = LearningOrder([str(i) for i in range(2000)], relation=relation)
+    order.record_epoch(1 / (1 + np.exp(-evidence)), evidence - 2, evidence > 2)
+    without = noise_of(order)
+    passed = replace(PASSED, evidence=(without.boundary - 3, without.boundary + 1))
+    estimate = noise_of(replace(order, self_test=passed))
+    assert estimate.overall.rate == without.overall.rate and estimate.overall.low == without.overall.low
+    assert estimate.overall.high == pytest.approx(without.overall.rate / 0.75)
+    assert estimate.relations[0].high == pytest.approx(without.relations[0].rate / 0.75)
 
 
 @pytest.mark.parametrize("shape", ["normal", "uniform"])
@@ -110,6 +161,6 @@ def test_of_a_learning_order():
 
 def test_of_labels_that_were_hardly_learned_little_is_said():
     overall = RelationNoise("", 130, 0.09, 0.05, 0.12)
-    assert "there is a gap" in str(NoiseEstimate(overall, [], 0.82))
-    told = str(NoiseEstimate(overall, [], 0.82, learned=0.054))
-    assert "gap" not in told and "5%" in told and "says little" in told
+    assert "9%" in str(NoiseEstimate(overall, [], 0.82, self_test=PASSED))
+    told = str(NoiseEstimate(overall, [], 0.82, learned=0.054, self_test=PASSED))
+    assert "9%" not in told and "5%" in told

@@ -85,6 +85,64 @@ def slow_log_odds(documents):
     return result
 
 
+def slow_pair_odds(documents, relation, head_type, tail_type, *distances):
+    """Of a pair without a label: the formula without its prior, in which no label is the pair's own."""
+    labels, na = [], []
+    for document in documents:
+        labelled = {(fact.head, fact.tail): [] for fact in document.relations}
+        for fact in document.relations:
+            labelled[fact.head, fact.tail].append(fact.relation)
+        for head, tail in document.judged_pairs:
+            kind = document.entities[head][0].type, document.entities[tail][0].type
+            sentences, words = slow_distance(document, head, tail)
+            place = (kind, sentences, slow_bucket(words))
+            na += [place] if (head, tail) not in labelled else []
+            labels += [(name, *place) for name in labelled.get((head, tail), ())]
+    own = [label for label in labels if label[0] == relation]
+    kind = head_type, tail_type
+    na_kind = [pair for pair in na if pair[0] == kind]
+    odds = math.log(sum(label[1] == kind for label in own) + plausibility.TYPES_WEIGHT * len(own) / len(na))
+    odds -= math.log(len(na_kind) + plausibility.TYPES_WEIGHT)
+    sizes = plausibility.SENTENCES, plausibility.WORDS
+    for k, (distance, columns) in enumerate(zip(distances, sizes, strict=True)):
+        usual = (sum(label[2 + k] == distance for label in labels) + 1) / (len(labels) + columns)
+        here = sum(label[2 + k] == distance for label in own) + plausibility.DISTANCE_WEIGHT * usual
+        overall = (sum(pair[1 + k] == distance for pair in na) + 1) / (len(na) + columns)
+        rest = sum(pair[1 + k] == distance for pair in na_kind) + plausibility.NA_WEIGHT * overall
+        odds += math.log(here / (len(own) + plausibility.DISTANCE_WEIGHT)) / 2
+        odds -= math.log(rest / (len(na_kind) + plausibility.NA_WEIGHT)) / 2
+    return odds
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_pairs_without_a_label_against_loops(pairs):
+    documents = random_documents(15, pairs=pairs)
+    counts = PlausibilityCounts()
+    for document in documents:
+        counts.add(fact_columns(document))
+    relations = ["NA", "r2", "r0", "r1"]  # in an order of their own
+    odds = counts.pair_odds(relations)
+    for document in documents[:6]:
+        columns = fact_columns(document)
+        size = len(document.entities)
+        pairs = np.array([(h, t) for h in range(size) for t in range(size) if h != t], np.int64).reshape(-1, 2)
+        places = [place[tuple(pairs.T)] for place in (counts.kinds_of(columns["entity_type"]),
+                                                      *entity_distances(columns))]  # fmt: skip
+        found = odds(*places)
+        assert found.shape == (len(pairs), 4) and (found[:, 0] == -np.inf).all()
+        for row, (head, tail) in enumerate(pairs.tolist()):
+            types = [document.entities[entity][0].type for entity in (head, tail)]
+            distance, words = slow_distance(document, head, tail)
+            places = *types, distance, slow_bucket(words)
+            expected = [slow_pair_odds(documents, name, *places) for name in relations[1:]]
+            assert found[row, 1:].tolist() == pytest.approx(expected, abs=1e-9)
+
+
+def test_pair_odds_of_nothing():
+    odds = PlausibilityCounts().pair_odds(["r0"])
+    assert odds(*np.zeros((3, 0), np.int64)).shape == (0, 1)
+
+
 @pytest.mark.parametrize("pairs", [False, True])
 def test_against_loops(pairs):
     documents = random_documents(25, pairs=pairs)

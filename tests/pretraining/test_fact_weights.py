@@ -13,7 +13,7 @@ from finecl_hf.data.readers import write_documents
 from finecl_hf.encoding.features import DocumentEncoder, with_fact_column
 from finecl_hf.errors import FineCLError
 from finecl_hf.pretraining.arguments import PretrainArguments
-from finecl_hf.pretraining.fact_weights import usable_facts, weigh_corpus
+from finecl_hf.pretraining.fact_weights import check_order, read_weights, usable_facts, weigh_corpus
 from tests.helpers.script_runs import run
 from tests.helpers.small_documents import silver_documents
 
@@ -130,6 +130,17 @@ def test_an_order_that_knows_less_than_half_is_refused_unless_allowed(features, 
     caplog.clear()
     weights, _ = weights_of(features, documents, pretrain(tmp_path, learning_order=path, weight_scheme="uniform"))
     assert weights.tolist() == [0.0] * 6 and "does not know" not in caplog.text  # the baseline trusts all alike
+
+
+@pytest.mark.parametrize("known, words", [([], "another corpus"), ([0], "not know 5 of 6 labels.*allow_partial")])
+def test_an_order_that_does_not_fit_is_refused_before_anything_is_encoded(known, words, documents, silver, tmp_path):
+    ids = ["elsewhere#0#1#r", *(ids_of(silver)[place] for place in known)]
+    args = pretrain(tmp_path, learning_order=order_file(tmp_path / "order.parquet", ids, [0] * len(ids)))
+    with pytest.raises(FineCLError, match=words):
+        check_order(documents, read_weights(args), args)
+    allowed = pretrain(tmp_path, learning_order=args.learning_order, allow_partial_order=True)
+    for args in (allowed, pretrain(tmp_path, weight_scheme="uniform")):
+        check_order(documents, read_weights(args), args)
 
 
 def test_labels_that_stage_1_never_judged_are_counted(features, documents, silver, tmp_path, caplog):

@@ -1,8 +1,11 @@
+import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from transformers import AutoModel
 
-from finecl_hf.pretraining.masked_lm import load_masked_lm, masked_lm_forward
+from finecl_hf.encoding.features import token_counts
+from finecl_hf.pretraining.masked_lm import load_masked_lm, masked_lm_forward, start_head
 
 
 @pytest.fixture(params=["bert", "roberta"])
@@ -93,3 +96,20 @@ def test_load_masked_lm_says_whether_there_was_a_head(folder, tmp_path):
     assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
     model.save_pretrained(tmp_path / "again")
     assert load_masked_lm(tmp_path / "again")[1]
+
+
+def test_a_new_head_begins_with_the_frequencies(folder):
+    model, _ = load_masked_lm(folder)
+    counts = np.random.default_rng(0).integers(0, 50, model.config.vocab_size)
+    start_head(model, counts)
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.LayerNorm) and not name.startswith(model.base_model_prefix):
+            torch.nn.init.zeros_(module.weight)  # so that nothing but the bias speaks
+    probability = model(input_ids=_inputs()[0]).logits.softmax(dim=-1)[0, 0]
+    np.testing.assert_allclose(probability.detach().numpy(), (counts + 1) / (counts + 1).sum(), rtol=1e-4)
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
+def test_tokens_are_counted():
+    rows = [[1, 2, 2], [], [4, 1]]
+    assert token_counts(Dataset.from_dict({"input_ids": rows}), 6).tolist() == [0, 2, 2, 0, 1, 0]

@@ -3,16 +3,18 @@
 import csv
 import json
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from finecl_hf.cli import main
-from finecl_hf.data.documents import Document
+from finecl_hf.data.documents import Document, Fact
 from finecl_hf.data.readers import read_documents, write_documents
 from finecl_hf.errors import FineCLError
+from finecl_hf.learning_order.missing_labels import MissingLabel, write_missing
 from finecl_hf.learning_order.table import LearningOrder
-from finecl_hf.learning_order.verdicts import Verdicts
+from finecl_hf.learning_order.verdicts import Verdict, Verdicts, with_verdicts
 from finecl_hf.review.estimate import Stratum, estimate, why_no_estimate, wilson
 from finecl_hf.review.tools import TOOLS, read_votes
 from finecl_hf.review.votes import decide, krippendorff_alpha
@@ -136,6 +138,83 @@ def test_exactly_what_was_judged_comes_back(files, tool, capsys):
     assert strata["worst"]["size"] == 8 and strata["random"]["size"] == 16
     out = capsys.readouterr().out
     assert "95 % interval" in out and "of 24 labels are wrong" in out and "least trusted labels are wrong" in out
+
+
+def missing_labels(folder, count=6):
+    """Facts that no label says, of the documents in `files`: from the second entity to the first one."""
+    documents = read_documents(folder / "silver.json")[:count]
+    rows = []
+    for number, document in enumerate(documents):
+        fact = Fact(1, 0, ("P1", "P#3")[number % 2])
+        names = document.longest_name(1), document.longest_name(0)
+        rows.append(MissingLabel(document.instance_id(fact), document.title, 1, 0, fact.relation, *names,
+                                 0.5, 0.0, 1.0, 1.0, float(-number)))  # fmt: skip
+    write_missing(rows, folder / "missing.parquet")
+    return rows
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_missing_facts_that_hold_become_labels(files, tool, capsys):
+    rows = missing_labels(files)
+    path = export(files, tool, "--worst", "4", "--random", "3", "--missing", str(files / "missing.parquet"),
+                  "--candidates", "5")  # fmt: skip
+    assert "and 5 facts that seem to be missing" in capsys.readouterr().out
+    given = fill_in(path, tool)
+    flags = ["--verdicts", files / "v.parquet", "--order", files / "order.parquet", "--order_output",
+             files / "new.parquet", "--report", files / "r.json"]  # fmt: skip
+    assert import_(files, path, *map(str, flags)) == 0
+    verdicts = Verdicts.read(files / "v.parquet")
+    assert {row.instance_id: (row.verdict, row.right_relation) for row in verdicts.rows} == given
+    judged = {row.instance_id: row for row in verdicts.rows if row.stratum == "missing"}
+    assert judged.keys() == given.keys() & {row.instance_id for row in rows[:5]} and judged
+    expected = {}  # title -> relations from the second entity to the first one
+    for row in judged.values():
+        relation = {"right": row.relation, "other": row.right_relation}.get(row.verdict)
+        expected.setdefault(row.title, set()).update({relation} - {None, ""})
+    corrected = {document.title: document for document in read_documents(files / "out.json")}
+    for document in read_documents(files / "silver.json"):
+        found = {fact.relation for fact in corrected[document.title].relations if (fact.head, fact.tail) == (1, 0)}
+        assert found == expected.get(document.title, set())
+    result, out = json.loads((files / "r.json").read_text()), capsys.readouterr().out
+    assert sum(result["missing"].values()) == len(judged) and set(result["strata"]) == {"worst", "random"}
+    assert f"{len(judged)} facts that seemed to be missing judged" in out
+    assert result["corpus"]["added"] == sum(map(len, expected.values()))
+    order = LearningOrder.read(files / "new.parquet")
+    verdict = dict(zip(order.instance_id.to_pylist(), order.verdict.tolist(), strict=True))
+    for name, row in judged.items():
+        assert verdict.get(name, 0) == (1 if row.verdict == "right" else 0)
+
+
+def test_missing_facts_alone_and_once(files, capsys):
+    rows = missing_labels(files)
+    words = ["--worst", "0", "--random", "0", "--missing", str(files / "missing.parquet")]
+    found = {plain_id(row["instance_id"]) for row in rows_of(export(files, "csv", *words))}
+    assert found == {row.instance_id for row in rows}
+    order = LearningOrder.read(files / "order.parquet")
+    known = [Verdict(r.instance_id, r.title, 1, 0, r.relation, "right", stratum="missing") for r in rows[:4]]
+    with_verdicts(order, Verdicts(known)).write(files / "order.parquet")
+    assert len(rows_of(export(files, "csv", *words))) == 2  # the others are known by now
+    corrected = [Verdicts(known).correct(document) for document in read_documents(files / "silver.json")]
+    assert [Verdicts(known).correct(document) for document in corrected] == corrected  # not added twice
+    write_documents(corrected, files / "silver.json")
+    write_missing([replace(rows[5], head_name="another")], files / "missing.parquet")
+    path = str(files / "tasks.csv")
+    command = ["review", "export", str(files / "order.parquet"), str(files / "silver.json"), path, "--tool", "csv"]
+    assert main([*command, *words]) == 2 and "other entities" in capsys.readouterr().err
+    assert main([*command, *words, "--candidates", "0"]) == 2 and "--candidates 0" in capsys.readouterr().err
+
+
+def test_verdicts_of_a_report_on_missing_facts(files):
+    rows = missing_labels(files)
+    verdicts = [{"key": str(row.key), "instance_id": row.instance_id, "stratum": "missing", "verdict": verdict,
+                 "right_relation": ""} for row, verdict in zip(rows[:2], ("right", "wrong"), strict=True)]  # fmt: skip
+    (files / "verdicts.json").write_text(json.dumps({"tool": "finecl_hf report", "verdicts": verdicts}))
+    assert import_(files, files / "verdicts.json") == 0
+    before, after = (
+        sum(len(document.relations) for document in read_documents(files / name))
+        for name in ("silver.json", "out.json")
+    )
+    assert after == before + 1
 
 
 @pytest.mark.parametrize("tool", TOOLS)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -285,6 +286,15 @@ def test_a_checkpoint_of_another_run_is_refused(name, bert_folder, corpus, tmp_p
         value = build_bert(tmp_path / "other", seed=1)
     with pytest.raises(FineCLError, match=f"belongs to another run.*{message}.*another --output_dir"):
         run("finetune", bert_folder, corpus, tmp_path / "out", **{**STEPS, name: value})
+
+
+@pytest.mark.parametrize("strategy", ["epoch", "no"])
+def test_validation_documents_belong_to_a_run_whose_checkpoint_they_choose(strategy, bert_folder, corpus, tmp_path):
+    options = {"num_train_epochs": 1, "save_strategy": "epoch", "eval_strategy": strategy}
+    run("finetune", bert_folder, corpus, tmp_path, validation_file=corpus / "gold_validation.json", **options)
+    refused = pytest.raises(FineCLError, match="belongs to another run.*validation documents changed")
+    with refused if strategy == "epoch" else nullcontext():
+        run("finetune", bert_folder, corpus, tmp_path, validation_file=corpus / "gold_test.json", **options)
 
 
 def test_labels_that_changed_in_part_are_another_run(bert_folder, corpus, tmp_path):

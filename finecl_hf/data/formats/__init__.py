@@ -44,6 +44,7 @@ class Format:
         write: writes documents to a path; None where the format is only read.
         holds: which of [`parts`] it has a place for.
         refuses: why it cannot hold a document at all; "" where it can.
+        beside: makes, for one output, what raises DocumentError where it cannot hold a document beside those before.
         keeps_title: whether a document gets its title back.
         hashed_titles: whether the title of a record is made of what it says, so that equal ones need numbers.
     """
@@ -61,6 +62,7 @@ class Format:
     write: Callable[[Iterable[Document], Path], None] | None = None
     holds: frozenset[str] = frozenset()
     refuses: Callable[[Document], str] = lambda document: ""
+    beside: Callable[[], Callable[[Document], Any]] = lambda: lambda document: None
     keeps_title: Callable[[Document], bool] = lambda document: True
     hashed_titles: Callable[[dict[str, Any]], bool] = lambda record: False
 

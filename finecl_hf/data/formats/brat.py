@@ -233,7 +233,7 @@ def write(documents: Iterable[Document], path: Path) -> None:
             names = _Names()
             for document in documents:
                 text, words = text_of(document)
-                stem = temporary / names.of(document.title)
+                stem = temporary / names.of(document)
                 Path(f"{stem}.txt").write_bytes(text.encode())
                 Path(f"{stem}.ann").write_bytes(_annotations(document, text, words).encode())
                 moved += not _keeps_sentences(document, text, words)
@@ -315,16 +315,17 @@ class _Names:
     def __init__(self):
         self._seen: set[bytes] = set()
 
-    def of(self, title: str) -> str:
+    def of(self, document: Document) -> str:
+        title = document.title
         if not self._is_new(f"title {title}"):
-            raise DocumentError("another document has the same title; titles name files here.", title=title)
+            raise DocumentError("another document has the same title; titles name files here.")
         name = re.sub(_UNSAFE, _percent, title)
         name = re.sub(r"^\w", _percent, name) if _RESERVED.fullmatch(name) else name
         if not self._is_new(unicodedata.normalize("NFC", name).casefold()):
             # Some systems tell neither the case of letters nor how accents are put on them
             name = re.sub(rf"{_UNSAFE}|[A-Za-z]|[^\x00-\x7f]", _percent, title)
         if len(name.encode()) > _LONGEST_NAME:
-            raise DocumentError(f"{_TOO_LONG}.", title=title)
+            raise DocumentError(f"{_TOO_LONG}.")
         return name
 
     def _is_new(self, name: str) -> bool:
@@ -359,5 +360,6 @@ FORMATS = (
         write=write,
         holds=frozenset({"text", "sentences", "mentions", "types", "kb_ids"}),
         refuses=_refuses,
+        beside=lambda: _Names().of,
     ),
 )

@@ -50,26 +50,39 @@ def has_number(document: Document) -> bool:
     return bool(_NUMBERED.fullmatch(document.title))
 
 
+class SemevalNumbers:
+    """Numbers of sentences: those of their titles, where they are SemEval's, else the next ones."""
+
+    def __init__(self):
+        self._given: set[int] = set()
+        self._last = 0
+
+    def of(self, document: Document) -> int:
+        """
+        Raises:
+            DocumentError: the number would be given twice.
+        """
+        found = _NUMBERED.fullmatch(document.title)
+        number = int(found[1]) if found else self._last + 1
+        if number in self._given:
+            raise DocumentError(
+                f"another sentence got the number {number}; give all sentences titles such as {SEMEVAL_TITLE}1, or "
+                "none."
+            )
+        self._given.add(number)
+        self._last = max(self._last, number)
+        return number
+
+
 def write_semeval(documents: Iterable[Document], path: Path) -> None:
     """Four lines a sentence, as in SemEval's files; one line where there is no label, as in its test file.
 
     Sentences with other titles than SemEval's are numbered.
-
-    Raises:
-        DocumentError: a number would be given twice.
     """
-    given: set[int] = set()
-    last = 0
+    numbers = SemevalNumbers()
     with replacing(path) as file:
         for document in documents:
-            found = _NUMBERED.fullmatch(document.title)
-            number = int(found[1]) if found else last + 1
-            if number in given:
-                raise DocumentError(f"another sentence got the number {number}; give all sentences titles such as "
-                                    f"{SEMEVAL_TITLE}1, or none.", title=document.title)  # fmt: skip
-            given.add(number)
-            last = max(last, number)
-            line = f'{number}\t"{_marked(document)}"\n'
+            line = f'{numbers.of(document)}\t"{_marked(document)}"\n'
             rest = f"{_label(document, 'Other')}\nComment:\n\n" if document.labelled else ""
             file.write((line + rest).encode())
 

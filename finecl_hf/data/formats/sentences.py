@@ -16,6 +16,7 @@ from finecl_hf.data.documents import _integer, _is_words, _kind, _required, mean
 from finecl_hf.data.formats import Format
 from finecl_hf.data.formats.sentence_writing import (
     SEMEVAL_TITLE,
+    SemevalNumbers,
     has_number,
     refuses_all_but_sentences,
     refuses_in_tags,
@@ -347,6 +348,7 @@ FORMATS = (
         write=write_semeval,
         holds=frozenset({"unlabelled", "pairs"}),
         refuses=refuses_in_tags,
+        beside=lambda: SemevalNumbers().of,
         keeps_title=has_number,
     ),
     Format(

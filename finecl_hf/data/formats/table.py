@@ -414,16 +414,25 @@ def _table_of(documents: Iterable[Document]) -> Iterator[list[str]]:
         if header is None:
             header = [name for name in _WRITTEN if document.labelled or name not in ("relation", "source", "score")]
             yield header
-        if document.labelled != ("relation" in header):
-            raise DocumentError(
-                f"the document has {'labels' if document.labelled else 'no labels'}, unlike those before it, and a "
-                "table has one kind; write labelled and unlabelled ones apart.",
-                title=document.title,
-            )
         cells = _cells_of(document)
         yield [cells[name] for name in header]
     if header is None:
         yield _WRITTEN
+
+
+def _of_one_kind() -> Callable[[Document], None]:
+    """`Format.beside`: a table has a column for relations, or none."""
+    kinds: set[bool] = set()
+
+    def check(document: Document) -> None:
+        if kinds - {document.labelled}:
+            raise DocumentError(
+                f"the document has {'labels' if document.labelled else 'no labels'}, unlike those before it, and a "
+                "table has one kind; write labelled and unlabelled ones apart."
+            )
+        kinds.add(document.labelled)
+
+    return check
 
 
 def _cells_of(document: Document) -> dict[str, str]:
@@ -462,7 +471,7 @@ def _refuses_in_cells(document: Document) -> str:
 
 _HOLDS = frozenset({"text", "types", "kb_ids", "unlabelled", "pairs", "source", "score"})
 _shared: dict[str, Callable[..., Any] | frozenset[str]] = {
-    "to_docred": to_docred, "holds": _HOLDS, "hashed_titles": _has_no_title,
+    "to_docred": to_docred, "holds": _HOLDS, "hashed_titles": _has_no_title, "beside": _of_one_kind,
 }  # fmt: skip
 FORMATS = (
     Format(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from finecl_hf.data.documents import _kind
-from finecl_hf.data.json_stream import parse_json
+from finecl_hf.data.json_stream import parse_json, text_chunks
 from finecl_hf.data.spans import Span
 from finecl_hf.data.text import PUNCTUATION
 from finecl_hf.errors import DocumentError, FineCLError
@@ -81,14 +81,11 @@ class Gazetteer:
             DocumentError: naming the file and the line that is wrong.
         """
         try:
-            with open(path, encoding="utf-8-sig", newline="") as file:
-                text = file.read()
+            with open(path, "rb") as file:
+                text = "".join(text_chunks(file))
+            return cls(_read(text, os.fspath(path).lower()), case)
         except OSError as error:
             raise DocumentError(f"the list of names cannot be read ({error.strerror}).", source=str(path)) from None
-        except UnicodeDecodeError as error:
-            raise DocumentError(f"the list of names is not UTF-8 ({error.reason}).", source=str(path)) from None
-        try:
-            return cls(_read(text, os.fspath(path).lower()), case)
         except DocumentError as error:
             raise DocumentError(error.message, error.field, str(path)) from None
         except FineCLError as error:
@@ -171,7 +168,11 @@ def _read_csv(text: str) -> Iterator[tuple[str, str, str]]:
 def _row(cells: list[str], where: str) -> tuple[str, str, str]:
     cells = [cell.strip() for cell in cells]
     if not 2 <= len(cells) <= 3 or not cells[0] or not cells[1]:
-        raise DocumentError(f"expected a name, a type and perhaps an identifier, found {_kind(cells)[5:]}.", where)
+        raise DocumentError(
+            f"expected a name, a type and perhaps an identifier, found {_kind(cells)[5:]}; put a tab between them, or "
+            "in a .csv a comma.",
+            where,
+        )
     return cells[0], cells[1], cells[2] if len(cells) == 3 else ""
 
 

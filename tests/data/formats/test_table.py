@@ -1,5 +1,6 @@
 """Tables of sentences, as spreadsheets and other programs write them."""
 
+import json
 import re
 
 import pytest
@@ -85,6 +86,15 @@ def test_columns_are_named_by_hand(tmp_path):
         read_documents(made(tmp_path, "Satz;Kopf;Ende\na;b;c\n"))
     with pytest.raises(FineCLError, match='"x" is none of sentence, head'):
         read_documents(path, columns={"x": "y"})
+
+
+def test_a_source_without_the_columns_that_are_named_is_told(tmp_path, ada, caplog):
+    named = {"sentence": "Satz", "head": "Kopf", "tail": "Ende"}
+    read_documents(made(tmp_path, "Satz;Kopf;Ende\nAda met Bo.;Ada;Bo\n"), columns=named)
+    assert not caplog.messages
+    other = made(tmp_path, json.dumps([ada.to_dict()]), "docred.json")
+    assert read_documents(other, columns=named) == [ada]
+    assert '1 records without the columns that are named ("sentence=Satz head=Kopf' in caplog.text
 
 
 def test_rows_of_json_and_parquet_are_tables_too(tmp_path):

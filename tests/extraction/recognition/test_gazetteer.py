@@ -76,6 +76,7 @@ def test_files(name, text, tmp_path):
     "name, text, words",
     [
         ("n.tsv", "Marie Curie\tPER\nWarsaw\n", "n.tsv, line 2: expected a name, a type"),
+        ("n.tsv", "Marie Curie;PER\n", "n.tsv, line 1: expected a name.*a tab between"),
         ("n.tsv", "", "list of names is empty"),
         ("n.csv", '"Marie', "is no CSV"),
         ("n.json", "[", "list of names is not JSON"),
@@ -98,7 +99,7 @@ def test_a_missing_file_and_one_of_bytes(tmp_path):
     with pytest.raises(FineCLError, match=r"n.tsv: the list of names cannot be read \(No such file"):
         Gazetteer.from_file(tmp_path / "n.tsv")
     (tmp_path / "n.tsv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(FineCLError, match="is not UTF-8"):
+    with pytest.raises(FineCLError, match="n.tsv: .*is not UTF-8.*save"):
         Gazetteer.from_file(tmp_path / "n.tsv")
 
 

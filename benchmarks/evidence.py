@@ -1,0 +1,280 @@
+"""What does each kind of pre-training buy? A grid of encoders, seeds and tasks, whose cells are kept.
+
+    python benchmarks/evidence.py --documents FOLDER --model ENCODER --cells benchmarks/cells --work outputs/evidence
+    python benchmarks/evidence.py --cells benchmarks/cells --table
+
+A cell is a task with an encoder of one weighting and seed. All that decides on its figure is hashed, and the file
+CELLS/HASH.json keeps it: a cell is run once, and an interrupted grid goes on. What runs need of each other (silver
+labels, learning orders, encoders) lies in WORK under the hash of its own settings. The grid is a JSON file
+(configs/evidence.json):
+`weightings` are flags of stage 2 (null: no pre-training), with stage 1's learning order of the same seed unless they
+say uniform; `tasks` are scripts of this folder, and where the figure stands in the JSON that they end with. `--only`
+takes the cells of some tasks, weightings or seeds, `--jobs` runs so many side by side.
+
+`--table` runs nothing and prints what the kept cells say: mean and standard deviation over seeds, and of each
+weighting the paired difference to no pre-training and to uniform weights, with p of a paired t-test. The last line is
+JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import blake2b
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import numpy as np
+from scipy.stats import ttest_rel
+
+from finecl_hf import read_documents, write_documents
+from finecl_hf.distant.knowledge_base import KnowledgeBase, project
+
+
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCES = ("none", "uniform")
+Settings = dict[str, Any]
+
+
+def main(argv=None):
+    args = parse(argv)
+    config = json.loads(Path(args.config).read_text())
+    cells = [cell for cell in grid(config) if not args.only or {*args.only} & set(map(str, cell.values()))]
+    if not args.table:
+        Grid(args, config).run(cells)
+    rows = table(cells, config, Path(args.cells))
+    show(rows)
+    print(json.dumps(rows))
+    return rows
+
+
+def parse(argv) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", default=str(ROOT / "benchmarks" / "configs" / "evidence.json"))
+    parser.add_argument("--cells", required=True, help="folder of the figures")
+    parser.add_argument("--work", help="folder of what runs need of each other")
+    parser.add_argument("--documents", help="folder of the corpora")
+    parser.add_argument("--model", help="encoder to start from")
+    parser.add_argument("--only", nargs="+", help="names of tasks, weightings or seeds")
+    parser.add_argument("--jobs", type=int, default=1, help="cells side by side")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--table", action="store_true", help="run nothing")
+    args = parser.parse_args(argv)
+    if not args.table and not (args.work and args.documents and args.model):
+        parser.error("running cells takes --work, --documents and --model; --table prints those that are kept.")
+    return args
+
+
+def grid(config: Settings) -> list[Settings]:
+    """All cells; a seed's weightings follow each other, so that half a grid can be compared, too."""
+    return [
+        {"task": task, "corpus": corpus, "weighting": weighting, "seed": seed}
+        for task in config["tasks"]
+        for corpus in config["corpora"]
+        for seed in config["seeds"]
+        for weighting in config["weightings"]
+    ]
+
+
+def settings_of(cell: Settings, config: Settings) -> Settings:
+    """All that decides on a cell's figure: the task, and how the encoder is made (None: it is the model itself)."""
+    weighting, seed = config["weightings"][cell["weighting"]], cell["seed"]
+    encoder = None
+    if weighting is not None:
+        encoder = {
+            "corpus": config["corpora"][cell["corpus"]],
+            "seed": seed,
+            "pretrain": config["pretrain"] | weighting,
+        }
+        if weighting.get("weight_scheme") != "uniform":
+            encoder["denoise"] = config["denoise"]
+    task = config["tasks"][cell["task"]]
+    seeded = {} if task["script"] == "few_shot.py" else {"seed": seed}  # its episodes are the same for all encoders
+    return {"task": task, "model": config["model"], "encoder": encoder, **seeded}
+
+
+def name_of(settings: Settings) -> str:
+    return blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+class Grid:
+    """Runs cells, and what they stand on."""
+
+    def __init__(self, args: argparse.Namespace, config: Settings):
+        self.args, self.config = args, config
+        self.cells, self.work = Path(args.cells), Path(args.work)
+        self._locks: dict[str, Lock] = defaultdict(Lock)
+
+    def run(self, cells: list[Settings]) -> None:
+        """Raises SystemExit where a cell failed, once the others are done."""
+        todo = {name_of(settings): settings for settings in (settings_of(cell, self.config) for cell in cells)}
+        todo = {name: settings for name, settings in todo.items() if not (self.cells / f"{name}.json").is_file()}
+        print(f"{len(todo)} cells to run.", flush=True)
+        with ThreadPoolExecutor(self.args.jobs) as pool:
+            failures = [failure for failure in pool.map(self._attempt, todo.values()) if failure]
+        if failures:
+            raise SystemExit("\n".join(failures))
+
+    def _attempt(self, settings: Settings) -> str:
+        try:
+            self.task(settings)
+        except subprocess.CalledProcessError as error:
+            return f"{settings['task']['script']} with {settings['encoder']}: {error}"
+        return ""
+
+    def task(self, settings: Settings) -> None:
+        task, start = settings["task"], time.perf_counter()
+        model = self.encoder(settings["encoder"]) if settings["encoder"] else self.args.model
+        flags = {"documents": Path(self.args.documents, task["documents"]), "model": model, **task["flags"]}
+        flags |= {"seeds": settings["seed"]} if "seed" in settings else {}
+        flags |= {"device": self.args.device} if task["script"] == "few_shot.py" else self._device()
+        printed = self._python(ROOT / "benchmarks" / task["script"], flags)
+        figure = json.loads(printed.splitlines()[-1])
+        for step in task["figure"]:
+            figure = figure[step]
+        cell = {**settings, "figure": figure, "seconds": round(time.perf_counter() - start)}
+        self.cells.mkdir(parents=True, exist_ok=True)
+        (self.cells / f"{name_of(settings)}.json").write_text(json.dumps(cell, indent=1) + "\n")
+        print(f"{name_of(settings)}  {task['script']}  {figure:.4f}  {cell['seconds']} s", flush=True)
+
+    def encoder(self, settings: Settings) -> Path:
+        """The folder of an encoder of stage 2."""
+
+        def make(folder: Path) -> None:
+            flags = {"model_name_or_path": self.args.model, "seed": settings["seed"], **settings["pretrain"]}
+            if "denoise" in settings:
+                flags["learning_order"] = self.order(settings) / "learning_order.parquet"
+            self._python(ROOT / "run_pretrain.py", {**flags, **self._silver_flags(settings), "output_dir": folder})
+
+        return self._made({"stage": 2, "model": self.config["model"], **settings}, make)
+
+    def order(self, settings: Settings) -> Path:
+        """The folder of stage 1."""
+
+        def make(folder: Path) -> None:
+            flags = {"model_name_or_path": self.args.model, "seed": settings["seed"], **settings["denoise"]}
+            self._python(ROOT / "run_denoise.py", {**flags, **self._silver_flags(settings), "output_dir": folder})
+
+        own = {name: settings[name] for name in ("corpus", "seed", "denoise")}
+        return self._made({"stage": 1, "model": self.config["model"], **own}, make)
+
+    def silver(self, corpus: Settings) -> Path:
+        """Documents with the facts of a knowledge base, each title once."""
+
+        def make(folder: Path) -> None:
+            knowledge_base = KnowledgeBase()
+            for line in Path(self.args.documents, corpus["facts"]).read_text(encoding="utf-8").splitlines():
+                head, relation, tail = line.split("\t")
+                knowledge_base.add([head], relation, [tail])
+            files = (Path(self.args.documents, name) for name in corpus["documents"])
+            documents = {document.title: document for file in files for document in read_documents(file)}
+            labelled = [document for document in project(documents.values(), knowledge_base) if document.relations]
+            write_documents(labelled, folder / "silver.json")
+
+        return self._made({"stage": 0, **corpus}, make) / "silver.json"
+
+    def _silver_flags(self, settings: Settings) -> Settings:
+        corpus, folder = settings["corpus"], Path(self.args.documents)
+        files = {flag: folder / corpus[flag] for flag in ("exclude_file", "rel_info") if flag in corpus}
+        return {"train_file": self.silver(corpus), **files, "disable_tqdm": True, **self._device()}
+
+    def _device(self) -> Settings:
+        return {"use_cpu": self.args.device == "cpu"}
+
+    def _made(self, settings: Settings, make: Callable[[Path], None]) -> Path:
+        """A folder that is there whole or not at all; one that was begun is gone on with."""
+        folder = self.work / name_of(settings)
+        with self._locks[folder.name]:
+            if not folder.is_dir():
+                begun = folder.with_suffix(".begun")
+                begun.mkdir(parents=True, exist_ok=True)
+                make(begun)
+                begun.rename(folder)
+        return folder
+
+    def _python(self, script: Path, flags: Settings) -> str:
+        """Runs a script; its progress goes where ours goes."""
+        words = [word for name, value in flags.items() for word in _words(name, value)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [sys.executable, str(script), *words], check=True, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        return done.stdout
+
+
+def _words(name: str, value: Any) -> list[str]:
+    if value is True and name == "center":  # a flag of few_shot.py; the other scripts take a value
+        return [f"--{name}"]
+    return [f"--{name}={str(value).lower() if isinstance(value, bool) else value}"]
+
+
+def table(cells: list[Settings], config: Settings, folder: Path) -> list[Settings]:
+    """A row for each task, corpus and weighting that has a cell."""
+    figures: dict[tuple[str, str], dict[str, dict[int, float]]] = {}
+    for cell in cells:
+        path = folder / f"{name_of(settings_of(cell, config))}.json"
+        if path.is_file():
+            of_task = figures.setdefault((cell["task"], cell["corpus"]), {})
+            of_task.setdefault(cell["weighting"], {})[cell["seed"]] = json.loads(path.read_text())["figure"]
+    rows = []
+    for (task, corpus), of_task in figures.items():
+        for weighting, by_seed in of_task.items():
+            values = list(by_seed.values())
+            row = {"task": task, "corpus": corpus, "weighting": weighting, "seeds": sorted(by_seed)}
+            row |= {"mean": round(float(np.mean(values)), 4), "sd": _sd(values)}
+            for reference in REFERENCES:
+                if reference != weighting and reference in of_task:
+                    row[f"to {reference}"] = paired(by_seed, of_task[reference])
+            rows.append(row)
+    return rows
+
+
+def paired(one: dict[int, float], other: dict[int, float]) -> Settings:
+    """The mean difference over the seeds that both have, a 95 % interval, and p; None where there are too few."""
+    seeds = sorted(one.keys() & other.keys())
+    differences = np.array([one[seed] - other[seed] for seed in seeds])
+    row = {"seeds": len(seeds), "difference": round(float(differences.mean()), 4) if len(seeds) else None}
+    if len(seeds) < 3 or np.ptp(differences) == 0:
+        return {**row, "interval": None, "p": None}
+    test = ttest_rel([one[seed] for seed in seeds], [other[seed] for seed in seeds])
+    interval = test.confidence_interval(0.95)
+    return {**row, "interval": [round(interval.low, 4), round(interval.high, 4)], "p": round(float(test.pvalue), 4)}
+
+
+def _sd(values: list[float]) -> float | None:
+    return round(float(np.std(values, ddof=1)), 4) if len(values) > 1 else None
+
+
+def show(rows: list[Settings]) -> None:
+    """As a table of Markdown."""
+    print("| task | pre-training | seeds | figure | to none | to uniform |\n|---|---|---|---|---|---|")
+    for row in rows:
+        spread = f" ± {100 * row['sd']:.1f}" if row["sd"] is not None else ""
+        differences = " | ".join(_difference(row.get(f"to {reference}")) for reference in REFERENCES)
+        figure = f"{100 * row['mean']:.1f}{spread}"
+        print(f"| {row['task']} | {row['weighting']} | {len(row['seeds'])} | {figure} | {differences} |")
+
+
+def _difference(row: Settings | None) -> str:
+    if row is None or row["difference"] is None:
+        return ""
+    told = f"{100 * row['difference']:+.1f}"
+    if row["p"] is None:
+        return told
+    low, high = row["interval"]
+    return f"{told} ({100 * low:+.1f} to {100 * high:+.1f}, p = {row['p']:.3f})"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""The grid of encoders, seeds and tasks: what decides on a cell, that it is run once, and what the table says."""
+
+import json
+from copy import deepcopy
+
+import numpy as np
+import pytest
+
+from benchmarks import evidence
+from benchmarks.evidence import grid, name_of, paired, settings_of
+from finecl_hf import read_documents, write_documents
+
+
+CONFIG = json.loads((evidence.ROOT / "benchmarks" / "configs" / "evidence.json").read_text())
+
+
+def cell(**others):
+    return {"task": "Re-DocRED 1 %", "corpus": "projection", "weighting": "paper", "seed": 0, **others}
+
+
+def named(**others):
+    return name_of(settings_of(cell(**others), CONFIG))
+
+
+def test_what_decides_on_a_cell():
+    assert named() == named()
+    assert len({named(), named(seed=1), named(weighting="uniform"), named(task="SemEval 1 %")}) == 4
+    few = {"task": "FewRel, 10-way 1-shot"}
+    assert named(**few, weighting="none") == named(**few, weighting="none", seed=1)  # nothing in it is drawn
+    assert named(**few) != named(**few, seed=1)  # another encoder
+    changed = deepcopy(CONFIG)
+    changed["denoise"]["num_train_epochs"] = 9
+    for weighting, same in (("uniform", True), ("paper", False)):  # only one of them stands on a learning order
+        one = name_of(settings_of(cell(weighting=weighting), changed))
+        assert (one == named(weighting=weighting)) is same
+
+
+def test_half_a_grid_can_be_compared():
+    first = grid(CONFIG)[: len(CONFIG["weightings"])]
+    assert {cell["weighting"] for cell in first} == set(CONFIG["weightings"])
+    assert len({(cell["task"], cell["seed"]) for cell in first}) == 1
+
+
+def test_differences_are_paired():
+    rng = np.random.default_rng(0)
+    other = dict(enumerate(rng.normal(0.5, 0.2, 6)))  # seeds differ more than weightings
+    one = {seed: value + 0.02 + rng.normal(0, 0.002) for seed, value in other.items() if seed != 3}
+    row = paired(one, other)
+    assert row["seeds"] == 5 and row["difference"] == pytest.approx(0.02, abs=0.002)
+    assert row["interval"][0] < row["difference"] < row["interval"][1] and row["p"] < 0.001
+    assert paired({0: 0.5}, {1: 0.5}) == {"seeds": 0, "difference": None, "interval": None, "p": None}
+    assert paired({0: 0.5, 1: 0.6}, {0: 0.4, 1: 0.5})["p"] is None
+
+
+@pytest.fixture
+def small(corpus, tmp_path):
+    """A grid of one task and two weightings, on the generated corpus."""
+    silver = read_documents(corpus / "silver.json")
+    write_documents(silver, tmp_path / "data" / "silver.json")
+    lines = {f"{document.longest_name(fact.head)}\t{fact.relation}\t{document.longest_name(fact.tail)}"
+             for document in silver for fact in document.relations}  # fmt: skip
+    (tmp_path / "data" / "facts.tsv").write_text("\n".join(sorted(lines)) + "\n")
+    write_documents(silver[:1], tmp_path / "data" / "held_out.json")
+    sentences = [{"tokens": ["Ada", str(i), word, "London"], "h": ["a", "Q1", [[0]]], "t": ["l", "Q2", [[3]]]}
+                 for word in ("born", "died") for i in range(4)]  # fmt: skip
+    (tmp_path / "data" / "fewrel.json").write_text(json.dumps({"P1": sentences[:4], "P2": sentences[4:]}))
+    config = {
+        "model": "tiny", "seeds": [0],
+        "corpora": {"c": {"documents": ["silver.json"], "facts": "facts.tsv", "exclude_file": "held_out.json"}},
+        "denoise": {"num_train_epochs": 1, "learning_rate": 1e-3},
+        "pretrain": {"max_steps": 1, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 1,
+                     "max_seq_length": 64},
+        "weightings": {"none": None, "evidence": {"weight_by": "evidence"}},
+        "tasks": {"few": {"script": "few_shot.py", "documents": "fewrel.json", "figure": ["results", 0, "accuracy"],
+                          "flags": {"ways": 2, "shots": 1, "queries": 2, "episodes": 20}}},
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_a_grid(small, bert_folder, capsys, monkeypatch):
+    words = [
+        "--config",
+        str(small / "config.json"),
+        "--cells",
+        str(small / "cells"),
+        "--documents",
+        str(small / "data"),
+    ]
+    words += ["--work", str(small / "work"), "--model", bert_folder]
+    rows = evidence.main(words)
+    assert [(row["weighting"], row["seeds"]) for row in rows] == [("none", [0]), ("evidence", [0])]
+    assert all(0 <= row["mean"] <= 1 for row in rows) and rows[1]["to none"]["difference"] is not None
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == rows
+    assert len(list((small / "cells").iterdir())) == 2 and not list((small / "work").glob("*.begun"))
+    monkeypatch.setattr(evidence.Grid, "task", lambda *args: pytest.fail("a cell was run twice"))
+    assert evidence.main(words) == rows == evidence.main([*words[:4], "--table"])
+    assert "| few | evidence | 1 |" in capsys.readouterr().out
+
+
+def test_cells_need_their_data(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        evidence.main(["--cells", str(tmp_path)])
+    assert "--table" in capsys.readouterr().err

@@ -22,7 +22,7 @@ def main(argv=None):
     from transformers import set_seed
 
     from finecl_hf import DenoiseTrainer, FineCLConfig, LearningOrderCallback
-    from finecl_hf.data.corpus import relation_counts
+    from finecl_hf.data.corpus import iter_corpus, relation_counts
     from finecl_hf.denoising.cleaning import check_clean_output
     from finecl_hf.denoising.correcting import corrected_corpus
     from finecl_hf.denoising.missing import find_missing
@@ -31,8 +31,10 @@ def main(argv=None):
     from finecl_hf.denoising.recorder import TABLE
     from finecl_hf.encoding.batches import RelationCollator
     from finecl_hf.extraction.evaluation import relation_card
+    from finecl_hf.extraction.label_priors import label_priors
     from finecl_hf.extraction.starting_point import StartingPoint
     from finecl_hf.learning_order.verdicts import Verdicts
+    from finecl_hf.losses import PU_LOSSES
     from finecl_hf.training.checkpoints import checkpoint_to_resume
     from finecl_hf.training.loading import held_out_pairs, load_silver, load_training_corpus, training_data
     from finecl_hf.training.scripts import finish_run, start_run
@@ -56,6 +58,7 @@ def main(argv=None):
         silver.encoder.label2id,
         relation_names=silver.names,
         loss=args.loss,
+        label_priors=label_priors(args.label_prior, iter_corpus(silver.corpus)) if args.loss in PU_LOSSES else None,
         max_seq_length=silver.encoder.max_length,
         entity_markers=model_args.entity_markers,
         hide_names=model_args.hide_names,

@@ -48,9 +48,11 @@ def main(argv=None):
         write_predictions,
         write_train_documents,
     )
+    from finecl_hf.extraction.label_priors import label_priors
     from finecl_hf.extraction.reversed_pairs import with_reversed_pairs
     from finecl_hf.extraction.starting_point import StartingPoint
     from finecl_hf.extraction.type_constraints import type_constraints
+    from finecl_hf.losses import PU_LOSSES
     from finecl_hf.training.checkpoints import checkpoint_to_resume
     from finecl_hf.training.loading import (
         label_set,
@@ -98,6 +100,10 @@ def main(argv=None):
     callbacks = choose_best_checkpoint(args, validation.documents if validation is not None else None)
 
     # Model
+    priors = None
+    if args.loss in PU_LOSSES and args.do_train:
+        complete = validation.documents if validation is not None else None
+        priors = label_priors(args.label_prior, train_documents, complete)
     constraints = args.type_constraints or ("learned" if args.do_train and args.task == "document" else "none")
     config = FineCLConfig.for_labels(
         label2id,
@@ -107,6 +113,7 @@ def main(argv=None):
         mixed_layers=args.mixed_layers,
         head_dropout=args.head_dropout,
         loss=args.loss,
+        label_priors=priors,
         max_seq_length=encoder.max_length,
         entity_markers=model_args.entity_markers,
         hide_names=model_args.hide_names,

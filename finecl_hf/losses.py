@@ -5,6 +5,8 @@ Similarities and log-sum-exps are computed in float32 or better under any autoca
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 
@@ -149,6 +151,89 @@ def adaptive_threshold_loss(logits: torch.Tensor, targets: torch.Tensor) -> torc
     return ((above[pair] - logits[pair, relation]).sum() + (below - logits[:, 0]).sum()) / len(logits)
 
 
+LABEL_WEIGHT = 3.0
+
+
+def pu_bce_loss(
+    logits: torch.Tensor, targets: torch.Tensor, priors: torch.Tensor, pair_weight: torch.Tensor | None = None
+) -> torch.Tensor:
+    """[`positive_unlabelled_loss`] with the logistic loss, log(1 + exp(-margin)).
+
+    Labels weigh `LABEL_WEIGHT` times as much, so that a relation is above NA from a probability of 1 in 4 on: F1 is
+    best at half of its own best value (Lipton, Elkan and Naryanaswamy, ECML 2014), which lies near 1 in 2 here.
+
+    Args:
+        logits: (P, R).
+        targets: (P, R) bool; column 0 (NA) marks pairs without a label.
+        priors: (2, R) shares of all pairs that carry each label and that truly have the relation; NA's mean nothing.
+        pair_weight: (P,) how many pairs each one stands for, where some were drawn; all 1 if None.
+    """
+    return positive_unlabelled_loss(
+        logits, targets, priors, pair_weight, lambda margin: F.softplus(-margin), LABEL_WEIGHT
+    )
+
+
+def pu_ranking_loss(
+    logits: torch.Tensor, targets: torch.Tensor, priors: torch.Tensor, pair_weight: torch.Tensor | None = None
+) -> torch.Tensor:
+    """[`positive_unlabelled_loss`] with SSR-PU's squared ranking loss, (margin - 1/4)^2 / 4 (arguments as above).
+
+    As there, a relation's labels weigh sqrt((1 - true share) / true share) times as much: squares are slow to learn
+    what is rare.
+    """
+    true = torch.where(priors[0] > 0, priors[1], 0.5).clamp(1e-9, 1)  # one without a label weighs 1
+    return positive_unlabelled_loss(
+        logits, targets, priors, pair_weight, lambda margin: 0.25 * (margin - 0.25) ** 2, ((1 - true) / true).sqrt()
+    )
+
+
+def positive_unlabelled_loss(
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    priors: torch.Tensor,
+    pair_weight: torch.Tensor | None,
+    surrogate: Callable[[torch.Tensor], torch.Tensor],
+    label_weight: torch.Tensor | float,
+) -> torch.Tensor:
+    """SSR-PU's risk under prior shift (Wang et al., EMNLP 2022): a pair without a label may yet have the relation.
+
+    Each relation is a binary problem, with the logit over NA's as its score f. Of all pairs, the share p has the
+    relation, l carries its label, and u = (p - l) / (1 - l) of the others have it, too. With labels L, all other pairs
+    U, and s the surrogate, the risk is estimated as below; no part of it may fall below 0 (nnPU, Kiryo et al.,
+    NeurIPS 2017).
+
+        p mean_L s(f) + max(0, (1 - p) / (1 - u) mean_U s(-f) - u (1 - p) / (1 - u) mean_L s(-f))
+
+    where (1 - p) / (1 - u) = 1 - l. With l and 1 - l taken from the batch's n pairs, and F = p / l, that is
+
+        1 / n ( F sum_L s(f) + max(0, sum_U s(-f) - (F - 1) sum_L s(-f)) )
+
+    so that a batch without a label of the relation has its say, too. Where all true facts carry a label (F = 1) it is
+    the ordinary risk. As in the paper, the first term is weighted.
+
+    Args:
+        logits, targets, priors, pair_weight: see [`pu_bce_loss`].
+        surrogate: the loss of a margin, f for a positive and -f for a negative.
+        label_weight: of s(f), one for all relations or (R,).
+
+    Returns:
+        Sum over relations; a zero that keeps the graph where there is no pair.
+    """
+    if len(logits) == 0:
+        return logits.sum() * 0.0
+    score = at_least_float32(logits)
+    score = score[:, 1:] - score[:, :1]
+    labelled = targets[:, 1:]
+    factor = (priors[1] / priors[0].clamp(min=1e-9)).clamp(min=1).to(score.dtype)[1:]
+    weight = torch.ones_like(score[:, 0]) if pair_weight is None else pair_weight.to(score.dtype)
+    as_positive, as_negative = surrogate(score), surrogate(-score)
+    label_weight = torch.as_tensor(label_weight, dtype=score.dtype, device=score.device).expand(len(priors[0]))[1:]
+    found = label_weight * factor * as_positive.masked_fill(~labelled, 0).sum(dim=0)
+    unlabelled = weight @ as_negative.masked_fill(labelled, 0)
+    hidden = (factor - 1) * as_negative.masked_fill(~labelled, 0).sum(dim=0)
+    return (found + (unlabelled - hidden).clamp(min=0)).sum() / weight.sum()
+
+
 def evidence_loss(evidence: torch.Tensor, pair: torch.Tensor, sentence: torch.Tensor) -> torch.Tensor:
     """How far predicted evidence is from the gold sentences: `KL(gold || predicted)`, gold being uniform over a pair's
     evidence sentences (DREEAM, Ma et al., EACL 2023, equation 8).
@@ -173,6 +258,26 @@ RELATION_LOSSES = {
     "softmax": softmax_relation_loss,
     "adaptive_threshold": adaptive_threshold_loss,
 }
+PU_LOSSES = {"pu_bce": pu_bce_loss, "pu_ranking": pu_ranking_loss}  # these read priors, too
+
+
+def relation_loss(
+    name: str,
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    priors: list[list[float]] | None = None,
+    pair_weight: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """The classification loss of a name, one of `RELATION_LOSSES` or `PU_LOSSES`.
+
+    Args:
+        logits, targets: (P, R).
+        priors, pair_weight: for `PU_LOSSES` alone: labelled and true share of each relation, (R, 2); (P,), see there.
+    """
+    if name not in PU_LOSSES:
+        return RELATION_LOSSES[name](logits, targets)
+    shares = torch.tensor(priors, dtype=torch.float32, device=logits.device).T
+    return PU_LOSSES[name](logits, targets, shares, pair_weight)
 
 
 def relation_targets(

@@ -13,6 +13,7 @@ from benchmarks import (
     denoise_step,
     few_shot,
     finetune_step,
+    incomplete,
     inference,
     large_document,
     missing_labels,
@@ -22,8 +23,7 @@ from benchmarks import (
     step_cost,
 )
 from benchmarks.ranking import average_precision
-from finecl_hf import read_documents
-from finecl_hf.data.readers import write_documents
+from finecl_hf.data.readers import read_documents, write_documents
 from finecl_hf.encoding.packing import enable_packing
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.trust import SCORES
@@ -239,3 +239,37 @@ def test_large_document(train, bert_folder, tmp_path, ada, curie):
         cut = large_document.joined(str(tmp_path / "two.json"), 1)
         assert cut.sentences == ada.sentences[:1] and all(m.sent_id == 0 for entity in cut.entities for m in entity)
     assert result["seconds"] >= 0 and result["peak_rss_mb"] > 0
+
+
+def _with_few_labels(documents):
+    return [replace(document, relations=document.relations[:1]) for document in documents]
+
+
+def test_documents_of_incomplete_labels_are_those_that_gold_has_too(corpus, monkeypatch):
+    monkeypatch.setattr(incomplete, "ASIDE", 3)
+    gold = read_documents(corpus / "gold_train.json")
+    parts = incomplete.split(_with_few_labels(gold[2:]), gold)
+    titles = {name: [document.title for document in part] for name, part in parts.items()}
+    assert titles["judged"] == [document.title for document in gold[:2]]
+    assert titles["few"] == titles["all"] == [document.title for document in gold[-3:]]
+    assert titles["train"] == [document.title for document in gold[2:-3]]
+    assert all(len(document.relations) <= 1 for document in parts["train"] + parts["few"])
+    assert parts["all"] == gold[-3:]
+    with pytest.raises(SystemExit, match="3 are kept aside"):
+        incomplete.split(_with_few_labels(gold[:3]), gold)
+
+
+@pytest.mark.slow
+def test_incomplete_labels(corpus, bert_folder, tmp_path, capfd):
+    gold = read_documents(corpus / "gold_train.json")
+    write_documents(_with_few_labels(gold), tmp_path / "few.json")
+    files = {"incomplete": tmp_path / "few.json", "gold": corpus / "gold_train.json", "model": bert_folder}
+    files |= {"test_file": corpus / "gold_test.json", "loss": "pu_bce", "label_prior": "validation", "use_cpu": "true"}
+    files["rel_info"] = corpus / "rel_info.json"
+    flags = [word for name, value in files.items() for word in (f"--{name}", str(value))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(incomplete, "ASIDE", 4)
+        result = incomplete.main([*flags, "--seeds", "0", "1", "--num_train_epochs", "1"])
+    assert json.loads(capfd.readouterr().out.splitlines()[-1]) == result
+    assert result.keys() == {"loss", "seeds", "judged_on", "as_trained", "few_labels", "all_labels"}
+    assert all(0 <= mean <= 1 for mean, _ in (result[name] for name in ("as_trained", "few_labels", "all_labels")))

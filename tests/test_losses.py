@@ -5,10 +5,12 @@ import torch
 import torch.nn.functional as F
 
 from finecl_hf.losses import (
+    PU_LOSSES,
     RELATION_LOSSES,
     adaptive_threshold_loss,
     binary_relation_loss,
     entity_discrimination_loss,
+    pu_bce_loss,
     relation_discrimination_loss,
     relation_targets,
     softmax_relation_loss,
@@ -240,6 +242,104 @@ def test_classification_losses_of_nothing_and_of_half_precision(name):
     with torch.autocast("cpu", torch.bfloat16):
         under_autocast = RELATION_LOSSES[name](logits.float(), targets)
     torch.testing.assert_close(under_autocast, RELATION_LOSSES[name](logits.float(), targets), rtol=1e-6, atol=0)
+
+
+def _pu_slowly(logits, targets, priors, weights, loss, balance):
+    """SSR-PU's estimate relation by relation, with the shares of labelled and of other pairs taken from the batch."""
+    n, total = sum(weights), 0.0
+    for r in range(1, len(logits[0])):
+        labelled = [i for i, row in enumerate(targets) if row[r]]
+        others = [i for i, row in enumerate(targets) if not row[r]]
+        score = [row[r] - row[0] for row in logits]
+        factor = max(priors[1][r] / priors[0][r], 1) if priors[0][r] else 1
+        prior = factor * len(labelled) / n
+        up = sum(loss(score[i]) for i in labelled) / max(len(labelled), 1)
+        down = sum(loss(-score[i]) for i in labelled) / max(len(labelled), 1)
+        unlabelled = 1 - len(labelled) / n
+        true_among = (prior - len(labelled) / n) / unlabelled  # the shifted prior
+        mean = sum(weights[i] * loss(-score[i]) for i in others) / max(sum(weights[i] for i in others), 1e-9)
+        rest = (1 - prior) / (1 - true_among) * mean - true_among * (1 - prior) / (1 - true_among) * down
+        gamma = 3 if not balance else math.sqrt((1 - priors[1][r]) / priors[1][r]) if priors[0][r] else 1
+        total += gamma * prior * up + max(0.0, rest)
+    return total
+
+
+SURROGATES = {
+    "pu_bce": (lambda margin: math.log(1 + math.exp(-margin)), False),
+    "pu_ranking": (lambda margin: (margin - 0.25) ** 2 / 4, True),
+}
+
+
+def _priors(factor=1.5):
+    return torch.tensor([[0.0, 0.1, 0.2, 0.05, 0.0], [0.0, 0.1 * factor, 0.2 * factor, 0.05, 0.0]]).double()
+
+
+@pytest.mark.parametrize("name", SURROGATES)
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("factor", [1, 1.5, 4])
+def test_positive_unlabelled_losses_equal_the_paper(name, seed, factor):
+    logits, targets = _classification(seed)
+    weights = torch.where(targets[:, 0], 3.0, 1.0).double()
+    for weight in (None, weights):
+        loss = PU_LOSSES[name](logits, targets, _priors(factor), weight)
+        told = weights if weight is not None else torch.ones(len(logits))
+        args = [part.tolist() for part in (logits, targets, _priors(factor), told)]
+        assert loss.item() == pytest.approx(_pu_slowly(*args, *SURROGATES[name]), rel=1e-9)
+
+    def of(x):
+        return PU_LOSSES[name](x, targets, _priors(factor), weights)
+
+    assert torch.autograd.gradcheck(of, (logits.clone().requires_grad_(),))
+
+
+def test_every_positive_unlabelled_loss_is_tested():
+    assert set(PU_LOSSES) == set(SURROGATES) and not set(PU_LOSSES) & set(RELATION_LOSSES)
+
+
+@pytest.mark.parametrize("name", SURROGATES)
+def test_positive_unlabelled_losses_of_nothing_and_of_half_precision(name):
+    empty = torch.randn(0, 5, requires_grad=True)
+    PU_LOSSES[name](empty, torch.zeros(0, 5, dtype=torch.bool), _priors()).backward()
+    assert empty.grad is not None
+    logits, targets = _classification(0)
+    half = PU_LOSSES[name](logits.bfloat16(), targets, _priors())
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, PU_LOSSES[name](logits.bfloat16().float(), targets, _priors()))
+
+
+def test_risk_never_falls_below_that_of_the_labels():
+    """With all the mass of a relation's margin on its labels, the estimate without nnPU's bound would be negative."""
+    logits = torch.tensor([[0.0, 9.0], [0.0, -9.0], [0.0, -9.0]])
+    targets = torch.tensor([[False, True], [True, False], [True, False]])
+    loss = pu_bce_loss(logits, targets, torch.tensor([[0, 0.3], [0, 0.9]]))
+    assert loss.item() == pytest.approx(3 * 3 * math.log(1 + math.exp(-9)) / 3, rel=1e-3)
+
+
+def test_complete_labels_make_the_ordinary_risk():
+    logits, targets = _classification(1)
+    score = (logits - logits[:, :1])[:, 1:]
+    gold = targets[:, 1:].double()
+    ordinary = F.binary_cross_entropy_with_logits(score, gold, 1 + 2 * gold, reduction="none").sum(1).mean()
+    torch.testing.assert_close(pu_bce_loss(logits, targets, _priors(1)), ordinary)
+
+
+@pytest.mark.parametrize("name", SURROGATES)
+def test_missing_labels_are_found_again(name):
+    """Two kinds of pairs; all of the first have the relation, and one in four of them the label."""
+    feature = torch.tensor([0] * 100 + [1] * 100)
+    targets = torch.zeros(200, 2, dtype=torch.bool)
+    targets[:25, 1] = True
+    targets[:, 0] = ~targets[:, 1]
+    scores = torch.zeros(2, requires_grad=True)
+    optimizer = torch.optim.Adam([scores], lr=0.05)
+    for _ in range(300):
+        logits = torch.stack([torch.zeros(200), scores[feature]], dim=1)
+        loss = PU_LOSSES[name](logits, targets, torch.tensor([[0, 0.125], [0, 0.5]]))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    found, empty = scores.tolist()
+    assert found > 0.2 and empty < -0.2
 
 
 def test_softmax_loss_of_single_labels_is_cross_entropy():

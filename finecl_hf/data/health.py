@@ -266,8 +266,8 @@ def _density(tallies: list[Tally], task: str, names: dict[str, str]) -> Iterator
                 f"({shares[most]:.1%}) as in {least} ({shares[least]:.1%}).",
                 f"Either labels of {least} are missing, so that true facts are taught or counted as NA, or the files "
                 "are of different kinds.",
-                "Compare some documents of both by hand; with missing labels, train with fewer NA pairs "
-                "(`--na_ratio`), and fit the threshold on complete labels.", {"labelled_share": shares},
+                "Compare some documents of both by hand; with missing labels, train with `--loss pu_bce`, and "
+                "fit the threshold on complete labels.", {"labelled_share": shares},
             )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from finecl_hf.errors import FineCLError
+from finecl_hf.extraction.label_priors import check_label_prior
 from finecl_hf.learning_order.trust import RECOMMENDED, check_weight_by
 from finecl_hf.training.arguments import FineCLTrainingArguments, check_range, option
 
@@ -55,8 +56,13 @@ class DenoiseArguments(FineCLTrainingArguments):
         "windows",
         "Documents over --max_seq_length: `windows` reads them in overlapping parts; `truncate` cuts their end off.",
     )
-    loss: Literal["softmax", "bce", "adaptive_threshold"] = option(
-        "softmax", "Classification loss; `bce` is the paper's."
+    loss: Literal["softmax", "bce", "adaptive_threshold", "pu_bce", "pu_ranking"] = option(
+        "softmax", "Classification loss; `bce` is the paper's; `pu_...` where most true facts carry no label."
+    )
+    label_prior: str | None = option(
+        None,
+        "For --loss pu_...: how many true facts there are for each labelled one: a number (3 by default), or a JSON "
+        "file of them by relation.",
     )
     na_ratio: float = option(3.0, "NA pairs drawn for each labelled pair (paper: 3).")
     num_train_epochs: float = option(5.0, "Epochs.")
@@ -95,6 +101,7 @@ class DenoiseArguments(FineCLTrainingArguments):
         if self.write_clean is None and (self.clean_share, self.clean_threshold) != (None, None):
             raise FineCLError("--clean_share and --clean_threshold need --write_clean; name the file to write.")
         check_range(self, "na_ratio", 0, 1e6)
+        check_label_prior(self.loss, self.label_prior, na_ratio=self.na_ratio)
         check_range(self, "missing_labels", 0, 10_000_000)
         check_range(self, "head_learning_rate", 0)
         super().__post_init__()

@@ -22,6 +22,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from finecl_hf.data.files import remove_unfinished
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.table import LearningOrder
+from finecl_hf.losses import PU_LOSSES
 
 
 logger = logging.getLogger(__name__)
@@ -212,16 +213,20 @@ def judge_labels(
     Args:
         logits: (P, R).
         label_pair, label_relation: (n,).
-        loss: the loss of the model: `bce` gives each relation a probability of its own, others a softmax.
+        loss: the loss of the model: `bce` gives each relation a probability of its own, others a softmax; with
+            positive-unlabelled losses, NA alone competes, since other relations may be true without a label.
 
     Returns:
-        loss (n,): -log of the label's probability; margin (n,) of its logit over the best other one. The label is
+        loss (n,): -log of the label's probability; margin (n,) of its logit over the best that competes. The label is
         predicted where the margin is above 0.
     """
     judged, row = label_pair.unique(return_inverse=True)  # most pairs are NA and have no label to judge
     logits = logits.detach()[judged].float()
     label = logits[row, label_relation]
     others = logits.index_put((row, label_relation), logits.new_tensor(-torch.inf))
+    if loss in PU_LOSSES:
+        margin = label - logits[row, 0]
+        return torch.nn.functional.softplus(-margin), margin
     margin = label - others.amax(dim=1)[row]
     odds = label if loss == "bce" else label - others.logsumexp(dim=1)[row]
     return torch.nn.functional.softplus(-odds), margin

@@ -56,6 +56,8 @@ class RelationBatch:
         fact_key: (N,) key of each label's fact, by which the learning order knows it.
         pair_counts, entity_counts: pairs and entities of each document, to take the outputs apart again.
         keys: (B,) the key of each document, to name it by.
+        pair_weight: (P,) float32, how many pairs each one stands for, of NA pairs that were drawn; None where all were
+            taken.
         window_index, window_lengths: see `packing.Windows`; None where each document is encoded as a whole.
     """
 
@@ -78,6 +80,7 @@ class RelationBatch:
     pair_counts: list[int]
     entity_counts: list[int]
     keys: torch.Tensor
+    pair_weight: torch.Tensor | None
     window_index: torch.Tensor | None
     window_lengths: list[int] | None
 
@@ -147,6 +150,7 @@ class RelationCollator:
             pair_counts=pair_counts,
             entity_counts=[int(row["num_entities"]) for row in rows],
             keys=torch.tensor([int(row["key"]) for row in rows]),
+            pair_weight=self._pair_weight(rows, pair_counts, np.concatenate(label_pair)),
             window_index=torch.from_numpy(window_index) if window_index is not None else None,
             window_lengths=window_lengths,
         )
@@ -161,6 +165,21 @@ class RelationCollator:
             candidates = self._sample(candidates, labels, row)
         local = np.searchsorted(candidates, labels)
         return np.stack([candidates // size, candidates % size], axis=1), local
+
+    def _pair_weight(
+        self, rows: list[dict[str, Any]], pair_counts: list[int], label_pair: np.ndarray
+    ) -> torch.Tensor | None:
+        """(P,) 1 for labelled pairs; for the others of each document, how many there are for each that was drawn."""
+        if self.na_ratio is None:
+            return None
+        drawn = np.repeat(np.arange(len(rows)), pair_counts)  # (P,) document of each pair
+        labelled = np.zeros(len(drawn), bool)
+        labelled[label_pair] = True
+        taken = np.bincount(drawn[~labelled], minlength=len(rows))
+        all_pairs = np.array([len(judged_pairs(row)) for row in rows])
+        unlabelled = all_pairs - np.bincount(drawn[labelled], minlength=len(rows))
+        weight = np.where(labelled, 1, (unlabelled / np.maximum(taken, 1))[drawn])
+        return torch.from_numpy(weight.astype(np.float32))
 
     def _sample(self, candidates: np.ndarray, labels: np.ndarray, row: dict[str, Any]) -> np.ndarray:
         labels = np.unique(labels)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from finecl_hf.data.json_stream import read_json
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.configuration import FineCLConfig
+from finecl_hf.extraction.label_priors import check_label_prior
 from finecl_hf.training.arguments import FineCLTrainingArguments, check_range, option
 
 
@@ -87,10 +88,16 @@ class FinetuneArguments(FineCLTrainingArguments):
         "Classifier of entity pairs: for documents `bilinear`, the default and the paper's, `atlop` or `context`; for "
         "sentences `sentence`, the default, or `linear`, the paper's.",
     )
-    loss: Literal["bce", "softmax", "adaptive_threshold"] | None = option(
+    loss: Literal["bce", "softmax", "adaptive_threshold", "pu_bce", "pu_ranking"] | None = option(
         None,
-        "Classification loss: adaptive_threshold for documents, softmax for sentences; `bce` is the paper's. A "
-        "relation model keeps its own.",
+        "Classification loss: adaptive_threshold for documents, softmax for sentences; `bce` is the paper's; `pu_bce` "
+        "(or SSR-PU's `pu_ranking`) learns from documents most of whose true facts carry no label. A relation model "
+        "keeps its own.",
+    )
+    label_prior: str | None = option(
+        None,
+        "For --loss pu_...: how many true facts there are for each labelled one: a number (3 by default), a JSON file "
+        "of them by relation, or `validation`: as --validation_file has it, where each true fact must be labelled.",
     )
     long_documents: Literal["windows", "truncate"] | None = option(
         None,
@@ -252,6 +259,7 @@ class FinetuneArguments(FineCLTrainingArguments):
         if self.loss is None and relation_model is not None and relation_model.task == self.task:
             self.loss = relation_model.loss
         self.loss = self.loss or ("softmax" if self.task == "sentence" else "adaptive_threshold")
+        check_label_prior(self.loss, self.label_prior, self.task, self.na_ratio, self.na_sampling)
 
     def _take_defaults(self, task: str, factor: float = 1.0) -> None:
         """Fills in what was not given."""

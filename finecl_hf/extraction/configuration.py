@@ -26,7 +26,10 @@ class FineCLConfig(PreTrainedConfig):
         relation_names: readable name of each relation id, where known (`{"P19": "place of birth"}`).
         task: `document` (any number of relations a pair, threshold) or `sentence` (exactly one label a pair).
         head: classifier of entity pairs, see [`~finecl_hf.extraction.heads`]; `bilinear` is the paper's.
-        loss: `bce` (paper), `softmax` or `adaptive_threshold` (ATLOP).
+        loss: `bce` (paper), `softmax`, `adaptive_threshold` (ATLOP), or one for labels of which many are missing,
+            `pu_bce` or `pu_ranking` (SSR-PU).
+        label_priors: what the latter are told of each relation: the share of all training pairs that carries its label
+            and the share that truly has it, see [`~finecl_hf.extraction.label_priors`].
         mixed_layers: the weighted mean of so many of the encoder's last layers is read, with weights that are learned.
         entity_size: size that entity vectors are projected to (paper: 128).
         distance_size: size of the distance embedding (paper: 20).
@@ -57,6 +60,7 @@ class FineCLConfig(PreTrainedConfig):
     task: str = "document"
     head: str = "bilinear"
     loss: str = "adaptive_threshold"
+    label_priors: dict | None = None
     mixed_layers: int = 1
     entity_size: int = 128
     distance_size: int = 20
@@ -120,6 +124,11 @@ class FineCLConfig(PreTrainedConfig):
                 raise FineCLError(f"{name_or_path}: config.json asks for {size} {value:,}, which no model has.")
         return cls.from_dict(raw)
 
+    @property
+    def shares(self) -> list[list[float]]:
+        """(R, 2) `label_priors` in the order of ids; zeros for a relation without a label."""
+        return [(self.label_priors or {}).get(self.id2label[i], [0.0, 0.0]) for i in range(self.num_labels)]
+
     def check(self) -> None:
         """
         Raises:
@@ -156,15 +165,29 @@ class FineCLConfig(PreTrainedConfig):
             raise FineCLError("label2id and id2label do not say the same.")
         if sorted(self.id2label) != list(range(len(self.id2label))):
             raise FineCLError("the numbers of id2label do not go from 0 on, one by one.")
-        for name in ("relation_thresholds", "type_constraints"):
+        for name in ("relation_thresholds", "type_constraints", "label_priors"):
             if unknown := (getattr(self, name) or {}).keys() - labels.keys():
                 raise FineCLError(f'{name} is about "{min(map(str, unknown))}", which is no relation of the model.')
         for relation, threshold in (self.relation_thresholds or {}).items():
             if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or threshold != threshold:
                 raise FineCLError(f"the threshold of {relation} is {threshold!r}, where a number is expected.")
+        for relation, shares in (self.label_priors or {}).items():
+            if not _are_shares(shares):
+                raise FineCLError(
+                    f"label_priors of {relation}: two shares are expected, above 0 and up to 1, the second no smaller."
+                )
         for relation, pairs in (self.type_constraints or {}).items():
             if not isinstance(pairs, list) or not all(_is_pair_of_types(pair) for pair in pairs):
                 raise FineCLError(f"type_constraints of {relation}: a list of [head type, tail type] is expected.")
+
+
+def _are_shares(shares: Any) -> bool:
+    """Whether this is a labelled share and a true share."""
+    if not isinstance(shares, (list, tuple)) or len(shares) != 2:
+        return False
+    if any(isinstance(share, bool) or not isinstance(share, (int, float)) for share in shares):
+        return False
+    return 0 < shares[0] <= shares[1] <= 1
 
 
 def _is_pair_of_types(pair: Any) -> bool:
@@ -209,6 +232,7 @@ _KINDS = {
     "relation_names": dict,
     "relation_thresholds": dict,
     "type_constraints": dict,
+    "label_priors": dict,
     "entity_types": list,
     "base_encoder": dict,
 }

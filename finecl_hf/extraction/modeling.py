@@ -18,7 +18,7 @@ from finecl_hf.extraction.adapter_heads import AdapterHeads
 from finecl_hf.extraction.adapters import is_adapter
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.heads import HeadInputs, RelationHead, head_class
-from finecl_hf.losses import RELATION_LOSSES, evidence_loss, relation_targets
+from finecl_hf.losses import PU_LOSSES, RELATION_LOSSES, evidence_loss, relation_loss, relation_targets
 
 
 @dataclass
@@ -64,9 +64,15 @@ class FineCLForRelationExtraction(AdapterHeads, FineCLPreTrainedModel):
 
     def __init__(self, config: FineCLConfig, encoder: PreTrainedModel | None = None):
         super().__init__(config)
-        if config.loss not in list(RELATION_LOSSES):  # which may be a list, in a damaged configuration
-            raise FineCLError(f'there is no loss "{config.loss}"; losses: {", ".join(RELATION_LOSSES)}.')
+        losses = [*RELATION_LOSSES, *PU_LOSSES]
+        if config.loss not in losses:  # which may be a list, in a damaged configuration
+            raise FineCLError(f'there is no loss "{config.loss}"; losses: {", ".join(losses)}.')
         config.check()
+        if config.loss in PU_LOSSES and config.label_priors is None:
+            raise FineCLError(
+                f'the loss "{config.loss}" has to know how many labels are missing; give the configuration '
+                "label_priors=extraction.label_priors.label_priors(None, train_documents)."
+            )
         head = head_class(config.head)
         self.encoder = encoder if encoder is not None else AutoModel.from_config(config.text_config)
         enable_packing(self.encoder, head.reads_attention)
@@ -151,9 +157,10 @@ class FineCLForRelationExtraction(AdapterHeads, FineCLPreTrainedModel):
         pair_counts: list[int] | None = None,
         entity_counts: list[int] | None = None,
         keys: torch.Tensor | None = None,
+        pair_weight: torch.Tensor | None = None,
     ) -> RelationExtractionOutput:
         """Arguments: see [`~finecl_hf.encoding.batches.RelationBatch`]. A whole batch may be passed: what comes after
-        the labels is for hooks and callbacks, and without influence here."""
+        the labels is for hooks and callbacks, and without influence here, but for the weights of pairs."""
         head, config = self.relation_head, self.encoder.config.get_text_config()
         attention = None
         if head.reads_attention:
@@ -173,7 +180,7 @@ class FineCLForRelationExtraction(AdapterHeads, FineCLPreTrainedModel):
         loss = None
         if label_pair is not None:
             targets = relation_targets(label_pair, label_relation, *logits.shape)
-            loss = RELATION_LOSSES[self.config.loss](logits, targets)
+            loss = relation_loss(self.config.loss, logits, targets, self.config.shares, pair_weight)
             if inputs.evidence is not None and evidence_pair is not None:
                 told = evidence_loss(inputs.evidence, evidence_pair, evidence_sentence)
                 loss = loss + self.config.evidence_weight * told

@@ -14,9 +14,10 @@ from torch.nn.functional import one_hot
 from finecl_hf.data.documents import Document
 from finecl_hf.encoding.batches import RelationCollator, to_device
 from finecl_hf.encoding.features import DocumentEncoder
+from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.heads import HeadInputs
 from finecl_hf.extraction.modeling import FineCLForRelationExtraction
-from finecl_hf.losses import RELATION_LOSSES, relation_targets
+from finecl_hf.losses import relation_loss, relation_targets
 
 
 BATCH = 5  # documents a step
@@ -100,7 +101,7 @@ def overfit(
     batches = [to_device(collator(rows[i : i + BATCH]), model.device) for i in range(0, len(rows), BATCH)]
     model.eval()  # no dropout
     start = time.monotonic()
-    run = _Run(batches, model.config.task, model.config.loss, result, generator, _Step())
+    run = _Run(batches, model.config, result, generator, _Step())
     run.deadline = start + seconds / 2
     run.train_head(model)
     run.deadline = start + seconds
@@ -114,8 +115,7 @@ class _Run:
     """Both trainings of [`overfit`], over the same batches."""
 
     batches: list[dict[str, Any]]
-    task: str
-    loss: str
+    config: FineCLConfig
     result: Overfitting
     generator: torch.Generator
     step: _Step
@@ -159,8 +159,8 @@ class _Run:
                 return None
             logits, batch = logits_of(number), self.batches[number]
             targets = relation_targets(batch["label_pair"], batch["label_relation"], *logits.shape)
-            counts.add(logits.detach(), targets, self.task)
-            loss = RELATION_LOSSES[self.loss](logits, targets)
+            counts.add(logits.detach(), targets, self.config.task)
+            loss = relation_loss(self.config.loss, logits, targets, self.config.shares)
             if not math.isfinite(loss.item()):
                 self.result.ended = "diverged"
                 return None

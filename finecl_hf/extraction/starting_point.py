@@ -108,6 +108,7 @@ class StartingPoint:
         config.text_config = relation_model.encoder.config
         # What the head that goes on has rows for, and what was fitted to it
         kept = [*_SIZES, "entity_types", "num_prototypes", "num_neighbours", "prototype_temperature", *FITTED]
+        kept += [] if config.label_priors else ["label_priors"]
         for name in [*kept, "type_constraints"] if keep_type_constraints else kept:
             setattr(config, name, getattr(before, name))
         config.base_encoder = describe_base(model.model_name_or_path, model.model_revision, relation_model.encoder)

@@ -17,6 +17,7 @@ from finecl_hf.encoding.batches import RelationCollator, type_pairs
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.calibration import expected_calibration_error, fit_calibration
 from finecl_hf.extraction.configuration import ENCODER_SETTINGS, FITTED, FineCLConfig
+from finecl_hf.extraction.label_priors import check_label_prior
 from finecl_hf.extraction.predictions import (
     candidate_rows,
     decode_rows,
@@ -26,7 +27,7 @@ from finecl_hf.extraction.predictions import (
     score_documents,
     score_sentences,
 )
-from finecl_hf.losses import RELATION_LOSSES, evidence_loss, relation_targets
+from finecl_hf.losses import evidence_loss, relation_loss, relation_targets
 from finecl_hf.training.trainer import FineCLTrainer
 from finecl_hf.training.trainer_flags import REFUSED_ARGUMENTS
 
@@ -49,6 +50,8 @@ class RelationTrainer(FineCLTrainer):
                     f"the arguments say {name}={wanted!r}, the model's config {getattr(config, name)!r}; make it with "
                     f"FineCLConfig.for_encoder(encoder, {name}={wanted!r})."
                 )
+        sampling = [getattr(self.args, name, default) for name, default in (("na_ratio", None), ("na_sampling", ""))]
+        check_label_prior(config.loss, None, config.task, *sampling)
         alone = self.model is self.relation_model and getattr(self.model, "peft_config", None)
         if alone and self.args.load_best_model_at_end:
             raise FineCLError(
@@ -293,7 +296,7 @@ def losses_of_documents(outputs: Any, inputs: dict[str, Any], config: FineCLConf
     counts = inputs["pair_counts"]
     targets = relation_targets(inputs["label_pair"], inputs["label_relation"], *outputs.logits.shape)
     parts = zip(outputs.logits.split(counts), targets.split(counts), strict=True)
-    losses = torch.stack([RELATION_LOSSES[config.loss](*part) for part in parts]).float()
+    losses = torch.stack([relation_loss(config.loss, *part, config.shares) for part in parts]).float()
     if outputs.evidence is None or inputs.get("evidence_pair") is None:
         return losses
     pair, sentence = inputs["evidence_pair"], inputs["evidence_sentence"]

@@ -71,6 +71,8 @@ def describe_run(trainer: Trainer) -> dict[str, str]:
     if hasattr(trainer.eval_dataset, "documents") and trainer.args.eval_strategy != "no":
         run["the validation documents"] = _digest_of_rows(trainer.eval_dataset.features)
     run["the label set"] = blake2b(json.dumps(trainer.model.config.label2id).encode(), digest_size=8).hexdigest()
+    if priors := getattr(trainer.model.config, "label_priors", None):  # a validation file may have told them
+        run["the label priors"] = json.dumps(priors)
     digest = blake2b(digest_size=8)
     for weight in trainer.model.parameters():
         digest.update(weight.detach().flatten()[:16].float().cpu().numpy().tobytes())

@@ -52,6 +52,14 @@ def test_other_gold_labels_do_not_compete():
     assert loss[1].item() == pytest.approx(-math.log(math.exp(4) / (math.exp(4) + math.exp(0) + math.exp(1))))
 
 
+@pytest.mark.parametrize("loss", ["pu_bce", "pu_ranking"])
+def test_only_na_competes_where_labels_are_missing(loss):
+    logits = torch.tensor([[1.0, 5.0, 9.0], [2.0, 1.0, 0.0]])
+    label_loss, margin = judge_labels(logits, torch.tensor([0, 1]), torch.tensor([1, 1]), loss)
+    assert margin.tolist() == [4.0, -1.0]
+    assert label_loss.tolist() == pytest.approx([math.log(1 + math.exp(-4)), math.log(1 + math.exp(1))])
+
+
 def test_no_label_to_judge():
     none = torch.zeros(0, dtype=torch.long)
     loss, margin = judge_labels(torch.randn(3, 4), none, none, "softmax")

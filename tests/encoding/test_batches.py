@@ -102,6 +102,18 @@ def test_na_pairs_are_drawn_beside_all_labelled_ones(ratio):
         assert [label[:3] for label in labels] == list(zip(row["head"], row["tail"], row["relation"], strict=True))
 
 
+@pytest.mark.parametrize("ratio", [0.5, 1, 3])
+def test_weights_make_up_for_pairs_that_were_not_drawn(ratio):
+    batch = RelationCollator(PAD, na_ratio=ratio)(ROWS)
+    weights = iter(batch["pair_weight"].tolist())
+    for row, (pairs, _, _) in zip(ROWS, _take_apart(batch), strict=True):
+        labelled = set(zip(row["head"], row["tail"], strict=True))
+        drawn, unlabelled = len(pairs) - len(labelled), len(_judged_slowly(row)) - len(labelled)
+        expected = [1 if pair in labelled else unlabelled / drawn for pair in pairs]
+        assert [next(weights) for _ in pairs] == pytest.approx(expected)
+    assert RelationCollator(PAD)(ROWS)["pair_weight"] is None
+
+
 def _drawn(loader):
     """{key of the document: judged pairs} over the batches of a loader of rows that carry their key in input_ids."""
     drawn = {}

@@ -34,6 +34,9 @@ def test_save_and_load(tmp_path, encoder):
      ("threshold", "x"), ("threshold", None), ("threshold", float("nan")), ("temperature", 0), ("temperature", "a"),
      ("score_bias", None), ("relation_thresholds", {"zz": 1}), ("relation_thresholds", [1]),
      ("relation_thresholds", "x"), ("relation_thresholds", {"NA": "x"}), ("type_constraints", {"zz": [["A", "B"]]}),
+     ("label_priors", {"zz": [0.1, 0.2]}), ("label_priors", [1]), ("label_priors", {"born in": 3}),
+     ("label_priors", {"born in": [0.2, 0.1]}), ("label_priors", {"born in": [0, 0.1]}),
+     ("label_priors", {"born in": [0.1, 2]}), ("label_priors", {"born in": [0.1, "x"]}),
      ("type_constraints", [1]), ("type_constraints", {"NA": "x"}), ("type_constraints", {"NA": [["A", 1]]}),
      ("relation_names", "x"), ("head_dropout", 2), ("head_dropout", "a"),
      ("evidence_weight", "a"), ("base_encoder", "x")],
@@ -42,6 +45,12 @@ def test_settings_that_mean_nothing(name, value):
     config = FineCLConfig.for_labels({"NA": 0, "born in": 1}, text_config=BertConfig(hidden_size=8), **{name: value})
     told = "threshold of NA" if value == {"NA": "x"} and "thresholds" in name else name
     with pytest.raises(FineCLError, match=told):
+        FineCLForRelationExtraction(config)
+
+
+def test_positive_unlabelled_losses_need_priors():
+    config = FineCLConfig.for_labels({"NA": 0, "a": 1}, text_config=BertConfig(hidden_size=8), loss="pu_bce")
+    with pytest.raises(FineCLError, match="label_priors="):
         FineCLForRelationExtraction(config)
 
 

@@ -32,6 +32,7 @@ from finecl_hf.learning_order.missing_labels import MissingLabel, instance_id
 from finecl_hf.learning_order.plausibility import PlausibilityCounts, entity_distances
 from finecl_hf.learning_order.support import support_counts
 from finecl_hf.learning_order.verdicts import Verdicts
+from finecl_hf.losses import PU_LOSSES
 from finecl_hf.training.loading import SilverCorpus
 
 
@@ -79,11 +80,15 @@ def judge_pairs(logits: torch.Tensor, loss: str) -> tuple[torch.Tensor, torch.Te
 
     Args:
         logits: (P, R).
-        loss: the loss of the model: `bce` gives each relation a probability of its own, others a softmax.
+        loss: the loss of the model: `bce` gives each relation a probability of its own, others a softmax; with
+            positive-unlabelled losses, NA alone competes.
 
     Returns:
-        (P, R) probability; (P, R) margin of the logit over the best other one.
+        (P, R) probability; (P, R) margin of the logit over the best that competes.
     """
+    if loss in PU_LOSSES:
+        margin = logits - logits[:, :1]
+        return margin.sigmoid(), margin
     first, second = logits.topk(2, dim=1).values.split(1, dim=1)
     probability = logits.sigmoid() if loss == "bce" else logits.softmax(dim=1)
     return probability, logits - torch.where(logits == first, second, first)

@@ -36,6 +36,14 @@ def test_judge_pairs_against_loops(loss):
             assert margin[row, i].item() == pytest.approx(value - max(rest), abs=1e-5)
 
 
+@pytest.mark.parametrize("loss", ["pu_bce", "pu_ranking"])
+def test_na_alone_competes_where_other_relations_may_lack_a_label(loss):
+    logits = torch.tensor([[0.5, 2.0, 1.0], [3.0, -1.0, 2.0]])
+    probability, margin = judge_pairs(logits, loss)
+    torch.testing.assert_close(margin, torch.tensor([[0.0, 1.5, 0.5], [0.0, -4.0, -1.0]]))
+    torch.testing.assert_close(probability, margin.sigmoid())
+
+
 def rows_of(scores, first=0):
     rows = np.zeros(len(scores), ROW)
     rows["key"], rows["score"] = np.arange(first, first + len(scores)) * 7919, scores

@@ -125,6 +125,8 @@ def make_parser() -> ArgumentParser:
     sub.add_argument("--output", default="report.html", help="ends in .html; the same as .md is written beside it")
     sub.add_argument("--rel_info", help="JSON of relation id -> readable name")
     sub.add_argument("--worst", type=int, default=50, help="how many of the least trusted labels to show")
+    sub.add_argument("--missing", metavar="FILE", help="missing_labels.parquet of stage 1, whose best facts are to be "
+                     "shown, too")  # fmt: skip
 
     sub = command(clean, "clean", "Write a corpus without its untrusted labels, in DocRED's JSON or parquet.")
     _add_order_and_documents(sub)
@@ -454,9 +456,8 @@ def merge_orders(args: Namespace) -> None:
 def report(args: Namespace) -> None:
     from finecl_hf.denoising.report import report_files
 
-    coverage = report_files(
-        args.order, args.documents, args.output, args.score, args.rel_info, args.worst, **_reading_options(args)
-    )
+    options = {name: getattr(args, name) for name in ("score", "rel_info", "worst", "missing")}
+    coverage = report_files(args.order, args.documents, args.output, **options, **_reading_options(args))
     print(f"Wrote {args.output} and {Path(args.output).with_suffix('.md')}; {coverage}.")
     if coverage.share < 0.5:
         print("warning: was the learning order made from these documents?", file=sys.stderr)

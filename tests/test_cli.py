@@ -14,6 +14,7 @@ import finecl_hf
 from finecl_hf.cli import main
 from finecl_hf.data.documents import Document
 from finecl_hf.data.readers import read_documents, write_documents
+from finecl_hf.learning_order.missing_labels import MissingLabel, write_missing
 from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.metrics import docred_scores
 from finecl_hf.synthetic.label_flips import flip_labels
@@ -380,6 +381,16 @@ def test_report_writes_a_page(judged, gold, tmp_path, capsys):
     said = capsys.readouterr()
     assert "out.html and " in said.out and "out.md; the learning order knows 5 of 5 facts" in said.out
     assert not said.err
+
+
+def test_report_shows_what_seems_to_be_missing(judged, gold, tmp_path):
+    row = MissingLabel(
+        "Curie#1#2#located in", "Curie", 1, 2, "located in", "Warsaw", "France", 0.5, 1.0, 0.0, 0.0, 2.0
+    )
+    write_missing([row], tmp_path / "missing.parquet")
+    argv = ["report", judged, gold, "--output", str(tmp_path / "out.html"), "--score", "first_epoch"]
+    assert main([*argv, "--missing", str(tmp_path / "missing.parquet")]) == 0
+    assert "Warsaw" in (tmp_path / "out.md").read_text().partition("## Facts that seem to be missing")[2]
 
 
 def test_report_warns_where_it_knows_few_labels(judged, tmp_path, ada, curie, capsys):

@@ -13,6 +13,7 @@ from finecl_hf.data.readers import Record, valid_records
 from finecl_hf.denoising.arguments import DenoiseArguments
 from finecl_hf.denoising.cleaning import clean_corpus
 from finecl_hf.denoising.correcting import corrected
+from finecl_hf.denoising.probe import FEWEST
 from finecl_hf.denoising.recorder import TABLE
 from finecl_hf.denoising.report import Report
 from finecl_hf.encoding.features import fact_keys
@@ -44,6 +45,9 @@ def write_denoising(order: LearningOrder, corpus: Dataset, names: dict[str, str]
     """
     if order.self_test is not None:
         print(order.self_test)
+    elif args.probe_share:
+        print(f"No self-test: of --probe_share {args.probe_share:g}, fewer than {FEWEST} labels came to be wrong on "
+              "purpose, which tell too little.")  # fmt: skip
     print(order.summary())
     noise = noise_of(order)
     if noise is not None:

@@ -32,7 +32,7 @@ from finecl_hf.denoising.charts import data_map, learned_chart, trust_chart
 from finecl_hf.denoising.excerpts import Piece, excerpt, marked_stretches
 from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import text_key
-from finecl_hf.learning_order.missing_labels import MissingLabel
+from finecl_hf.learning_order.missing_labels import MissingLabel, read_missing
 from finecl_hf.learning_order.noise_estimate import HARDLY_LEARNED, NoiseEstimate, noise_of
 from finecl_hf.learning_order.self_test import SelfTest
 from finecl_hf.learning_order.table import LearningOrder
@@ -178,7 +178,7 @@ class Report:
 
     @property
     def unjudged(self) -> int:
-        return int((~self.whole.judged & (self.whole.verdict == 0)).sum())
+        return self.whole.unjudged
 
     @property
     def rates(self) -> NoiseEstimate | None:
@@ -352,21 +352,24 @@ def report_files(
     score: str = RECOMMENDED,
     rel_info: str | None = None,
     worst: int = 50,
+    missing: str | None = None,
     **reading: Any,
 ) -> Coverage:
     """[`write_report`] of a learning order and a corpus on disk.
 
     Args:
         score: as in `trust.SCORES`.
+        missing: the missing_labels.parquet of the same stage 1.
         reading: further arguments of [`valid_documents`].
     """
     for page in (Path(output), Path(output).with_suffix(".md")):
-        refuse_overwriting(page, [order_file, *local_files(source), rel_info, reading.get("label_map")])
+        refuse_overwriting(page, [order_file, *local_files(source), rel_info, missing, reading.get("label_map")])
         _refuse_foreign(page)
     order = LearningOrder.read(order_file)
     documents = valid_documents(source, **reading)
     names = read_relation_names(rel_info)
     options = {"relation_names": names, "noise": noise_of(order), "score_name": score, "worst": worst}
+    options["missing"] = read_missing(missing) if missing else ()
     return write_report(order, unit_trust(score, order), documents, output, **options)
 
 

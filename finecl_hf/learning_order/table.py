@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from finecl_hf.data.documents import Document
+from finecl_hf.data.notes import counted
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.columns import first_epochs, strings, take, text_keys
 from finecl_hf.learning_order.facts import chunks_of, order_columns
@@ -169,6 +170,16 @@ class LearningOrder:
         """(N,) bool: stage 1 had a look at the row. False for what lay past its length; True without dynamics."""
         return self.observed.any(axis=1) | (self.first_epoch >= 0) | (self.num_epochs == 0)
 
+    @property
+    def unjudged(self) -> int:
+        """How many rows nobody has judged, neither stage 1 nor people."""
+        return int((~self.judged & (self.verdict == 0)).sum())
+
+    @property
+    def replaced(self) -> int:
+        """How many of them gave way to a label that was wrong on purpose, see `denoising.probe`."""
+        return min(self.self_test.replaced, self.unjudged) if self.self_test is not None else 0
+
     def rows_of(self, keys: np.ndarray) -> np.ndarray:
         """Row of each fact by its key, (M,) int64 -> (M,) int64, -1 for a fact that is not here."""
         place = find(self._ordered, keys)
@@ -218,10 +229,13 @@ class LearningOrder:
     def summary(self) -> str:
         """When how many instances were learned, as a short table for the console."""
         counts = self.learned_by_epoch()
-        lines = [f"{len(self):,} facts, {len(counts) - 1} epochs", f"{'epoch':>6}{'learned':>13}{'share':>8}"]
+        lines = [f"{counted(len(self), 'fact')}, {counted(len(counts) - 1, 'epoch')}"]
+        lines.append(f"{'epoch':>6}{'learned':>13}{'share':>8}")
         for epoch, count in zip([*range(len(counts) - 1), "never"], counts, strict=True):
             lines.append(f"{epoch:>6}{count:>13,}{100 * count / max(counts.sum(), 1):>7.1f}%")
-        if lost := int((~self.judged & (self.verdict == 0)).sum()):
+        if replaced := self.replaced:
+            lines.append(f"{replaced:,} more gave way to labels of the self-test, and were not judged")
+        if lost := self.unjudged - replaced:
             lines.append(f"{lost:,} more lie past the length that documents were cut to, and were not judged")
         if self.verdict.any():
             lines.append(verdict_counts(self.verdict))

@@ -315,6 +315,11 @@ def test_labels_that_were_never_judged_are_counted_and_left_out(tmp_path):
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "18 more labels lie past the length" in page and "<b>12</b><span>labels</span>" in page
     assert "18 more labels lie past the length" in (tmp_path / "r.md").read_text(encoding="utf-8")
+    tested = replace(whole, self_test=SelfTest(20, 18, "margin", 0.9, 0.8, 0.95, 0.9, (0.0, 1.0)))
+    write_report(tested, np.linspace(1, 0, 30), documents, tmp_path / "tested.html")
+    for name in ("tested.html", "tested.md"):
+        page = (tmp_path / name).read_text(encoding="utf-8")
+        assert "18 more labels gave way to labels of the self-test" in page and "lie past the length" not in page
     with pytest.raises(FineCLError, match="judged none of the labels"):
         write_report(whole.select(np.arange(30) >= 12), np.zeros(18), documents, tmp_path / "r.html")
 

@@ -1,11 +1,14 @@
 """The table of a learning order: its rows, and what epochs add to them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from finecl_hf.data.documents import Document
 from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import text_key
+from finecl_hf.learning_order.self_test import SelfTest
 from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.learning_order.trust import SCORES
 from tests.helpers.small_orders import make
@@ -75,6 +78,14 @@ class TestRecording:
         assert order.learned_by_epoch().tolist() == [1, 1]
         assert order.summary().splitlines()[-2].split() == ["never", "1", "50.0%"]
         assert order.summary().splitlines()[-1].startswith("1 more lie past the length")
+
+    def test_summary_tells_what_gave_way_to_the_self_test(self):
+        order = LearningOrder(list("abcde"))
+        order.record_epoch(np.ones(5), np.ones(5), [True] * 5, [True, True, False, False, False])
+        tested = replace(order, self_test=SelfTest(20, 2, "evidence", 0.9, 0.8, 0.95, 0.9, (0.0, 1.0)))
+        gave_way, past = tested.summary().splitlines()[-2:]
+        assert gave_way.startswith("2 more gave way to labels of the self-test") and past.startswith("1 more lie past")
+        assert (tested.unjudged, tested.replaced, order.replaced, tested.select([0, 1]).replaced) == (3, 2, 0, 0)
 
     def test_summary(self):
         order = LearningOrder(list("abcd"), first_epoch=[0, 0, 2, -1])

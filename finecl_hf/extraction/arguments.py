@@ -85,8 +85,8 @@ class FinetuneArguments(FineCLTrainingArguments):
     )
     head: str | None = option(
         None,
-        "Classifier of entity pairs: for documents `bilinear`, the default and the paper's, `atlop` or `context`; for "
-        "sentences `sentence`, the default, or `linear`, the paper's.",
+        "Classifier of entity pairs: for documents `context`, the default, `evidence`, `atlop` or `bilinear`, the "
+        "paper's; for sentences `sentence`, the default, or `linear`, the paper's. A relation model keeps its own.",
     )
     loss: Literal["bce", "softmax", "adaptive_threshold", "pu_bce", "pu_ranking"] | None = option(
         None,

@@ -18,6 +18,7 @@ COMMON = (
     "save_strategy", "save_steps", "save_total_limit", "resume_from_checkpoint", "do_train", "do_eval", "do_predict",
     "report_to", "push_to_hub", "hub_model_id",
 )  # fmt: skip
+OF_STAGE_3 = ("do_train", "do_eval", "do_predict")  # stages that only train refuse them
 LEAST_WIDE, MOST_WIDE = 100, 140  # characters of a line
 MOST_CHOICES = 6  # that are told
 COLUMN = 32  # where the text of a flag begins
@@ -31,7 +32,9 @@ def help_page(program: str, types: Sequence[type], actions: Iterable[Action]) ->
         types: dataclasses of arguments, a group each: of the fields that they declare, not of those they inherit.
         actions: the parser's, by which a flag's values and help are told.
     """
-    by_name = {action.dest: action for action in actions}  # of what is on by default, the flag that switches it off
+    by_name: dict[str, Action] = {}
+    for action in actions:
+        by_name.setdefault(action.dest, action)  # not the --no_... beside it, which bears the same help
     told: set[str] = set()
     lines = [
         f"usage: {program} --flag value ...      or: {program} CONFIG.yaml --flag value ...",
@@ -42,6 +45,8 @@ def help_page(program: str, types: Sequence[type], actions: Iterable[Action]) ->
         own = [name for name in _declared(type) if name in by_name and name not in COMMON]
         lines += ["", f"{_title(type)}:", *(_line(by_name[name]) for name in own)]
         told.update(own)
+    if any(getattr(type, "only_trains", False) for type in types):
+        told.update(OF_STAGE_3)
     common = [name for name in COMMON if name in by_name and name not in told]
     return "\n".join([*lines, "", "Training, the Trainer's:", *(_line(by_name[name]) for name in common), ""])
 

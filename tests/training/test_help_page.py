@@ -33,11 +33,13 @@ def test_help_is_our_flags_in_groups(script, own, more, capsys, monkeypatch):
     page = shown(script, "--help", capsys)
     lines = [line for line in page.splitlines() if line.startswith("  --")]
     assert all(len(line) <= 120 for line in page.splitlines()) and len(lines) < 85
-    names = [line.split()[0].removeprefix("--").removeprefix("no_") for line in lines]
+    names = [line.split()[0].removeprefix("--") for line in lines]
     assert len(set(names)) == len(names)
     for group in (ModelArguments, DataArguments, own, *more):
         assert set(vars(group)["__annotations__"]) & {field.name for field in fields(group)} <= set(names)
     assert {"output_dir", "seed", "push_to_hub"} <= set(names) and "adam_beta1" not in names
+    assert "  --no_" not in page  # its help would say that it does what it does not
+    assert ("do_eval" in names) is not own.only_trains
     assert page.index("Model:") < page.index("Documents:") < page.index("Stage ") < page.index("Training, the")
 
 

@@ -308,7 +308,8 @@ def _symmetry(tallies: list[Tally], task: str, names: dict[str, str]) -> Iterato
         shares = {r: tally.reversed[r] / tally.facts[r] for r in sorted(symmetric) if tally.facts[r] >= FEW}
         partly = {relation: share for relation, share in shares.items() if share < COMPLETE}
         if not partly:
-            found = f"{tally.role}: {_few(sorted(shares))} hold both ways, and are labelled both ways."
+            verbs = ("holds", "is") if len(shares) == 1 else ("hold", "are")
+            found = f"{tally.role}: {_few(sorted(shares))} {verbs[0]} both ways, and {verbs[1]} labelled both ways."
             if shares:
                 yield Finding("symmetry", OK, found, figures={"role": tally.role, "reversed": shares})
             continue

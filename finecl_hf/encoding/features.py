@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerBase
 from finecl_hf.data.arrow import arrow_column, column_batches
 from finecl_hf.data.documents import Document, gc_paused
 from finecl_hf.data.files import writing_cache
+from finecl_hf.data.notes import counted
 from finecl_hf.encoding.words import LaidOut, lay_out
 from finecl_hf.hashing import type_key
 
@@ -86,15 +87,15 @@ class Truncation:
     def __str__(self) -> str:
         if self.windows:
             return (
-                f"All {self.mentions:,} mentions are read; {self.windows:,} documents over {self.max_length} tokens "
-                "are read in overlapping parts."
+                f"All {self.mentions:,} mentions are read; in overlapping parts: "
+                f"{counted(self.windows, 'document')} over {self.max_length} tokens."
             )
         if not self.lost_mentions:
             return f"All {self.mentions:,} mentions lie within {self.max_length} tokens."
         return (
             f"Past {self.max_length} tokens lie {self.lost_mentions:,} of {self.mentions:,} mentions "
-            f"({self.lost_mentions / self.mentions:.1%}, in {self.documents:,} documents); with them "
-            f"{self.lost_entities:,} entities and {self.lost_facts:,} facts are out of reach."
+            f"({self.lost_mentions / self.mentions:.1%}, in {counted(self.documents, 'document')}); out of reach with "
+            f"them: {counted(self.lost_entities, 'entity', 'entities')}, {counted(self.lost_facts, 'fact')}."
         )
 
 

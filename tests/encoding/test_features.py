@@ -251,7 +251,7 @@ def test_the_report_counts_what_is_lost(bert_tokenizer, ada, curie, tmp_path):
     assert vars(report) == {"documents": 2, "mentions": 8, **lost, "max_length": 12, "windows": 0}
     assert str(report) == (
         f"Past 12 tokens lie {lost['lost_mentions']} of 8 mentions ({lost['lost_mentions'] / 8:.1%}, in 2 documents); "
-        f"with them {lost['lost_entities']} entities and {lost['lost_facts']} facts are out of reach."
+        f"out of reach with them: {lost['lost_entities']} entities, {lost['lost_facts']} facts."
     )
     whole = Truncation.of(DocumentEncoder(bert_tokenizer, LABELS, 128).encode_corpus(corpus), 128)
     assert str(whole) == "All 8 mentions lie within 128 tokens." and whole.documents == 0

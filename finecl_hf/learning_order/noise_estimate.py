@@ -101,7 +101,7 @@ class NoiseEstimate:
         if self.doubt:
             return (
                 f"How many of the {self.overall.labels:,} labels are wrong, this run cannot tell: {self.doubt}. Judge "
-                "a sample of them (finecl-hf review export): 100 labels tell it to about 8 points."
+                "a sample: 100 labels at random (finecl-hf review export --worst 0 --random 100) tell it to 10 points."
             )
         return (
             f"About {self.overall.rate:.0%} of the {self.overall.labels:,} labels look wrong "

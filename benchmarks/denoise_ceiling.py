@@ -22,7 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from benchmarks.denoise import make_corpus
+from benchmarks.noisy_corpora import docred
 from benchmarks.ranking import auroc
 from finecl_hf import LearningOrder
 from finecl_hf.learning_order.trust import RECOMMENDED, unit_trust
@@ -36,9 +36,7 @@ def main(argv=None):
     parser.add_argument("orders", nargs="+", help="learning orders that benchmarks/denoise.py kept")
     parser.add_argument("--documents", required=True, help="folder of the corpora")
     args = parser.parse_args(argv)
-    corpus = make_corpus(
-        argparse.Namespace(corpus="docred", documents=args.documents, half="both", max_instances=None), seed=0
-    )
+    corpus = docred(Path(args.documents), argparse.Namespace(half="both", max_instances=None), seed=0)
     results = [ceiling(LearningOrder.read(path), corpus) for path in args.orders]
     means = {name: round(float(np.mean([result[name] for result in results])), 4) for name in results[0]}
     for name, value in means.items():

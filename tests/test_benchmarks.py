@@ -2,6 +2,8 @@
 
 import json
 from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,9 +31,20 @@ from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.trust import SCORES
 
 
+FILES = sorted(Path(denoise.__file__).parent.glob("*.py"))
 KEYS = {"corpus", "seeds", "scores", "preset", "recorder_share", "seconds", "noise_rate", "labels", "judged", "wrong",
         "lead", "self_test"}  # fmt: skip
 SMALL = ["--use_cpu", "true", "--num_train_epochs", "2", "--max_seq_length", "64", "--learning_rate", "1e-3"]
+
+
+@pytest.mark.parametrize("name", [file.stem for file in FILES])
+def test_what_benchmarks_import_is_there(name):
+    try:
+        import_module(f"benchmarks.{name}")
+    except ModuleNotFoundError as error:  # what only this benchmark needs
+        if error.name.split(".")[0] in ("benchmarks", "finecl_hf"):
+            raise
+        pytest.skip(f"{error.name} is not installed")
 
 
 @pytest.fixture

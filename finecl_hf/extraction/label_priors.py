@@ -66,7 +66,7 @@ def label_priors(
         if validation is None:
             raise FineCLError(
                 "--label_prior validation: there are no validation documents, on which every true fact is labelled; "
-                "name them with --validation_file, or give a number."
+                "give a number, or name them with stage 3's --validation_file."
             )
         factors = estimated_factors(labelled, pairs, *labelled_facts(validation))
     else:

@@ -54,8 +54,8 @@ class SelfTest:
         return (
             f"Self-test: {self.planted:,} labels were wrong on purpose; {self.score} finds them with an AUROC of "
             f"{self.auroc:.2f} ({self.low:.2f} to {self.high:.2f}), {self.within_relation:.2f} among labels of one "
-            "relation. Chance is 0.5; the corpus's own wrong labels count against it, so that with a third of them "
-            f"0.83 is the best there can be. {self.verdict}"
+            "relation. Chance is 0.5; the corpus's own wrong labels that are found count against it: with a third of "
+            f"those, 0.83 is the best there can be. {self.verdict}"
         )
 
     @property

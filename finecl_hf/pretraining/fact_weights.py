@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 from datasets import Dataset
 
 from finecl_hf.data.arrow import arrow_column
-from finecl_hf.data.corpus import iter_corpus
 from finecl_hf.encoding.features import fact_keys, with_fact_column
 from finecl_hf.errors import FineCLError
+from finecl_hf.learning_order.columns import text_keys
+from finecl_hf.learning_order.facts import fact_ids
 from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.learning_order.trust import check_weight_by
 from finecl_hf.learning_order.weights import Coverage, FactWeights, find
@@ -58,13 +59,12 @@ def check_order(corpus: Dataset, weights: FactWeights, args: PretrainArguments) 
     Raises:
         FineCLError: see [`check_coverage`].
     """
-    documents = list(iter_corpus(corpus.select(range(min(len(corpus), SAMPLE)))))
-    facts = [(document, fact) for document in documents for fact in document.relations]
-    keys = np.array([document.fact_key(fact) for document, fact in facts], np.int64)
+    ids, titles = fact_ids(corpus.select(range(min(len(corpus), SAMPLE))))
+    keys = text_keys(ids)
     _, coverage = weights.of(keys)
     if coverage.share < LITTLE_COVERAGE / 2 and not args.allow_partial_order:
         unknown = int(np.argmax(find(weights.key, keys) < 0))
-        check_coverage(coverage, args, facts[unknown][0].title)
+        check_coverage(coverage, args, titles[unknown].as_py())
 
 
 def weigh_corpus(

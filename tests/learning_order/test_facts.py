@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from finecl_hf.data.corpus import fact_columns
+from finecl_hf.data.corpus import fact_columns, load_corpus
+from finecl_hf.data.readers import write_documents
 from finecl_hf.learning_order import facts as fact_chunks
-from finecl_hf.learning_order.facts import chunks_of, order_columns
+from finecl_hf.learning_order.facts import chunks_of, fact_ids, order_columns
 from finecl_hf.learning_order.plausibility import PlausibilityCounts
 from finecl_hf.learning_order.table import LearningOrder
 from tests.learning_order.test_plausibility import counted, random_documents
@@ -50,3 +51,11 @@ def test_a_chunk_is_small():
     (chunk,) = chunks_of(random_documents(5))
     assert order_columns([chunk]).keys() == {"instance_id", "title", "head", "tail", "relation", "plausibility"}
     assert len(chunk["title"]) == len(chunk["facts"]) == 5 and sum(chunk["facts"]) == len(chunk["head"])
+
+
+def test_ids_of_a_corpus_are_those_of_its_documents(tmp_path, ada, curie):
+    documents = [replace(ada, relations=[]), replace(curie, title="b"), replace(ada, title="a # 1")]
+    write_documents(documents, tmp_path / "in.json")
+    ids, titles = fact_ids(load_corpus(str(tmp_path / "in.json"), cache_dir=str(tmp_path / "cache")))
+    assert ids.to_pylist() == [document.instance_id(fact) for document in documents for fact in document.relations]
+    assert titles.to_pylist() == [document.title for document in documents for _ in document.relations]

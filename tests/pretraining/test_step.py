@@ -132,7 +132,7 @@ def assert_same_run(found, expected):
 @pytest.mark.parametrize(
     "documents, options",
     [
-        (4, {}),
+        pytest.param(4, {}, marks=pytest.mark.slow),
         pytest.param(2, {"contrastive_batch_size": 8}, marks=pytest.mark.slow),
         pytest.param(4, {"pair_documents": "false"}, marks=pytest.mark.slow),
     ],

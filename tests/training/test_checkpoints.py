@@ -71,7 +71,7 @@ DENOISE = {
 }
 
 
-FAST = {"mid-epoch, killed", "edge, stopped", "accumulation", "max_steps in an epoch", "epoch mode, mid-epoch"}
+FAST = {"mid-epoch, killed", "accumulation", "epoch mode, mid-epoch"}
 
 
 @pytest.mark.parametrize(

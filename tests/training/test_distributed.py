@@ -37,7 +37,7 @@ def test_denoising_observes_every_label(bert_folder, corpus, tmp_path):
     assert two.num_epochs == one.num_epochs == 2
     assert (two.observed == one.observed).all()
     assert two.observed.any()
-    assert printed.count("Wrote ") == 2  # the table and the report: one process speaks
+    assert printed.count("Wrote ") == 3  # the table, the missing labels and the report: one process speaks
 
 
 @pytest.mark.slow

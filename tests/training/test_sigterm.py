@@ -74,8 +74,7 @@ CASES = {
 
 
 # One of each stage and each kind of moment in the fast suite.
-FAST = {"in a step", "behind the last step of an epoch", "while saving", "when an epoch ends", "stage 2",
-        "evaluation of an epoch", "in a step, adapters"}  # fmt: skip
+FAST = {"in a step", "while saving", "stage 2", "evaluation of an epoch", "in a step, adapters"}
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, marks=[pytest.mark.slow] * (case not in FAST)) for case in CASES])

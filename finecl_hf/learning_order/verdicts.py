@@ -93,7 +93,9 @@ class Verdicts:
         self.rows = list(rows)
         self._by_key = {text_key(row.instance_id): row for row in self.rows}
         self._new: dict[str, list[Verdict]] = defaultdict(list)  # by title: what becomes a label
+        self._pairs: dict[str, set[tuple[int, int]]] = defaultdict(set)  # by title
         for row in self.rows:
+            self._pairs[row.title].add((row.head, row.tail))
             if row.new_relation:
                 self._new[row.title].append(row)
         if strange := [row.verdict for row in self.rows if row.verdict not in KINDS]:
@@ -115,6 +117,10 @@ class Verdicts:
     def of(self, key: int) -> Verdict | None:
         """The verdict of a fact by its key."""
         return self._by_key.get(key)
+
+    def pairs_of(self, title: str) -> set[tuple[int, int]]:
+        """The entity pairs of a document that a verdict is about, whatever it says."""
+        return self._pairs.get(title, set())
 
     def signs(self) -> dict[int, int]:
         """Key of each fact that a verdict is certain of -> 1 where it holds, -1 where it does not.

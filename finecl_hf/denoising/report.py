@@ -178,7 +178,7 @@ class Report:
 
     @property
     def unjudged(self) -> int:
-        return int((~self.whole.judged & (self.whole.verdict == 0)).sum())
+        return self.whole.num_unjudged
 
     @property
     def rates(self) -> NoiseEstimate | None:

@@ -215,14 +215,28 @@ class LearningOrder:
         first = self.first_epoch[self.judged]
         return np.bincount(np.where(first < 0, epochs, first), minlength=epochs + 1)
 
+    @property
+    def num_unjudged(self) -> int:
+        """How many rows neither stage 1 nor people have judged."""
+        return int((~self.judged & (self.verdict == 0)).sum())
+
+    @property
+    def why_unjudged(self) -> str:
+        """What is the matter with these rows, as far as their number tells."""
+        replaced = self.self_test.replaced if self.self_test is not None else 0
+        reasons = ["gave way to a wrong label of the self-test"] if replaced else []
+        if self.num_unjudged > replaced:
+            reasons.append("lie past the length that documents were cut to")
+        return " or ".join(reasons)
+
     def summary(self) -> str:
         """When how many instances were learned, as a short table for the console."""
         counts = self.learned_by_epoch()
         lines = [f"{len(self):,} facts, {len(counts) - 1} epochs", f"{'epoch':>6}{'learned':>13}{'share':>8}"]
         for epoch, count in zip([*range(len(counts) - 1), "never"], counts, strict=True):
             lines.append(f"{epoch:>6}{count:>13,}{100 * count / max(counts.sum(), 1):>7.1f}%")
-        if lost := int((~self.judged & (self.verdict == 0)).sum()):
-            lines.append(f"{lost:,} more lie past the length that documents were cut to, and were not judged")
+        if self.num_unjudged:
+            lines.append(f"{self.num_unjudged:,} more {self.why_unjudged}, and were not judged")
         if self.verdict.any():
             lines.append(verdict_counts(self.verdict))
         return "\n".join(lines)

@@ -6,6 +6,7 @@ import pytest
 from finecl_hf.data.documents import Document
 from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import text_key
+from finecl_hf.learning_order.self_test import SelfTest
 from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.learning_order.trust import SCORES
 from tests.helpers.small_orders import make
@@ -75,6 +76,8 @@ class TestRecording:
         assert order.learned_by_epoch().tolist() == [1, 1]
         assert order.summary().splitlines()[-2].split() == ["never", "1", "50.0%"]
         assert order.summary().splitlines()[-1].startswith("1 more lie past the length")
+        order.self_test = SelfTest(1, 1, "evidence", 0.5, 0.4, 0.6, 0.5, (0.0, 1.0))
+        assert order.summary().splitlines()[-1].startswith("1 more gave way to a wrong label of the self-test, and")
 
     def test_summary(self):
         order = LearningOrder(list("abcd"), first_epoch=[0, 0, 2, -1])

@@ -9,6 +9,7 @@ depends on the seed and the document alone: neither the order of the files nor t
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,8 @@ from finecl_hf.learning_order.self_test import self_test
 from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.learning_order.verdicts import Verdicts
 
+
+logger = logging.getLogger(__name__)
 
 FEWEST = 20  # wrong labels that tell something
 MOST = 2000  # more would hardly say more, and a sentence that has one loses its own label
@@ -58,6 +61,13 @@ class Probe:
             return order
         planted = np.isin(order.key, self.planted)
         outcome = self_test(order, planted, score, replaced=len(self.replaced))
+        if (judged := outcome.planted if outcome else 0) < FEWEST:
+            logger.warning(
+                "Self-test: of %s labels that were wrong on purpose, only %s were judged, too few to tell anything. "
+                "Train a whole epoch, raise --max_seq_length, or raise --probe_share.",
+                f"{len(self.planted):,}", f"{judged:,}",
+            )  # fmt: skip
+            outcome = None
         whole = order.select(~planted)
         whole = LearningOrder.merge([whole, self.replaced]) if len(self.replaced) else whole
         return replace(whole, self_test=outcome)

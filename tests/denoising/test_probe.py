@@ -159,3 +159,13 @@ def test_no_wrong_label_on_a_held_out_pair(load):
         after = by_title(documents_of(plant(open_corpus, 0.5, seed=1, held_out=given).corpus))
         new = [(d.title, pair) for d in DOCUMENTS for *pair, _ in names(after[d.title]) - names(d)]
         assert any(tuple(pair) in pairs[title] for title, pair in new) is expected
+
+
+def test_few_that_were_judged_tell_nothing(load, caplog):
+    result = plant(load(DOCUMENTS), 0.3, seed=1)
+    order = LearningOrder.for_documents(documents_of(result.corpus))
+    seen = ~np.isin(order.key, result.planted[19:])
+    order.record_epoch(np.full(len(order), 0.5), np.zeros(len(order)), seen, seen)
+    judged = result.judged_by(order, "probability")
+    assert judged.self_test is None and "only 19 were judged" in caplog.text
+    assert not set(result.planted.tolist()) & set(judged.key.tolist())

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from finecl_hf.data.documents import Document, Fact, escaped_relation
+from finecl_hf.data.documents import Document, Fact, escaped_relation, means_no_relation
 from finecl_hf.data.files import replacing
 from finecl_hf.data.unpacking import refuse_repeated_values
 from finecl_hf.errors import FineCLError
@@ -66,6 +66,12 @@ class Verdict:
     def sign(self) -> int:
         """1 for a right label, -1 for a wrong one, 0 where nobody is sure."""
         return {RIGHT: 1, UNSURE: 0}.get(self.verdict, -1)
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether a document can hold what becomes a label by this verdict."""
+        new = self.new_relation
+        return not new or (min(self.head, self.tail) >= 0 and self.head != self.tail and not means_no_relation(new))
 
     @property
     def new_relation(self) -> str:
@@ -175,7 +181,10 @@ class Verdicts:
             table = pq.read_table(path, columns=SCHEMA.names).cast(SCHEMA)
             if lost := sum(column.null_count for column in table.columns):
                 raise FineCLError(f"{lost:,} values are missing; import the verdicts again.")
-            return cls(Verdict(**row) for row in table.to_pylist())
+            verdicts = cls(Verdict(**row) for row in table.to_pylist())
+            if strange := [row for row in verdicts.rows if not row.is_possible]:
+                raise FineCLError(f"{strange[0].instance_id} cannot be a fact; import the verdicts again.")
+            return verdicts
         except FineCLError as error:
             raise FineCLError(f"{path}: {error}") from error
         except (pa.ArrowException, OSError, ValueError) as error:

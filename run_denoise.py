@@ -48,7 +48,8 @@ def main(argv=None):
     verdicts = Verdicts.read(args.verdicts) if args.verdicts else None
     corpus = load_training_corpus(data_args, args)
     corpus = corrected_corpus(corpus, verdicts) if verdicts else corpus
-    probe = plant(corpus, args.probe_share, args.seed, verdicts)
+    held_out = held_out_pairs(data_args)
+    probe = plant(corpus, args.probe_share, args.seed, verdicts, held_out)
     silver = load_silver(model_args, data_args, args, args.long_documents, probe.corpus)
     check_reach(silver)
     order = new_order(silver, data_args, args, verdicts)
@@ -83,7 +84,7 @@ def main(argv=None):
     order = probe.judged_by(trainer.learning_order.order, args.score)
     trainer.save_model()  # whatever may go wrong with what follows
     trainer.card_data.self_test = str(order.self_test) if order.self_test else None
-    missing = find_missing(trainer, silver, corpus, args.missing_labels, verdicts, held_out_pairs(data_args))
+    missing = find_missing(trainer, silver, corpus, args.missing_labels, verdicts, held_out)
     if trainer.is_world_process_zero():
         write_denoising(order, corpus, silver.names, data_args, args, verdicts, missing)
     finish_run(trainer, result.metrics, "run_denoise.py", argv)

@@ -39,6 +39,7 @@ import numpy as np
 from scipy.stats import ttest_rel
 
 from finecl_hf import read_documents, write_documents
+from finecl_hf.data.files import replacing
 from finecl_hf.distant.knowledge_base import KnowledgeBase, project
 
 
@@ -51,9 +52,13 @@ def main(argv=None):
     args = parse(argv)
     config = json.loads(Path(args.config).read_text())
     cells = [cell for cell in grid(config) if not args.only or {*args.only} & set(map(str, cell.values()))]
+    if not cells:
+        raise SystemExit(f"--only {' '.join(args.only or ())}: {args.config} has no such task, weighting or seed.")
     if not args.table:
         Grid(args, config).run(cells)
     rows = table(cells, config, Path(args.cells))
+    if not rows:
+        raise SystemExit(f"--cells {args.cells}: holds no cell of this grid; run it, or name the folder of its cells.")
     show(rows)
     print(json.dumps(rows))
     return rows
@@ -145,7 +150,8 @@ class Grid:
             figure = figure[step]
         cell = {**settings, "figure": figure, "seconds": round(time.perf_counter() - start)}
         self.cells.mkdir(parents=True, exist_ok=True)
-        (self.cells / f"{name_of(settings)}.json").write_text(json.dumps(cell, indent=1) + "\n")
+        with replacing(self.cells / f"{name_of(settings)}.json") as file:  # half a cell would never be run again
+            file.write((json.dumps(cell, indent=1) + "\n").encode())
         print(f"{name_of(settings)}  {task['script']}  {figure:.4f}  {cell['seconds']} s", flush=True)
 
     def encoder(self, settings: Settings) -> Path:
@@ -226,7 +232,7 @@ def table(cells: list[Settings], config: Settings, folder: Path) -> list[Setting
         path = folder / f"{name_of(settings_of(cell, config))}.json"
         if path.is_file():
             of_task = figures.setdefault((cell["task"], cell["corpus"]), {})
-            of_task.setdefault(cell["weighting"], {})[cell["seed"]] = json.loads(path.read_text())["figure"]
+            of_task.setdefault(cell["weighting"], {})[cell["seed"]] = _figure_in(path)
     rows = []
     for (task, corpus), of_task in figures.items():
         for weighting, by_seed in of_task.items():
@@ -238,6 +244,17 @@ def table(cells: list[Settings], config: Settings, folder: Path) -> list[Setting
                     row[f"to {reference}"] = paired(by_seed, of_task[reference])
             rows.append(row)
     return rows
+
+
+def _figure_in(path: Path) -> float:
+    """Raises SystemExit where the cell holds none."""
+    try:
+        figure = json.loads(path.read_bytes())["figure"]
+        if isinstance(figure, bool) or not np.isfinite(figure):
+            raise ValueError
+    except (ValueError, TypeError, KeyError) as error:
+        raise SystemExit(f"{path}: this cell holds no figure; remove the file, and the cell is run again.") from error
+    return figure
 
 
 def paired(one: dict[int, float], other: dict[int, float]) -> Settings:

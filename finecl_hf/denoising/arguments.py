@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from finecl_hf.errors import FineCLError
-from finecl_hf.extraction.label_priors import check_label_prior
+from finecl_hf.extraction.label_priors import FROM_VALIDATION, check_label_prior
 from finecl_hf.learning_order.trust import RECOMMENDED, check_weight_by
 from finecl_hf.training.arguments import FineCLTrainingArguments, check_range, option
 
@@ -101,6 +101,8 @@ class DenoiseArguments(FineCLTrainingArguments):
         if self.write_clean is None and (self.clean_share, self.clean_threshold) != (None, None):
             raise FineCLError("--clean_share and --clean_threshold need --write_clean; name the file to write.")
         check_range(self, "na_ratio", 0, 1e6)
+        if self.label_prior == FROM_VALIDATION:
+            raise FineCLError("--label_prior validation is for run_finetune.py; give a number or a JSON file here.")
         check_label_prior(self.loss, self.label_prior, na_ratio=self.na_ratio)
         check_range(self, "missing_labels", 0, 10_000_000)
         check_range(self, "head_learning_rate", 0)

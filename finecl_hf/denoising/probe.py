@@ -9,8 +9,9 @@ depends on the seed and the document alone: neither the order of the files nor t
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,11 +21,14 @@ from datasets import Dataset, concatenate_datasets
 from finecl_hf.data.arrow import arrow_column
 from finecl_hf.data.corpus import in_key_order, keys_of, relation_counts, row_of
 from finecl_hf.data.documents import Document, Fact
+from finecl_hf.data.held_out import HeldOutPairs
 from finecl_hf.hashing import mix, uniform
 from finecl_hf.learning_order.self_test import self_test
 from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.learning_order.verdicts import Verdicts
 
+
+logger = logging.getLogger(__name__)
 
 FEWEST = 20  # wrong labels that tell something
 MOST = 2000  # more would hardly say more, and a sentence that has one loses its own label
@@ -57,15 +61,25 @@ class Probe:
             return order
         planted = np.isin(order.key, self.planted)
         outcome = self_test(order, planted, score, replaced=len(self.replaced))
+        if (judged := outcome.planted if outcome else 0) < FEWEST:
+            logger.warning(
+                "Self-test: of %s labels that were wrong on purpose, only %s were judged, too few to tell anything. "
+                "Train a whole epoch, raise --max_seq_length, or raise --probe_share.",
+                f"{len(self.planted):,}", f"{judged:,}",
+            )  # fmt: skip
+            outcome = None
         whole = order.select(~planted)
         whole = LearningOrder.merge([whole, self.replaced]) if len(self.replaced) else whole
         return replace(whole, self_test=outcome)
 
 
-def plant(corpus: Dataset, share: float, seed: int, verdicts: Verdicts | None = None) -> Probe:
+def plant(
+    corpus: Dataset, share: float, seed: int, verdicts: Verdicts | None = None, held_out: HeldOutPairs | None = None
+) -> Probe:
     """Puts wrong labels into a corpus on disk: about a share of its labels, but no more than tell something.
 
-    Labels that people have judged stay as they are. Nothing is planted where fewer than [`FEWEST`] labels would be, as
+    Pairs of which people have judged a label stay as they are, and held-out ones, which might get the very label that
+    a test asks for. Nothing is planted where fewer than [`FEWEST`] labels would be, as
     in small corpora, and among sentences of a single relation.
     """
     counts = relation_counts(corpus)
@@ -77,9 +91,11 @@ def plant(corpus: Dataset, share: float, seed: int, verdicts: Verdicts | None = 
     replaced, rows = [], []
     for row, chosen in zip(corpus.select(touched), np.split(number, first[1:]), strict=True):
         before = Document.from_json(row["document"])
+        closed = set() if verdicts is None else set(verdicts.pairs_of(before.title))
         facts = [before.relations[place] for place in chosen]
-        facts = [fact for fact in facts if verdicts is None or verdicts.of(before.fact_key(fact)) is None]
-        wrong, lost = _beside(before, facts, seed), []
+        facts = [fact for fact in facts if (fact.head, fact.tail) not in closed]
+        closed.update(held_out.pairs_of(before) if held_out is not None else ())
+        wrong, lost = _beside(before, facts, seed, closed), []
         if before.is_sentence:
             wrong = _in_place(before, facts[:1], counts, seed)
             lost = facts[: len(wrong)]
@@ -105,16 +121,16 @@ def _drawn(corpus: Dataset, share: float, seed: int) -> tuple[np.ndarray, np.nda
     return document[drawn], number[drawn]
 
 
-def _beside(document: Document, facts: Iterable[Fact], seed: int) -> list[Fact]:
+def _beside(document: Document, facts: Iterable[Fact], seed: int, closed: Container[tuple[int, int]]) -> list[Fact]:
     """For each fact, the same relation of an unlabelled pair of the same types, where there is one.
 
-    Pairs that hold a label the other way round are left alone: many relations hold both ways.
+    Pairs that hold a label the other way round are left alone: many relations hold both ways. So are closed ones.
     """
     taken = {pair for fact in document.relations for pair in ((fact.head, fact.tail), (fact.tail, fact.head))}
     types = [mentions[0].type for mentions in document.entities]
     free: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for head, tail in document.judged_pairs:
-        if (head, tail) not in taken:
+        if (head, tail) not in taken and (head, tail) not in closed:
             free.setdefault((types[head], types[tail]), []).append((head, tail))
     planted = []
     for fact in facts:

@@ -7,7 +7,7 @@ documents, the share that carries the label and the share that truly has the rel
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from finecl_hf.data.documents import Document
 from finecl_hf.data.json_stream import read_json
@@ -32,7 +32,8 @@ def check_label_prior(
 ) -> None:
     """
     Raises:
-        FineCLError: a positive-unlabelled loss cannot learn from such pairs; or a prior is given to another loss.
+        FineCLError: a positive-unlabelled loss cannot learn from such pairs; or the prior makes no sense, or is given
+            to another loss.
     """
     if loss not in PU_LOSSES:
         if label_prior is not None and loss is not None:
@@ -45,6 +46,8 @@ def check_label_prior(
             f"--loss {loss} learns from the unlabelled pairs as they are: leave --na_sampling hard and --na_ratio 0 "
             "away."
         )
+    if label_prior not in (None, FROM_VALIDATION):  # before documents are read and tokenised
+        _read_factors(label_prior)
 
 
 def label_priors(
@@ -59,22 +62,42 @@ def label_priors(
         validation: documents on which every true fact is labelled.
 
     Raises:
-        FineCLError: it is no number of 1 or more, no such file; or there are no validation documents to learn from.
+        FineCLError: it is no number of 1 or more, no such file; there are no validation documents to learn from; or
+            all documents are sentences.
     """
-    labelled, pairs = labelled_facts(documents)
+    labelled, pairs = labelled_facts(_no_sentences(documents))
     if wanted == FROM_VALIDATION:
         if validation is None:
             raise FineCLError(
                 "--label_prior validation: there are no validation documents, on which every true fact is labelled; "
                 "give a number, or name them with stage 3's --validation_file."
             )
-        factors = estimated_factors(labelled, pairs, *labelled_facts(validation))
+        gold, gold_pairs = labelled_facts(validation)
+        if not labelled.keys() & gold.keys():
+            raise FineCLError(
+                "--label_prior validation: the validation documents have no fact of a relation that is trained on; "
+                "name documents in --validation_file on which every true fact is labelled, or give a number."
+            )
+        factors = estimated_factors(labelled, pairs, gold, gold_pairs)
     else:
         factors = _given_factors(wanted, labelled)
     return {
         relation: [count / pairs, min(factors[relation] * count / pairs, 1.0)]
         for relation, count in sorted(labelled.items())
     }
+
+
+def _no_sentences(documents: Iterable[Document]) -> Iterator[Document]:
+    """The documents. Raises FineCLError after the last where all are sentences: of each, the only pair is labelled."""
+    sentences = others = 0
+    for document in documents:
+        sentences, others = sentences + document.is_sentence, others + (not document.is_sentence)
+        yield document
+    if sentences and not others:
+        raise FineCLError(
+            "all training documents are sentences with one pair each, and the losses "
+            f"{', '.join(PU_LOSSES)} are for documents; choose another --loss."
+        )
 
 
 def labelled_facts(documents: Iterable[Document]) -> tuple[Counter[str], int]:
@@ -109,21 +132,25 @@ def estimated_factors(labelled: Counter[str], pairs: int, gold: Counter[str], go
 
 def _given_factors(wanted: str | None, labelled: Counter[str]) -> dict[str, float]:
     """Factors of the relations that the training documents label: a number for all, or those of a file."""
-    if wanted is None:
-        return dict.fromkeys(labelled, DEFAULT_FACTOR)
+    given = {} if wanted is None else _read_factors(wanted)
+    if not isinstance(given, dict):
+        return dict.fromkeys(labelled, given)
+    if unknown := sorted(given.keys() - labelled.keys()):
+        raise FineCLError(f'--label_prior {wanted}: no training document has a label "{unknown[0]}"; leave it away.')
+    return dict.fromkeys(labelled, DEFAULT_FACTOR) | given
+
+
+def _read_factors(wanted: str) -> float | dict[str, float]:
+    """A factor for all relations, or those of a file."""
     try:
         number = float(wanted)
     except ValueError:
-        number = None
-    if number is not None:
-        return dict.fromkeys(labelled, _factor(number, f"--label_prior {wanted}"))
-    given = read_json(wanted, "--label_prior")
+        given = read_json(wanted, "--label_prior")
+    else:
+        return _factor(number, f"--label_prior {wanted}")
     if not isinstance(given, dict):
         raise FineCLError(f"--label_prior {wanted}: expected an object of relation: true facts for each labelled one.")
-    if unknown := sorted(given.keys() - labelled.keys()):
-        raise FineCLError(f'--label_prior {wanted}: no training document has a label "{unknown[0]}"; leave it away.')
-    own = {relation: _factor(value, f"--label_prior {wanted}: {relation}") for relation, value in given.items()}
-    return dict.fromkeys(labelled, DEFAULT_FACTOR) | own
+    return {relation: _factor(value, f"--label_prior {wanted}: {relation}") for relation, value in given.items()}
 
 
 def _factor(value: float, where: str) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from finecl_hf.data.documents import Document, Fact, escaped_relation
+from finecl_hf.data.documents import Document, Fact, escaped_relation, means_no_relation
 from finecl_hf.data.files import replacing
 from finecl_hf.data.unpacking import refuse_repeated_values
 from finecl_hf.errors import FineCLError
@@ -68,6 +68,12 @@ class Verdict:
         return {RIGHT: 1, UNSURE: 0}.get(self.verdict, -1)
 
     @property
+    def is_possible(self) -> bool:
+        """Whether a document can hold what becomes a label by this verdict."""
+        new = self.new_relation
+        return not new or (min(self.head, self.tail) >= 0 and self.head != self.tail and not means_no_relation(new))
+
+    @property
     def new_relation(self) -> str:
         """What holds of a fact that no label said; "" where nothing does, or nobody is sure, and for labels."""
         if self.stratum != NO_LABEL:
@@ -93,7 +99,9 @@ class Verdicts:
         self.rows = list(rows)
         self._by_key = {text_key(row.instance_id): row for row in self.rows}
         self._new: dict[str, list[Verdict]] = defaultdict(list)  # by title: what becomes a label
+        self._pairs: dict[str, set[tuple[int, int]]] = defaultdict(set)  # by title
         for row in self.rows:
+            self._pairs[row.title].add((row.head, row.tail))
             if row.new_relation:
                 self._new[row.title].append(row)
         if strange := [row.verdict for row in self.rows if row.verdict not in KINDS]:
@@ -115,6 +123,10 @@ class Verdicts:
     def of(self, key: int) -> Verdict | None:
         """The verdict of a fact by its key."""
         return self._by_key.get(key)
+
+    def pairs_of(self, title: str) -> set[tuple[int, int]]:
+        """The entity pairs of a document that a verdict is about, whatever it says."""
+        return self._pairs.get(title, set())
 
     def signs(self) -> dict[int, int]:
         """Key of each fact that a verdict is certain of -> 1 where it holds, -1 where it does not.
@@ -169,7 +181,10 @@ class Verdicts:
             table = pq.read_table(path, columns=SCHEMA.names).cast(SCHEMA)
             if lost := sum(column.null_count for column in table.columns):
                 raise FineCLError(f"{lost:,} values are missing; import the verdicts again.")
-            return cls(Verdict(**row) for row in table.to_pylist())
+            verdicts = cls(Verdict(**row) for row in table.to_pylist())
+            if strange := [row for row in verdicts.rows if not row.is_possible]:
+                raise FineCLError(f"{strange[0].instance_id} cannot be a fact; import the verdicts again.")
+            return verdicts
         except FineCLError as error:
             raise FineCLError(f"{path}: {error}") from error
         except (pa.ArrowException, OSError, ValueError) as error:

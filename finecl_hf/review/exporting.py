@@ -79,6 +79,11 @@ def export_files(
     chosen = {key: chosen.get(key, NO_LABEL) for key in shuffled}
     sizes = {**sample.sizes, NO_LABEL: len(asked)}
     tasks = tasks_of(valid_documents(source, **reading), chosen, sizes, names, asked.values())
+    if not tasks:
+        raise FineCLError(
+            f"{missing}: none of the {len(asked):,} facts is open in {source}: its documents have other titles, or "
+            "have them as labels by now; name the documents of that stage 1."
+        )
     written = TOOLS[tool].write(
         tasks, {relation: names.get(relation, relation) for relation in relations | set(names)}
     )
@@ -90,7 +95,12 @@ def export_files(
     return (
         f"Wrote {counted(len(tasks), 'task')} to {files}: the {counted(counts[0], 'least trusted label')} and "
         f"{counts[1]:,} at random"
-        + (f", and {counted(len(tasks) - sum(counts), 'fact')} that seem to be missing." if asked else ".")
+        + (f", and {counted(len(tasks) - sum(counts), 'fact')} that seem to be missing" if asked else "")
+        + (
+            f" ({counted(len(keys) - len(tasks), 'fact')} of other documents left out)."
+            if len(keys) > len(tasks)
+            else "."
+        )
     )
 
 
@@ -166,7 +176,7 @@ def tasks_of(
 
 def _fact_in(document: Document, row: MissingLabel) -> Fact:
     places = [(row.head, row.head_name), (row.tail, row.tail_name)]
-    if any(at >= len(document.entities) or document.longest_name(at) != name for at, name in places):
+    if any(not 0 <= at < len(document.entities) or document.longest_name(at) != name for at, name in places):
         raise FineCLError(
             f"{row.instance_id}: the document has other entities than the missing labels were found in; name the "
             "documents of that stage 1."

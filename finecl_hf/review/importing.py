@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -23,6 +24,9 @@ from finecl_hf.learning_order.verdicts import NO_LABEL, OTHER, RIGHT, UNSURE, WR
 from finecl_hf.review.estimate import MEANING, Estimate, Stratum, estimate, trust_precision, why_no_estimate
 from finecl_hf.review.tools import read_votes
 from finecl_hf.review.votes import Vote, decide, krippendorff_alpha
+
+
+_NUMBER = re.compile(r"[0-9]{1,9}")  # of an entity
 
 
 @dataclass
@@ -207,8 +211,11 @@ def _unlabelled(votes: list[Vote]) -> dict[str, list[Fact]]:
     facts: dict[str, list[Fact]] = defaultdict(list)
     for vote in votes:
         title, *place = vote.instance_id.rsplit("#", 3)
-        if vote.stratum == NO_LABEL and len(place) == 3 and all(part.isdecimal() for part in place[:2]):
-            facts[title].append(Fact(int(place[0]), int(place[1]), relation_of_id(vote.instance_id)))
+        if vote.stratum != NO_LABEL or len(place) < 3 or not all(map(_NUMBER.fullmatch, place[:2])):
+            continue
+        fact = Fact(int(place[0]), int(place[1]), relation_of_id(vote.instance_id))
+        if fact.head != fact.tail and not means_no_relation(fact.relation):
+            facts[title].append(fact)
     return facts
 
 
@@ -248,7 +255,9 @@ def _with_relation_ids(
     for vote in votes:
         given, label = vote.right_relation, labels[_key(vote)][1].relation
         right = spelled.get(given) or spelled.get(given.casefold())
-        if given and vote.verdict == OTHER and right is None and not means_no_relation(given):
+        if vote.stratum == NO_LABEL and label not in relations:
+            unknown.append(replace(vote, right_relation=label))
+        elif given and vote.verdict == OTHER and right is None and not means_no_relation(given):
             unknown.append(vote)
         elif right is not None and (
             vote.verdict == RIGHT and right != label or vote.verdict == OTHER and right == label

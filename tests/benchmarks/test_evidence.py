@@ -103,3 +103,19 @@ def test_cells_need_their_data(tmp_path, capsys):
     with pytest.raises(SystemExit):
         evidence.main(["--cells", str(tmp_path)])
     assert "--table" in capsys.readouterr().err
+
+
+def test_tables_of_nothing(tmp_path):
+    words = ["--cells", str(tmp_path), "--table"]
+    with pytest.raises(SystemExit, match="holds no cell"):
+        evidence.main(words)
+    with pytest.raises(SystemExit, match="--only unheard of"):
+        evidence.main([*words, "--only", "unheard of"])
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"figure": null}', '{"figure": "x"}', '{"figure": NaN}'])
+def test_damaged_cells(tmp_path, content):
+    path = tmp_path / f"{name_of(settings_of(grid(CONFIG)[0], CONFIG))}.json"
+    path.write_text(content)
+    with pytest.raises(SystemExit, match="holds no figure"):
+        evidence.main(["--cells", str(tmp_path), "--table"])

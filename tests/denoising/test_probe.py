@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from finecl_hf.data.corpus import documents_of, load_corpus
+from finecl_hf.data.held_out import HeldOutPairs
 from finecl_hf.data.readers import write_documents
 from finecl_hf.denoising import probe
 from finecl_hf.denoising.probe import plant
@@ -127,3 +128,44 @@ def test_the_learning_order_is_that_of_the_corpus(documents, load):
     assert set(judged.key[unseen].tolist()) == set(result.replaced.key.tolist())
     assert judged.self_test.auroc == judged.self_test.within_relation == 1.0
     assert judged.self_test.planted == len(result.planted) and judged.self_test.replaced == len(result.replaced)
+
+
+def test_no_wrong_label_where_people_have_judged(load):
+    planted = {
+        document.fact_key(fact): (document, fact)
+        for document in documents_of(plant(load(DOCUMENTS), 0.3, seed=1).corpus)
+        for fact in document.relations
+    }
+    free = plant(load(DOCUMENTS), 0.3, seed=1).planted.tolist()
+    rows = [verdict_of(planted[key][0], planted[key][0].relations.index(planted[key][1]), "wrong") for key in free]
+    again = plant(load(DOCUMENTS), 0.3, seed=1, verdicts=Verdicts(rows))
+    assert len(again.planted) and not set(free) & set(again.planted.tolist())  # or the verdict would go with it
+
+
+def test_a_relation_that_people_named_is_not_replaced(load):
+    free = plant(load(SENTENCES), 0.4, seed=1)
+    touched = [by_title(SENTENCES)[title] for title in free.replaced.title.to_pylist()][:5]
+    verdicts = Verdicts([verdict_of(document, 0, "other", "named") for document in touched])
+    corrected = [verdicts.correct(document) for document in SENTENCES]
+    rest = plant(load(corrected, "corrected"), 0.4, seed=1, verdicts=verdicts)
+    assert len(rest.replaced) and not {d.title for d in touched} & set(rest.replaced.title.to_pylist())
+
+
+def test_no_wrong_label_on_a_held_out_pair(load):
+    held_out = HeldOutPairs(DOCUMENTS[:1])
+    open_corpus = load(DOCUMENTS)
+    pairs = {document.title: held_out.pairs_of(document) for document in DOCUMENTS}
+    for given, expected in ((None, True), (held_out, False)):
+        after = by_title(documents_of(plant(open_corpus, 0.5, seed=1, held_out=given).corpus))
+        new = [(d.title, pair) for d in DOCUMENTS for *pair, _ in names(after[d.title]) - names(d)]
+        assert any(tuple(pair) in pairs[title] for title, pair in new) is expected
+
+
+def test_few_that_were_judged_tell_nothing(load, caplog):
+    result = plant(load(DOCUMENTS), 0.3, seed=1)
+    order = LearningOrder.for_documents(documents_of(result.corpus))
+    seen = ~np.isin(order.key, result.planted[19:])
+    order.record_epoch(np.full(len(order), 0.5), np.zeros(len(order)), seen, seen)
+    judged = result.judged_by(order, "probability")
+    assert judged.self_test is None and "only 19 were judged" in caplog.text
+    assert not set(result.planted.tolist()) & set(judged.key.tolist())

@@ -8,6 +8,7 @@ import torch
 
 from finecl_hf import FineCLConfig
 from finecl_hf.data.documents import Document, Fact, Mention
+from finecl_hf.denoising.arguments import DenoiseArguments
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.arguments import FinetuneArguments
 from finecl_hf.extraction.label_priors import (
@@ -83,6 +84,18 @@ def test_factors_that_mean_nothing(wanted):
         label_priors(wanted, DOCUMENTS)
 
 
+def test_validation_documents_without_these_relations():
+    with pytest.raises(FineCLError, match="no fact of a relation that is trained on"):
+        label_priors("validation", DOCUMENTS, [document([]), document([(0, 1, "another")])])
+
+
+def test_sentences_have_nothing_unlabelled():
+    sentences = [document([(0, 1, "knows")], pairs=[(0, 1)])] * 3
+    with pytest.raises(FineCLError, match="are sentences"):
+        label_priors(None, sentences)
+    assert label_priors(None, [*sentences, *DOCUMENTS])
+
+
 def test_losses_are_told_the_priors_of_their_relations():
     torch.manual_seed(0)
     logits, targets = torch.randn(20, 4), torch.rand(20, 4) < 0.3
@@ -113,10 +126,13 @@ def test_what_positive_unlabelled_losses_cannot_do(arguments, message):
 
 def test_arguments_are_checked_before_any_work(tmp_path):
     check_label_prior("pu_bce", "3", "document", 3.0)
-    for options in ({"task": "sentence"}, {"na_ratio": 0.0}, {"loss": "bce", "label_prior": "2"}):
+    for options in ({"task": "sentence"}, {"na_ratio": 0.0}, {"loss": "bce", "label_prior": "2"}, {"label_prior": "0"},
+                    {"label_prior": str(tmp_path / "none.json")}):  # fmt: skip
         arguments = FinetuneArguments(str(tmp_path), **{"loss": "pu_bce", **options})
         with pytest.raises(FineCLError):
             arguments.complete(None)
+    with pytest.raises(FineCLError, match="is for run_finetune"):
+        DenoiseArguments(str(tmp_path), loss="pu_bce", label_prior="validation")
 
 
 @pytest.mark.parametrize("loss", ["pu_bce", "pu_ranking"])

@@ -131,3 +131,11 @@ def test_the_file_of_verdicts(tmp_path, ada):
         Verdicts([replace(rows[0], verdict="maybe")])
     with pytest.raises(FineCLError, match="1 verdicts are about labels that another one"):
         Verdicts([rows[0], rows[0]])
+
+
+@pytest.mark.parametrize("head, tail, relation", [(-1, 0, "P1"), (1, 1, "P1"), (0, 1, "NA")])
+def test_facts_that_no_document_can_hold(head, tail, relation, tmp_path):
+    name = f"d#{head}#{tail}#{relation}"
+    Verdicts([Verdict(name, "d", head, tail, relation, "right", stratum="missing")]).write(tmp_path / "v.parquet")
+    with pytest.raises(FineCLError, match="v.parquet: .*cannot be a fact"):
+        Verdicts.read(tmp_path / "v.parquet")

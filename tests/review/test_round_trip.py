@@ -12,6 +12,7 @@ from finecl_hf.cli import main
 from finecl_hf.data.documents import Document, Fact
 from finecl_hf.data.readers import read_documents, write_documents
 from finecl_hf.errors import FineCLError
+from finecl_hf.hashing import text_key
 from finecl_hf.learning_order.missing_labels import MissingLabel, write_missing
 from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.learning_order.verdicts import Verdict, Verdicts, with_verdicts
@@ -202,6 +203,31 @@ def test_missing_facts_alone_and_once(files, capsys):
     command = ["review", "export", str(files / "order.parquet"), str(files / "silver.json"), path, "--tool", "csv"]
     assert main([*command, *words]) == 2 and "other entities" in capsys.readouterr().err
     assert main([*command, *words, "--candidates", "0"]) == 2 and "--candidates 0" in capsys.readouterr().err
+
+
+def test_missing_facts_of_other_documents(files, capsys):
+    rows = missing_labels(files)
+    words = ["--worst", "0", "--random", "0", "--missing", str(files / "missing.parquet")]
+    write_missing([*rows[:4], *(replace(row, title="foreign") for row in rows[4:])], files / "missing.parquet")
+    export(files, "csv", *words)
+    assert "4 facts that seem to be missing (2 facts of other documents left out)" in capsys.readouterr().out
+    write_missing([replace(row, title="foreign") for row in rows], files / "missing.parquet")
+    command = ["review", "export", str(files / "order.parquet"), str(files / "silver.json"), str(files / "none.csv")]
+    assert main([*command, "--tool", "csv", *words]) == 2 and "none of the 6 facts is open" in capsys.readouterr().err
+    assert not (files / "none.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "place, words",
+    [("0#0#P1", "labels that the corpus has not"), ("1#0#NA", "labels that the corpus has not"),
+     (f"{'9' * 5000}#0#P1", "labels that the corpus has not"), ("1#0#unheard of", '"unheard of"')],
+    ids=["itself", "no_relation", "no_entity", "no_known_relation"],
+)  # fmt: skip
+def test_what_cannot_be_a_missing_fact(files, place, words, capsys):
+    name = f"{missing_labels(files)[0].title}#{place}"
+    verdict = {"key": str(text_key(name)), "instance_id": name, "stratum": "missing", "verdict": "right"}
+    (files / "verdicts.json").write_text(json.dumps({"tool": "finecl_hf report", "verdicts": [verdict]}))
+    assert import_(files, files / "verdicts.json") == 2 and words in capsys.readouterr().err
 
 
 def test_verdicts_of_a_report_on_missing_facts(files):

@@ -78,8 +78,6 @@ class TestRecording:
         assert order.learned_by_epoch().tolist() == [1, 1]
         assert order.summary().splitlines()[-2].split() == ["never", "1", "50.0%"]
         assert order.summary().splitlines()[-1].startswith("1 more lie past the length")
-        order.self_test = SelfTest(1, 1, "evidence", 0.5, 0.4, 0.6, 0.5, (0.0, 1.0))
-        assert order.summary().splitlines()[-1].startswith("1 more gave way to a wrong label of the self-test, and")
 
     def test_summary_tells_what_gave_way_to_the_self_test(self):
         order = LearningOrder(list("abcde"))

@@ -15,11 +15,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
+import pyarrow.compute as pc
 import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
 from torch.utils.data import DataLoader
 
+from finecl_hf.data.arrow import column_batches
 from finecl_hf.data.corpus import fact_columns, iter_corpus
 from finecl_hf.data.documents import Document
 from finecl_hf.data.held_out import HeldOutPairs
@@ -110,11 +112,22 @@ def find_missing(
     verdicts: Verdicts | None = None,
     held_out: HeldOutPairs | None = None,
 ) -> list[MissingLabel] | None:
-    """The `count` facts of a corpus that most seem to be missing, best first; None where none are asked for.
+    """The `count` facts of a corpus that most seem to be missing, best first; None where none are asked for, or all
+    documents are sentences with a label, which have no other pair.
 
     Every process calls it. Arguments: see [`MissingLabels`].
     """
+    if are_labelled_sentences(corpus):
+        return None
     return MissingLabels(trainer, silver, corpus, count, verdicts, held_out).find() if count else None
+
+
+def are_labelled_sentences(corpus: Dataset) -> bool:
+    """Whether every document is a sentence with a label."""
+    sentences = all(pc.all(batch).as_py() for batch in column_batches(corpus, "is_sentence"))
+    return sentences and all(
+        pc.min(pc.list_value_length(batch)).as_py() > 0 for batch in column_batches(corpus, "head")
+    )
 
 
 class MissingLabels:

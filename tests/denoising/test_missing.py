@@ -10,9 +10,17 @@ import pytest
 import torch
 
 from finecl_hf import read_documents, write_documents
-from finecl_hf.data.corpus import fact_columns, iter_corpus
+from finecl_hf.data.corpus import fact_columns, iter_corpus, load_corpus
 from finecl_hf.data.held_out import HeldOutPairs
-from finecl_hf.denoising.missing import FACT, ROW, BestFacts, batches_of, judge_pairs
+from finecl_hf.denoising.missing import (
+    FACT,
+    ROW,
+    BestFacts,
+    are_labelled_sentences,
+    batches_of,
+    find_missing,
+    judge_pairs,
+)
 from finecl_hf.denoising.probe import plant
 from finecl_hf.encoding.batches import RelationCollator
 from finecl_hf.hashing import mix
@@ -20,6 +28,7 @@ from finecl_hf.learning_order.missing_labels import MISSING, read_missing
 from finecl_hf.learning_order.plausibility import PlausibilityCounts, entity_distances
 from finecl_hf.learning_order.support import support_counts
 from finecl_hf.learning_order.verdicts import Verdict, Verdicts
+from tests.helpers.random_documents import random_document
 from tests.helpers.script_runs import arguments, launched, run
 
 
@@ -154,6 +163,19 @@ def test_same_facts_of_two_processes(bert_folder, corpus, tmp_path):
 def test_none_and_few_are_asked_for(bert_folder, corpus, tmp_path):
     run("denoise", bert_folder, corpus, tmp_path, missing_labels=0, num_train_epochs=1, report=False)
     assert not (tmp_path / MISSING).exists()
+
+
+def test_sentences_with_a_label_have_no_pair_that_could_lack_one(tmp_path):
+    sentences = [random_document(seed, sentence=True) for seed in range(40)]
+    labelled = [document for document in sentences if document.relations]
+    assert 0 < len(labelled) < len(sentences)
+    parts = {"all": labelled, "some": sentences, "documents": [*labelled, random_document(1)]}
+    for name, documents in parts.items():
+        documents = [replace(document, title=str(i)) for i, document in enumerate(documents)]
+        write_documents(documents, tmp_path / f"{name}.json")
+        corpus = load_corpus(str(tmp_path / f"{name}.json"), cache_dir=str(tmp_path / "cache"))
+        assert are_labelled_sentences(corpus) is (name == "all")
+        assert (find_missing(None, None, corpus, 0 if name != "all" else 9)) is None
 
 
 def test_what_people_call_wrong_is_no_candidate(bert_folder, corpus, tmp_path):

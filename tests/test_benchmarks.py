@@ -195,7 +195,7 @@ def test_preprocess(corpus, bert_folder, tmp_path, capsys):
     result = preprocess.main([*flags, "--sizes", "30", "--folder", str(tmp_path)])
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == result
     (row,) = result["sizes"]
-    labels = [len(document.relations) for document in denoise.read_documents(corpus / "silver.json")]
+    labels = [len(document.relations) for document in read_documents(corpus / "silver.json")]
     assert row["documents"] == 30 and row["shards"] == 2 and row["first"]["facts"] == 2 * sum(labels) + sum(labels[:2])
     assert row["second"]["batches"] == row["order"]["batches"] == 1
     assert all(0 < row[phase]["peak_anon"] <= row[phase]["peak_rss"] for phase in preprocess.PHASES)

@@ -151,13 +151,14 @@ def test_same_file_for_any_order_and_workers(bert_folder, corpus, tmp_path):
 @pytest.mark.slow
 def test_same_facts_of_two_processes(bert_folder, corpus, tmp_path):
     flags = {"missing_labels": 30, "num_train_epochs": 1, "report": False, "per_device_eval_batch_size": 3}
+    flags["learning_rate"] = 0.0  # two processes train a little otherwise: a step is the mean of their own means
     for processes, batch in ((1, 4), (2, 2)):
         words = arguments("denoise", bert_folder, corpus, tmp_path / str(processes), **flags,
                           per_device_train_batch_size=batch)  # fmt: skip
         subprocess.run([*launched("run_denoise.py", processes), *words], check=True, capture_output=True)
     one, two = (read_missing(tmp_path / name / MISSING) for name in ("1", "2"))
-    assert [row.score for row in one] == pytest.approx([row.score for row in two], abs=1e-2)
-    assert len({row.instance_id for row in one} & {row.instance_id for row in two}) >= 28
+    assert [row.score for row in one] == pytest.approx([row.score for row in two], abs=1e-5)
+    assert {row.instance_id for row in one} == {row.instance_id for row in two}
 
 
 def test_none_and_few_are_asked_for(bert_folder, corpus, tmp_path):

@@ -181,6 +181,7 @@ def test_the_floor_encodes_the_same_tokens_in_every_layout(folder, request, monk
             torch.testing.assert_close(hidden, alone, atol=2e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_recorder(tmp_path, capsys):
     flags = ["--only", "table", "--labels", "600", "--epochs", "3", "--folder", str(tmp_path)]
     recorder.main(flags)

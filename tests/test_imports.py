@@ -113,7 +113,12 @@ def test_public_names_exist_and_load_on_first_use():
 
 
 @pytest.mark.parametrize(
-    ("module", "most"), [("extraction.modeling", 11), ("pretraining.step", 10), ("training.checkpoints", 3)]
+    ("module", "most"),
+    [
+        pytest.param("extraction.modeling", 11, marks=pytest.mark.slow),
+        pytest.param("pretraining.step", 10, marks=pytest.mark.slow),
+        ("training.checkpoints", 3),
+    ],
 )
 def test_imports_are_few(module, most):
     """Modules of ours that a module needs, itself counted; packages that only say what they are for are not."""

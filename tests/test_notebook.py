@@ -91,7 +91,7 @@ def space(trial):
 
 
 @needs_optuna
-@pytest.mark.parametrize("stage", ["denoise", "pretrain"])
+@pytest.mark.parametrize("stage", [pytest.param("denoise", marks=pytest.mark.slow), "pretrain"])
 def test_other_stages_search_for_the_lowest_loss(stage, bert_folder, relation_model, encoder, records, tmp_path):
     sets = {"train_dataset": encoder.dataset(records[:12]), "eval_dataset": encoder.dataset(records[12:])}
     common = {"save_strategy": "no", "report_to": [], "max_steps": 2}

@@ -355,6 +355,7 @@ def test_a_partial_order_may_be_allowed(bert_folder, corpus, order_file, tmp_pat
     assert (tmp_path / "out" / "model.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_bad_input_in_a_process_of_its_own(bert_folder, corpus, tmp_path):
     stage, command, words = bad_command("unknown relation", bert_folder, corpus, tmp_path)
     script = ROOT / f"run_{stage}.py"

@@ -418,6 +418,7 @@ def test_max_documents_counts_valid_ones_and_stops(tmp_path):
     assert "at least 1" in str(error_of(path, max_documents=0))
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_on_a_large_array(tmp_path):
     words = " ".join(["word"] * 40_000).split()
     path = tmp_path / "large.json"

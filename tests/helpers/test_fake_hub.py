@@ -73,6 +73,7 @@ def status(hub, path, token=TOKEN):
         return error.code
 
 
+@pytest.mark.slow
 def test_a_model_comes_back_as_it_was_uploaded(tmp_path):
     with FakeHub(token=TOKEN) as hub:
         run(ROUND_TRIP, hub, tmp_path)

@@ -81,7 +81,14 @@ def test_one_block_gives_the_run_of_a_corpus_on_disk(options, corpus, shards, or
     assert same_weights(weights(tmp_path / "disk"), weights(tmp_path / "stream"))
 
 
-@pytest.mark.parametrize("block, step", [(4, 3), (4, 6), (100, 5)])
+@pytest.mark.parametrize(
+    "block, step",
+    [
+        (4, 3),
+        pytest.param(4, 6, marks=pytest.mark.slow),
+        pytest.param(100, 5, marks=pytest.mark.slow),
+    ],
+)
 def test_a_streamed_run_resumes_exactly(block, step, bert_folder, corpus, shards, order_file, tmp_path, monkeypatch):
     options = {**NO_WARMUP, "learning_order": order_file, "max_steps": 8, "save_steps": 1, "streaming_block": block}
     options["train_file"] = shards

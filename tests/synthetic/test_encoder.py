@@ -18,6 +18,7 @@ print(sorted(train_tokenizer(TEXT, 400).get_vocab().items()))
 """
 
 
+@pytest.mark.slow
 def test_tokenizer_is_the_same_in_every_process():
     outputs = {subprocess.check_output([sys.executable, "-c", VOCABULARY]) for _ in range(2)}
     assert len(outputs) == 1

@@ -271,7 +271,7 @@ def test_checkpoints_keep_their_table_when_the_next_epoch_is_written(bert_folder
     assert LearningOrder.read(tmp_path / TABLE).num_epochs == 3
 
 
-@pytest.mark.parametrize("newer_table", [True, False])
+@pytest.mark.parametrize("newer_table", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_an_output_folder_goes_on_elsewhere(newer_table, bert_folder, corpus, tmp_path):
     """A copy without the last checkpoint, with the table of all epochs or without any."""
     run("denoise", bert_folder, corpus, tmp_path / "a", **EACH_EPOCH)

@@ -146,7 +146,7 @@ class Document:
 
     def instance_id(self, fact: Fact) -> str:
         """Stable name of a fact: the same in any order or sharding of the corpus."""
-        return f"{self.title}#{fact.head}#{fact.tail}#{escaped_relation(fact.relation)}"
+        return fact_id(self.title, fact.head, fact.tail, fact.relation)
 
     def fact_key(self, fact: Fact) -> int:
         """The fact's name as a signed 64-bit number: what features, batches and the learning order find it by.
@@ -194,6 +194,11 @@ def means_no_relation(name: str) -> bool:
 def escaped_relation(relation: str) -> str:
     """A relation as it stands in a fact's id: without `#`, so that no two facts share one, whatever their titles."""
     return relation.replace("%", "%25").replace("#", "%23") if "#" in relation or "%" in relation else relation
+
+
+def fact_id(title: str, head: int, tail: int, relation: str) -> str:
+    """[`Document.instance_id`] where the document is not at hand."""
+    return f"{title}#{head}#{tail}#{escaped_relation(relation)}"
 
 
 def relation_of_id(instance_id: str) -> str:

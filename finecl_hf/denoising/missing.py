@@ -23,14 +23,14 @@ from torch.utils.data import DataLoader
 
 from finecl_hf.data.arrow import column_batches
 from finecl_hf.data.corpus import fact_columns, iter_corpus
-from finecl_hf.data.documents import Document
+from finecl_hf.data.documents import Document, Fact
 from finecl_hf.data.held_out import HeldOutPairs
 from finecl_hf.denoising.trainer import DenoiseTrainer
 from finecl_hf.encoding.batches import RelationCollator, to_device
 from finecl_hf.extraction.predictions import relation_scores
 from finecl_hf.hashing import mix
 from finecl_hf.learning_order.facts import chunks_in, collect_facts
-from finecl_hf.learning_order.missing_labels import MissingLabel, instance_id
+from finecl_hf.learning_order.missing_labels import MissingLabel
 from finecl_hf.learning_order.plausibility import PlausibilityCounts, entity_distances
 from finecl_hf.learning_order.support import support_counts
 from finecl_hf.learning_order.verdicts import Verdicts
@@ -117,9 +117,9 @@ def find_missing(
 
     Every process calls it. Arguments: see [`MissingLabels`].
     """
-    if are_labelled_sentences(corpus):
+    if not count or are_labelled_sentences(corpus):
         return None
-    return MissingLabels(trainer, silver, corpus, count, verdicts, held_out).find() if count else None
+    return MissingLabels(trainer, silver, corpus, count, verdicts, held_out).find()
 
 
 def are_labelled_sentences(corpus: Dataset) -> bool:
@@ -243,6 +243,6 @@ class MissingLabels:
             head, tail = int(row["head"]), int(row["tail"])
             names = document.longest_name(head), document.longest_name(tail)
             signs = {name: float(row[name]) for name in SIGNS}
-            name = instance_id(document.title, head, tail, relation)
+            name = document.instance_id(Fact(head, tail, relation))
             found.append(MissingLabel(name, document.title, head, tail, relation, *names, **signs))
         return found

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from finecl_hf.data.documents import Fact, escaped_relation
+from finecl_hf.data.documents import Fact
 from finecl_hf.data.files import replacing
 from finecl_hf.data.unpacking import refuse_repeated_values
 from finecl_hf.errors import FineCLError
@@ -59,11 +59,6 @@ class MissingLabel:
 
 _TYPES = {"str": pa.string(), "int": pa.int32(), "float": pa.float32()}
 SCHEMA = pa.schema({field.name: _TYPES[str(field.type)] for field in fields(MissingLabel)})
-
-
-def instance_id(title: str, head: int, tail: int, relation: str) -> str:
-    """[`Document.instance_id`] of a fact that is no label."""
-    return f"{title}#{head}#{tail}#{escaped_relation(relation)}"
 
 
 def write_missing(rows: Iterable[MissingLabel], path: str | os.PathLike) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from finecl_hf.data.documents import Document, Fact, escaped_relation, means_no_relation
+from finecl_hf.data.documents import Document, Fact, fact_id, means_no_relation
 from finecl_hf.data.files import replacing
 from finecl_hf.data.unpacking import refuse_repeated_values
 from finecl_hf.errors import FineCLError
@@ -85,7 +85,7 @@ class Verdict:
         """Name of the fact that holds instead; "" where there is none."""
         if self.verdict != OTHER or not self.right_relation:
             return ""
-        return f"{self.title}#{self.head}#{self.tail}#{escaped_relation(self.right_relation)}"
+        return fact_id(self.title, self.head, self.tail, self.right_relation)
 
 
 class Verdicts:

@@ -5,15 +5,16 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 
+from finecl_hf.data.documents import fact_id
 from finecl_hf.errors import FineCLError
-from finecl_hf.learning_order.missing_labels import MissingLabel, instance_id, read_missing, write_missing
+from finecl_hf.learning_order.missing_labels import MissingLabel, read_missing, write_missing
 
 
 ROW = MissingLabel("Ada#0#3#has#23", "Ada", 0, 3, "has", "Ada Lovelace", "Babbage", 0.5, -1.25, 2.0, 0.25, 3.5)
 
 
 def test_round_trip(tmp_path):
-    rows = [ROW, replace(ROW, title="Ö#1", relation="a#b", instance_id=instance_id("Ö#1", 0, 3, "a#b"))]
+    rows = [ROW, replace(ROW, title="Ö#1", relation="a#b", instance_id=fact_id("Ö#1", 0, 3, "a#b"))]
     write_missing(rows, tmp_path / "missing.parquet")
     assert read_missing(tmp_path / "missing.parquet") == rows
     write_missing([], tmp_path / "none.parquet")
@@ -22,7 +23,7 @@ def test_round_trip(tmp_path):
 
 def test_id_is_that_of_a_label(ada):
     fact = replace(ROW, relation="50% # of").fact
-    assert instance_id(ada.title, fact.head, fact.tail, fact.relation) == ada.instance_id(fact)
+    assert fact_id(ada.title, fact.head, fact.tail, fact.relation) == ada.instance_id(fact)
     assert replace(ROW, instance_id=ada.instance_id(fact)).key == ada.fact_key(fact)
 
 

@@ -1,7 +1,7 @@
 """The `finecl-hf` command: checks, converts, makes and scores the files that pass between the stages.
 
-Each subcommand imports what it needs when it runs, so that `--help` is instant; only `doctor --model` and
-`predict` need torch.
+Each subcommand imports what it needs when it runs, so that `--help` is instant; only `doctor --model`,
+`predict` and `export` need torch.
 """
 
 from __future__ import annotations
@@ -145,6 +145,14 @@ def make_parser() -> ArgumentParser:
     sub.add_argument("--seed", type=int, default=0, help="another seed, another world")
 
     _add_predict_options(command(predict, "predict", "Find the triples of texts or documents with a relation model."))
+
+    sub = command(export, "export", "Write an encoder or a relation model for onnxruntime.")
+    sub.add_argument("model", help="folder or Hub id of an encoder, a relation model or an adapter")
+    sub.add_argument("--output_dir", required=True, help="folder to write; an earlier export there is replaced")
+    sub.add_argument(
+        "--quantize", action="store_true", help="weights in int8: smaller and faster, a little less exact"
+    )
+    sub.add_argument("--base_model", help="the encoder of an adapter, where it is no longer where the adapter says")
 
     sub = command(card, "card", "Make the model card of an output folder again, from what its run noted there.")
     sub.add_argument("folder", help="output folder of a run_*.py script")
@@ -545,6 +553,18 @@ def predict(args: Namespace) -> int:
     if args.html:
         _tell(f"Wrote {args.html}: {write_page(args.output, args.html)}")
     return 1 if invalid and not args.skip_invalid else 0
+
+
+def export(args: Namespace) -> None:
+    from finecl_hf.encoding.encoders import keep_bars_out_of_logs
+    from finecl_hf.extraction.onnx_export import export_onnx
+
+    keep_bars_out_of_logs()
+    made = export_onnx(args.model, args.output_dir, args.quantize, base_model=args.base_model)
+    print(
+        f"Wrote {made.folder} ({'int8' if args.quantize else 'float32'}, {made.megabytes:,.1f} MB); its hidden states "
+        f"are within {made.deviation:.1g} of torch's."
+    )
 
 
 def card(args: Namespace) -> None:

@@ -50,6 +50,7 @@ class FineCLConfig(PreTrainedConfig):
         entity_markers: `none`, `asterisk`, `punct` or `typed`, see [`~finecl_hf.encoding.words.MARKERS`].
         hide_names: `none`, or what stands in place of each mention: `type` or `mask`.
         base_encoder: the encoder that training started from, see [`~finecl_hf.extraction.base_encoder.describe_base`].
+        onnx: of an ONNX export, what was exported, see [`~finecl_hf.extraction.onnx_export`].
     """
 
     model_type = "finecl"
@@ -83,6 +84,7 @@ class FineCLConfig(PreTrainedConfig):
     entity_markers: str = "none"
     hide_names: str = "none"
     base_encoder: dict | None = None
+    onnx: dict | None = None
 
     @classmethod
     def for_labels(cls, label2id: dict[str, int], **settings) -> FineCLConfig:
@@ -235,6 +237,7 @@ _KINDS = {
     "label_priors": dict,
     "entity_types": list,
     "base_encoder": dict,
+    "onnx": dict,
 }
 
 

@@ -17,6 +17,7 @@ from finecl_hf.extraction.adapters import is_adapter, read_adapter_config
 from finecl_hf.extraction.base_encoder import other_weights
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.modeling import FineCLForRelationExtraction
+from finecl_hf.extraction.onnx_encoder import export_facts, load_export
 
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ def load_relation_model(
     base_model: str | None = None,
     merge: bool = True,
     adapter_name: str | None = None,
+    backend: str | None = None,
     **kwargs: Any,
 ) -> FineCLForRelationExtraction:
     """Loads a fine-tuned model, or a LoRA adapter with the encoder it was trained on.
@@ -40,6 +42,7 @@ def load_relation_model(
         merge: whether the adapter is merged into its encoder, which makes it a plain model; if not, others can be
             loaded beside it, see [`~finecl_hf.extraction.adapter_heads.AdapterHeads`].
         adapter_name: of an adapter that is not merged; `default` by default.
+        backend: `torch`, or `onnx` for an export of `finecl-hf export`; by default what lies there.
         kwargs: passed on to `from_pretrained`, such as `revision`.
 
     Raises:
@@ -49,10 +52,21 @@ def load_relation_model(
         raise FineCLError(f"{name_or_path!r} names no model; give the output folder of run_finetune.py, or a Hub id.")
     name_or_path, dtype = os.fspath(name_or_path), _checked_dtype(dtype)
     with loading_from(name_or_path):
+        _check_backend(name_or_path, backend, **kwargs)
         if is_adapter(name_or_path, **kwargs):
             return _load_adapter(name_or_path, dtype, base_model, merge, adapter_name, **kwargs)
         options = loading_options(name_or_path, **kwargs)
         return FineCLForRelationExtraction.from_pretrained(name_or_path, dtype=dtype, **options)
+
+
+def _check_backend(name: str, backend: str | None, **kwargs: Any) -> None:
+    """Raises FineCLError where another kind of model lies there than was asked for."""
+    if backend not in (None, "torch", "onnx"):
+        raise FineCLError(f"there is no backend {backend!r}; it is torch or onnx.")
+    if backend == "onnx" and not export_facts(name, **kwargs):
+        raise FineCLError(f"{name}: is no ONNX export; make one with `finecl-hf export {name} --output_dir DIR`.")
+    if backend == "torch" and export_facts(name, **kwargs):
+        raise FineCLError(f"{name}: is an ONNX export, without weights for torch; name the model it was made from.")
 
 
 def _checked_dtype(given: Any) -> torch.dtype | str | None:
@@ -133,6 +147,9 @@ def load_encoder(
     with loading_from(name_or_path):
         if is_adapter(name_or_path, **kwargs):
             return load_relation_model(name_or_path, dtype, base_model, **kwargs).encoder
+        if export_facts(name_or_path, **kwargs):
+            export = load_export(name_or_path, dtype, **kwargs)
+            return export.encoder if isinstance(export, FineCLForRelationExtraction) else export
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     try:

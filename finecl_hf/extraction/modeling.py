@@ -106,19 +106,26 @@ class FineCLForRelationExtraction(AdapterHeads, FineCLPreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | None, *args: Any, **kwargs: Any):
-        """As of any model of transformers; of an adapter, on the encoder that it was trained on, not merged with it.
+        """As of any model of transformers; of an adapter, on the encoder that it was trained on, not merged with it; of
+        an ONNX export, with an encoder that onnxruntime runs.
 
         Raises:
             FineCLError: no relation model lies there.
         """
-        if pretrained_model_name_or_path is not None and kwargs.get("config") is None:
+        config = kwargs.get("config")
+        if pretrained_model_name_or_path is not None and config is None:
             name = os.fspath(pretrained_model_name_or_path)
-            FineCLConfig.of_relation_model(name, **kwargs)
+            config = FineCLConfig.of_relation_model(name, **kwargs)
             if not args and is_adapter(name, **kwargs):
                 from finecl_hf.extraction.loading import load_relation_model
 
                 return load_relation_model(name, merge=False, **kwargs)
         wants_info = kwargs.pop("output_loading_info", False)
+        if getattr(config, "onnx", None):
+            from finecl_hf.extraction.onnx_encoder import load_export
+
+            model = load_export(pretrained_model_name_or_path, **kwargs)
+            return (model, {"missing_keys": []}) if wants_info else model
         model, info = super().from_pretrained(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
         if missing := sorted(name for name in info["missing_keys"] if "pooler" not in name):
             raise FineCLError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -88,33 +89,36 @@ class RelationExtractionPipeline(Pipeline):
             device: where the model is to run, in place of a `device_map`.
             kwargs: `recogniser`, `join_mentions`, `dates`, `numbers`, `coreference`, `type_names`, `reach`: see the
                 constructor. Others are passed on to [`load_relation_model`]: `dtype`, `base_model`,
-                `attn_implementation`, ...; those that say where to look, such as `revision` and `token`, also to the
+                `backend`, `attn_implementation`, ...; those that say where to look, such as `revision` and `token`, also to the
                 tokenizer.
 
         Raises:
             FineCLError: see [`load_relation_model`], and [`TextReader`].
         """
         reading = {name: kwargs.pop(name) for name in (*READING, "reach") if name in kwargs}
-        model = load_relation_model(name_or_path, **kwargs)
-        tokenizer = load_tokenizer(
-            name_or_path, trust_remote_code=kwargs.get("trust_remote_code"), **hub_arguments(kwargs)
-        )
+        model, tokenizer = _load(name_or_path, **kwargs)
         return cls(model=model, tokenizer=tokenizer, device=device, **reading)
 
     def __init__(
         self,
-        model: FineCLForRelationExtraction,
-        tokenizer: PreTrainedTokenizerBase,
+        model: FineCLForRelationExtraction | str | os.PathLike,
+        tokenizer: PreTrainedTokenizerBase | None = None,
         reach: int | None = None,
+        backend: str | None = None,
         **kwargs: Any,
     ):
         """
         Args:
+            model: a model, with its tokenizer; or the folder or Hub id of both.
+            backend: what a folder is to hold: `torch`, or `onnx` for an export; either by default.
             reach: of models for sentences: judge only pairs that stand in so many sentences or fewer.
             kwargs: how raw text is read: `recogniser`, `join_mentions`, `dates`, `numbers`, `coreference`,
                 `type_names`, see [`TextReader`]. Others are those of `transformers.Pipeline`, such as `device`.
         """
         reading = {name: kwargs.pop(name) for name in READING if name in kwargs}
+        if isinstance(model, (str, os.PathLike)):
+            model, own = _load(model, backend=backend)
+            tokenizer = own if tokenizer is None else tokenizer
         with running_on(kwargs.get("device")):
             super().__init__(model=model, tokenizer=tokenizer, **kwargs)
         if reach is not None and (isinstance(reach, bool) or not isinstance(reach, int) or reach < 1):
@@ -122,7 +126,7 @@ class RelationExtractionPipeline(Pipeline):
         self.reach = reach
         self.reader = TextReader(**reading, device=self.device)
         self._lost: Counter[str] = Counter()  # what of the running call's documents lies past the model's length
-        self.collator = RelationCollator(tokenizer.pad_token_id)
+        self.collator = RelationCollator(self.tokenizer.pad_token_id)
         self._encoder: tuple[FineCLConfig, DocumentEncoder] | None = None
 
     @property
@@ -310,6 +314,14 @@ class RelationExtractionPipeline(Pipeline):
             "h_idx": int(head),
             "t_idx": int(tail),
         }
+
+
+def _load(
+    name_or_path: str | os.PathLike, **kwargs: Any
+) -> tuple[FineCLForRelationExtraction, PreTrainedTokenizerBase]:
+    model = load_relation_model(name_or_path, **kwargs)
+    options = hub_arguments(kwargs)
+    return model, load_tokenizer(name_or_path, trust_remote_code=kwargs.get("trust_remote_code"), **options)
 
 
 def _check_batch_size(batch_size: Any) -> None:

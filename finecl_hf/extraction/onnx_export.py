@@ -1,0 +1,284 @@
+"""Writes encoders and relation models for onnxruntime: the transformer as an ONNX graph, in float32 or int8.
+
+What lies around it (windows, pooling, the head) stays in torch, see [`onnx_encoder`].
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import ModelCard, ModelCardData
+from safetensors.torch import save
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from finecl_hf import __version__
+from finecl_hf.encoding.encoders import max_length_for
+from finecl_hf.errors import FineCLError, raised_in
+from finecl_hf.extraction.base_encoder import weights_digest
+from finecl_hf.extraction.embedder import load_parts
+from finecl_hf.extraction.loading import load_relation_model
+from finecl_hf.extraction.modeling import FineCLForRelationExtraction
+from finecl_hf.extraction.onnx_encoder import (
+    ATTENTION,
+    EARLIER,
+    FORMAT,
+    GRAPH,
+    HEAD,
+    LAST,
+    MISSING,
+    OnnxEncoder,
+    digest,
+)
+
+
+OPSET = 23  # the first with attention as one operator
+TOLERANCE = 1e-3  # of a float32 graph against torch; what is exported wrongly is off by far more
+CARD = "README.md"
+FACTS = (CARD, "card.json", "trainer_state.json")  # that a run leaves beside its model
+PACKAGES = ("torch", "transformers", "onnx", "onnxruntime")
+NOTE = """> **ONNX export** ({kind}) of the model described below, for inference with onnxruntime on CPUs: `model.onnx` holds the
+> encoder. `RelationExtractionPipeline.from_pretrained` and `RelationEmbedder` of finecl_hf load this folder; `AutoModel`
+> does not.
+"""
+
+
+@dataclass
+class Export:
+    """What was written.
+
+    Attributes:
+        folder: where.
+        megabytes: size of the graph.
+        deviation: the largest difference of a hidden state from torch's, on random tokens.
+    """
+
+    folder: Path
+    megabytes: float
+    deviation: float
+
+
+def export_onnx(
+    name_or_path: str | os.PathLike, output_dir: str | os.PathLike, quantize: bool = False, **kwargs: Any
+) -> Export:
+    """Exports an encoder, a relation model, or an adapter merged into its encoder.
+
+    Args:
+        name_or_path: folder or Hub id.
+        output_dir: an empty folder, a new one, or an earlier export, which is replaced.
+        quantize: weights in int8, one scale a column, and activations as they come: smaller and faster, a little less exact.
+        kwargs: see [`load_relation_model`], such as `base_model` and `revision`.
+
+    Raises:
+        FineCLError: nothing can be loaded from there or written to there, the extra `onnx` is missing, or torch cannot
+            export the architecture.
+    """
+    if any(find_spec(package) is None for package in ("onnx", "onnxruntime", "onnxscript")):
+        raise FineCLError(MISSING)
+    name, output = os.fspath(name_or_path), Path(output_dir)
+    _check_output(name, output)
+    model, tokenizer = _load(name, **kwargs)
+    parts = _parts_of(model)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder:
+        made = Path(folder, "export")
+        made.mkdir()
+        graph, deviation = _graph(name, parts, tokenizer, quantize, made)
+        _write_rest(name, model, tokenizer, graph, deviation, quantize, made)
+        if output.exists():
+            shutil.rmtree(output)
+        made.rename(output)
+    return Export(output, len(graph) / 1e6, deviation)
+
+
+def _check_output(name: str, output: Path) -> None:
+    if output.exists() and not output.is_dir():
+        raise FineCLError(f"--output_dir {output}: this is a file; name a folder.")
+    if output.is_dir() and os.path.isdir(name) and os.path.samefile(name, output):
+        raise FineCLError(f"--output_dir {output}: the model lies there; name another folder.")
+    if output.is_dir() and any(output.iterdir()) and not (output / GRAPH).exists():
+        raise FineCLError(f"--output_dir {output}: holds other files; name an empty folder.")
+
+
+def _load(name: str, **kwargs: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A relation model or an encoder, ready for inference, and its tokenizer."""
+    encoder, tokenizer, config = load_parts(name, **kwargs)
+    if isinstance(encoder, OnnxEncoder):
+        raise FineCLError(f"{name}: is an ONNX export already; name the model that it was made from.")
+    model = encoder if config is None else load_relation_model(name, **kwargs)
+    return model.eval(), tokenizer
+
+
+class _Graph(nn.Module):
+    """What becomes the graph.
+
+    Args:
+        layers: whose hidden states the head reads, the last among them.
+        reads_attention: whether it reads the last layer's attention.
+    """
+
+    def __init__(self, encoder: PreTrainedModel, layers: int, reads_attention: bool):
+        super().__init__()
+        self.encoder, self.layers, self.reads_attention = encoder, layers, reads_attention
+        self.names = [LAST] + [EARLIER] * (layers > 1) + [ATTENTION] * reads_attention
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """(B, L, D) last hidden states, (N - 1, B, L, D) those of the layers before, (B, H, L, L) attention."""
+        wanted = {"output_hidden_states": True} if self.layers > 1 else {}
+        wanted |= {"output_attentions": True} if self.reads_attention else {}
+        output = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **wanted)
+        found = [output[0]]
+        found += [torch.stack(output.hidden_states[-self.layers : -1])] if self.layers > 1 else []
+        found += [output.attentions[-1]] if self.reads_attention else []
+        return tuple(found)
+
+
+def _parts_of(model: PreTrainedModel) -> _Graph:
+    """The encoder with what is asked of it, by plain attention: the packed one is no operator of ONNX."""
+    if not isinstance(model, FineCLForRelationExtraction):
+        encoder, layers, reads_attention = model, 1, False
+    else:
+        encoder, head = model.encoder, model.relation_head
+        layers, reads_attention = 1 if head.layer_weights is None else len(head.layer_weights), head.reads_attention
+    if encoder.config.get_text_config()._attn_implementation != "eager":
+        encoder.set_attn_implementation("eager" if reads_attention else "sdpa")
+    return _Graph(encoder, layers, reads_attention)
+
+
+def _graph(
+    name: str, parts: _Graph, tokenizer: PreTrainedTokenizerBase, quantize: bool, folder: Path
+) -> tuple[bytes, float]:
+    """Writes the graph; returns it, and how far it is from torch."""
+    config = parts.encoder.config.get_text_config()
+    length = min(16, max_length_for(tokenizer, config))
+    path = folder / GRAPH
+    with _told(name), _quiet(), torch.no_grad():
+        _trace(parts, _sample(config, 2, length), path)
+        deviation = _deviation(parts, _sample(config, 1, length - 3), path)
+        if not deviation < TOLERANCE:
+            raise FineCLError(
+                f"{name}: the exported graph differs from torch by {deviation:.2g}: {config.model_type} cannot be "
+                "exported with these versions of torch and onnxruntime; use the model as it is."
+            )
+        if quantize:
+            _quantize(path)
+            deviation = _deviation(parts, _sample(config, 1, length - 3), path)
+    return path.read_bytes(), deviation
+
+
+def _sample(config: Any, rows: int, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random ids, none of them padding, and a mask."""
+    ids = torch.arange(rows * length).view(rows, length) * 7919 % config.vocab_size
+    return torch.where(ids == config.pad_token_id, ids + 1, ids), torch.ones_like(ids)
+
+
+def _trace(parts: _Graph, sample: tuple[torch.Tensor, torch.Tensor], path: Path) -> None:
+    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
+    torch.onnx.export(
+        parts,
+        sample,
+        path,
+        dynamo=True,
+        opset_version=OPSET,
+        dynamic_shapes={"input_ids": axes, "attention_mask": axes},
+        input_names=["input_ids", "attention_mask"],
+        output_names=parts.names,
+        external_data=False,
+        verbose=False,
+    )
+
+
+def _deviation(parts: _Graph, sample: tuple[torch.Tensor, torch.Tensor], path: Path) -> float:
+    """The largest difference of the graph's hidden states from torch's."""
+    found = OnnxEncoder(parts.encoder.config, path.read_bytes()).eval()(*sample)
+    return (found.last_hidden_state - parts(*sample)[0]).abs().max().item()
+
+
+def _quantize(path: Path) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    quantize_dynamic(
+        path, path, op_types_to_quantize=["MatMul", "Gemm", "Gather"], per_channel=True, weight_type=QuantType.QInt8
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Exporters tell at length what is none of the user's business."""
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    """Turns what an exporter cannot do into one sentence."""
+    try:
+        yield
+    except FineCLError:
+        raise
+    except Exception as error:
+        if not raised_in(error, ("torch", "onnx", "onnxruntime", "onnxscript", "onnx_ir", "transformers")):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise FineCLError(
+            f"{name}: its architecture cannot be exported to ONNX (opset {OPSET}) with torch {torch.__version__} "
+            f"({type(error).__name__}: {reason}); use the model as it is."
+        ) from error
+
+
+def _write_rest(
+    name: str,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    graph: bytes,
+    deviation: float,
+    quantize: bool,
+    folder: Path,
+) -> None:
+    """Head, configuration, tokenizer and card."""
+    is_relation_model = isinstance(model, FineCLForRelationExtraction)
+    facts: dict[str, Any] = {
+        "format": FORMAT,
+        "quantized": quantize,
+        "deviation": deviation,
+        "weights": weights_digest(model.encoder if is_relation_model else model),
+        "versions": {"finecl_hf": __version__, "opset": OPSET, **{name: metadata.version(name) for name in PACKAGES}},
+        "model": digest(graph),
+    }
+    if is_relation_model:
+        head = save({name: weight.contiguous() for name, weight in model.relation_head.state_dict().items()})
+        (folder / HEAD).write_bytes(head)
+        facts["head"] = digest(head)
+    model.config.onnx = facts
+    model.config.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    for file in FACTS:
+        if os.path.isfile(os.path.join(name, file)):
+            shutil.copy(os.path.join(name, file), folder / file)
+    _note_in_card(folder / CARD, "int8" if quantize else "float32")
+
+
+def _note_in_card(path: Path, kind: str) -> None:
+    """Says on top of the model's card, or on one of its own, that this is an export."""
+    card = ModelCard.load(path, ignore_metadata_errors=True) if path.exists() else ModelCard("")
+    data = card.data.to_dict()
+    data["tags"] = [*(data.get("tags") or []), "onnx"]
+    content = f"---\n{ModelCardData(**data).to_yaml()}\n---\n\n{NOTE.format(kind=kind)}\n{card.text.strip()}\n"
+    path.write_text(content, encoding="utf-8")

@@ -106,8 +106,8 @@ class FineCLForRelationExtraction(AdapterHeads, FineCLPreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | None, *args: Any, **kwargs: Any):
-        """As of any model of transformers; of an adapter, on the encoder that it was trained on, not merged with it; of
-        an ONNX export, with an encoder that onnxruntime runs.
+        """As of any model of transformers; of an adapter, on the encoder that it was trained on, not merged with it;
+        of an ONNX export, with an encoder that onnxruntime runs.
 
         Raises:
             FineCLError: no relation model lies there.

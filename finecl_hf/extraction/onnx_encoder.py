@@ -6,6 +6,7 @@ The head stays ours in torch: windows over long documents, pooling and all heads
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from copy import deepcopy
 from hashlib import blake2b
 from pathlib import Path
@@ -20,6 +21,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import cached_file
 
 from finecl_hf.encoding.encoders import hub_arguments, loading_from
+from finecl_hf.encoding.packing import PACKED, Packing
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.modeling import FineCLForRelationExtraction
@@ -27,27 +29,38 @@ from finecl_hf.extraction.modeling import FineCLForRelationExtraction
 
 FORMAT = 1  # of an export; another one cannot be read
 GRAPH, HEAD = "model.onnx", "head.safetensors"
-LAST, EARLIER, ATTENTION = "last_hidden_state", "earlier_hidden_states", "last_attention"
-# Its kernel takes ten times as long on CPUs as the addition and the normalisation that it stands for (onnxruntime 1.32)
+LAST, EARLIER, QUERY, KEY, ATTENTION = (
+    "last_hidden_state", "earlier_hidden_states", "last_query", "last_key", "last_attention",
+)  # fmt: skip
+# Axes of documents and of tokens
+AXES = {LAST: (0, (1,)), EARLIER: (1, (2,)), QUERY: (0, (2,)), KEY: (0, (2,)), ATTENTION: (0, (2, 3))}
+# Takes ten times as long on CPUs as the addition and the normalisation that it stands for (onnxruntime 1.32)
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
 MISSING = 'ONNX needs onnx, onnxruntime and onnxscript; run `pip install "finecl_hf[onnx]"`.'
 
 
 class OnnxEncoder(PreTrainedModel):
-    """Called as an encoder of transformers, for inference on the CPU; gives back tensors where its inputs were.
+    """Called as an encoder of transformers, for inference on the CPU; gives tensors where its inputs were.
+
+    Documents run one by one, so that nothing is padded, and the scales of int8 are those of a document, whatever else
+    is in its batch.
 
     Args:
         config: the encoder's own.
         graph: the exported model.
+        scaling, window: of the last layer's attention, where the graph gives queries and keys.
     """
 
-    def __init__(self, config: PreTrainedConfig, graph: bytes):
+    def __init__(
+        self, config: PreTrainedConfig, graph: bytes, scaling: float | None = None, window: int | None = None
+    ):
         config = deepcopy(config)
-        config._attn_implementation = "eager"  # neither packed, nor switched to packing
+        config._attn_implementation = "eager"  # others would have to be declared
         super().__init__(config)
-        self.session = _session(graph)
+        self.session, self.scaling, self.window = _session(graph), scaling, window
         self.outputs = {output.name for output in self.session.get_outputs()}
-        # One graph is told from another as models are, by their weights, and knows the device that it is moved to
+        self.config._attn_implementation = "eager" if ATTENTION in self.outputs else PACKED  # how it is called
+        # One graph is told from another as models are, by their weights; and this knows the device
         self.identity = nn.Parameter(torch.tensor(list(bytes.fromhex(digest(graph))), dtype=torch.float32))
 
     def train(self, mode: bool = True) -> OnnxEncoder:
@@ -58,53 +71,62 @@ class OnnxEncoder(PreTrainedModel):
     def forward(
         self,
         input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        packing: Packing | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
         **kwargs: Any,
     ) -> BaseModelOutput:
-        """Row by row, without padding: the scales of int8 are those of a row, whatever else is in the batch.
-
-        Args:
-            input_ids, attention_mask: (B, L); padding lies behind the text.
         """
-        wanted = [LAST]
-        wanted += [EARLIER] if output_hidden_states and EARLIER in self.outputs else []
-        wanted += [ATTENTION] if output_attentions else []
+        Args:
+            input_ids: (B, L), with padding behind the text; or (1, T) with `packing`.
+        """
+        wanted = [
+            LAST,
+            *[EARLIER] * (output_hidden_states and EARLIER in self.outputs),
+            *[ATTENTION] * output_attentions,
+        ]
+        if packing is not None and packing.attention is not None:
+            wanted += [QUERY, KEY]
         if not self.outputs.issuperset(wanted):
             raise FineCLError("this ONNX export gives no attention, which the head reads; export the whole model.")
-        lengths = attention_mask.sum(dim=1).clamp(min=1).tolist()
-        rows = [
-            self.session.run(wanted, {"input_ids": ids[None, :length], "attention_mask": mask[None, :length]})
-            for ids, mask, length in zip(_numbers(input_ids), _numbers(attention_mask), lengths, strict=True)
+        ids = input_ids.to("cpu", torch.int64).numpy()
+        if packing is not None:
+            rows, length = np.split(ids[0], np.cumsum(packing.lengths)[:-1]), None
+        else:
+            rows = [row[:real] for row, real in zip(ids, attention_mask.sum(dim=1).tolist(), strict=True)]
+            length = ids.shape[1]
+        runs = [
+            self.session.run(wanted, {"input_ids": row[None], "attention_mask": np.ones_like(row[None])})
+            for row in rows
         ]
-        size, device = input_ids.shape[1], input_ids.device
-        found = {name: [row[place] for row in rows] for place, name in enumerate(wanted)}
-        last = _padded([values[0] for values in found[LAST]], size).to(device)  # (B, L, D)
-        states = None
-        if output_hidden_states:
-            earlier = (
-                _padded([values[:, 0].swapaxes(0, 1) for values in found[EARLIER]], size) if EARLIER in found else None
-            )
-            states = (*(earlier.to(device).unbind(2) if earlier is not None else ()), last)
-        maps = None
-        if output_attentions:
-            maps = torch.zeros(len(rows), rows[0][-1].shape[1], size, size)
-            for row, (values, length) in enumerate(zip(found[ATTENTION], lengths, strict=True)):
-                maps[row, :, :length, :length] = torch.from_numpy(values[0])
-        return BaseModelOutput(last, states, (maps.to(device),) if maps is not None else None)
+        found = {
+            name: _joined(arrays, *AXES[name], length).to(input_ids.device)
+            for name, arrays in zip(wanted, zip(*runs, strict=True), strict=True)
+        }
+        if QUERY in found:
+            packing.attention.offer(found[QUERY], found[KEY], self.scaling, self.window)
+        return BaseModelOutput(
+            found[LAST],
+            (*found.get(EARLIER, ()), found[LAST]) if output_hidden_states else None,
+            (found[ATTENTION],) if output_attentions else None,
+        )
 
 
-def _numbers(values: torch.Tensor) -> np.ndarray:
-    return values.to("cpu", torch.int64).numpy()
+def _joined(arrays: Sequence[np.ndarray], documents: int, tokens: tuple[int, ...], length: int | None) -> torch.Tensor:
+    """What came of several documents, one behind the other.
 
-
-def _padded(rows: list[np.ndarray], length: int) -> torch.Tensor:
-    """(B, L, ...) of arrays (l, ...), with zeros behind each."""
-    padded = torch.zeros(len(rows), length, *rows[0].shape[1:])
-    for row, values in enumerate(rows):
-        padded[row, : len(values)] = torch.from_numpy(values)
-    return padded
+    Args:
+        documents, tokens: which axes they are.
+        length: up to which zeros are put behind each document, which then has a row of its own.
+    """
+    if length is None:
+        return torch.from_numpy(np.concatenate(arrays, axis=tokens[0]))
+    padded = [
+        np.pad(array, [(0, length - size if axis in tokens else 0) for axis, size in enumerate(array.shape)])
+        for array in arrays
+    ]
+    return torch.from_numpy(np.concatenate(padded, axis=documents))
 
 
 def _session(graph: bytes):
@@ -159,7 +181,8 @@ def load_export(
         if "head" not in facts:
             return OnnxEncoder(AutoConfig.from_pretrained(name, **options), graph).eval()
         config = FineCLConfig.of_relation_model(name, **options)
-        model = FineCLForRelationExtraction(config, encoder=OnnxEncoder(config.text_config, graph))
+        encoder = OnnxEncoder(config.text_config, graph, facts.get("scaling"), facts.get("window"))
+        model = FineCLForRelationExtraction(config, encoder=encoder)
         _read(name, HEAD, facts, options)
         weights = load_file(cached_file(name, HEAD, **options))
         model.relation_head.load_state_dict(weights)
@@ -190,10 +213,8 @@ def _read(name: str, file: str, facts: dict[str, Any], options: dict[str, Any]) 
 
 
 def _check_outputs(name: str, model: FineCLForRelationExtraction) -> None:
-    """The graph gives what the head reads."""
-    head, encoder = model.relation_head, model.encoder
-    wanted = [EARLIER] if head.layer_weights is not None else []
-    wanted += [ATTENTION] if head.reads_attention else []
-    for output in wanted:
-        if output not in encoder.outputs:
-            raise FineCLError(f"{name}: {GRAPH} gives no {output}, which the head reads; export the model again.")
+    """Raises FineCLError where the graph does not give what the head reads."""
+    head, found = model.relation_head, model.encoder.outputs
+    told = {EARLIER} <= found or head.layer_weights is None
+    if not told or (head.reads_attention and not {QUERY, KEY} <= found and ATTENTION not in found):
+        raise FineCLError(f"{name}: {GRAPH} does not give what the head reads; export the model again.")

@@ -22,14 +22,24 @@ import torch
 from huggingface_hub import ModelCard, ModelCardData
 from safetensors.torch import save
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
 from finecl_hf import __version__
-from finecl_hf.encoding.encoders import max_length_for
+from finecl_hf.encoding.encoders import hub_arguments, load_tokenizer, loading_from, max_length_for
+from finecl_hf.encoding.packing import PACKABLE, PACKED
 from finecl_hf.errors import FineCLError, raised_in
+from finecl_hf.extraction.adapters import is_adapter
 from finecl_hf.extraction.base_encoder import weights_digest
-from finecl_hf.extraction.embedder import load_parts
-from finecl_hf.extraction.loading import load_relation_model
+from finecl_hf.extraction.configuration import FineCLConfig
+from finecl_hf.extraction.loading import load_encoder, load_relation_model
 from finecl_hf.extraction.modeling import FineCLForRelationExtraction
 from finecl_hf.extraction.onnx_encoder import (
     ATTENTION,
@@ -37,21 +47,24 @@ from finecl_hf.extraction.onnx_encoder import (
     FORMAT,
     GRAPH,
     HEAD,
+    KEY,
     LAST,
     MISSING,
+    QUERY,
     OnnxEncoder,
     digest,
 )
 
 
+RECORDING = "recording"  # an attention implementation
 OPSET = 23  # the first with attention as one operator
 TOLERANCE = 1e-3  # of a float32 graph against torch; what is exported wrongly is off by far more
 CARD = "README.md"
 FACTS = (CARD, "card.json", "trainer_state.json")  # that a run leaves beside its model
+EXPORTERS = ("torch", "onnx", "onnxruntime", "onnxscript", "onnx_ir", "transformers", "transformers_modules")
 PACKAGES = ("torch", "transformers", "onnx", "onnxruntime")
-NOTE = """> **ONNX export** ({kind}) of the model described below, for inference with onnxruntime on CPUs: `model.onnx` holds the
-> encoder. `RelationExtractionPipeline.from_pretrained` and `RelationEmbedder` of finecl_hf load this folder; `AutoModel`
-> does not.
+NOTE = """> **ONNX export** ({kind}) of the model described below, for inference with onnxruntime on CPUs:
+> `model.onnx` holds the encoder. `{loader}` of finecl_hf loads this folder; `AutoModel` does not.
 """
 
 
@@ -78,7 +91,8 @@ def export_onnx(
     Args:
         name_or_path: folder or Hub id.
         output_dir: an empty folder, a new one, or an earlier export, which is replaced.
-        quantize: weights in int8, one scale a column, and activations as they come: smaller and faster, a little less exact.
+        quantize: weights in int8, one scale a column, and activations as they come: smaller and faster, a little less
+            exact.
         kwargs: see [`load_relation_model`], such as `base_model` and `revision`.
 
     Raises:
@@ -96,7 +110,7 @@ def export_onnx(
         made = Path(folder, "export")
         made.mkdir()
         graph, deviation = _graph(name, parts, tokenizer, quantize, made)
-        _write_rest(name, model, tokenizer, graph, deviation, quantize, made)
+        _write_rest(name, model, tokenizer, parts, graph, deviation, quantize, made)
         if output.exists():
             shutil.rmtree(output)
         made.rename(output)
@@ -114,47 +128,68 @@ def _check_output(name: str, output: Path) -> None:
 
 def _load(name: str, **kwargs: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A relation model or an encoder, ready for inference, and its tokenizer."""
-    encoder, tokenizer, config = load_parts(name, **kwargs)
-    if isinstance(encoder, OnnxEncoder):
+    options = hub_arguments(kwargs)
+    with loading_from(name):
+        raw, _ = PreTrainedConfig.get_config_dict(name, **options)
+        is_ours = is_adapter(name, **options) or raw.get("model_type") == FineCLConfig.model_type
+    if raw.get("onnx"):
         raise FineCLError(f"{name}: is an ONNX export already; name the model that it was made from.")
-    model = encoder if config is None else load_relation_model(name, **kwargs)
-    return model.eval(), tokenizer
+    model = load_relation_model(name, **kwargs) if is_ours else load_encoder(name, torch.float32, **kwargs)
+    return model.eval(), load_tokenizer(name, **options)
 
 
 class _Graph(nn.Module):
-    """What becomes the graph.
+    """What becomes the graph: an encoder, and what a head reads of it.
 
     Args:
-        layers: whose hidden states the head reads, the last among them.
-        reads_attention: whether it reads the last layer's attention.
+        layers: whose hidden states it reads, the last among them.
+        reads_attention: whether it reads the last layer's attention: queries and keys, where layers hand them over,
+            else the whole map.
     """
 
-    def __init__(self, encoder: PreTrainedModel, layers: int, reads_attention: bool):
+    def __init__(self, encoder: PreTrainedModel, layers: int = 1, reads_attention: bool = False):
         super().__init__()
-        self.encoder, self.layers, self.reads_attention = encoder, layers, reads_attention
-        self.names = [LAST] + [EARLIER] * (layers > 1) + [ATTENTION] * reads_attention
+        config = encoder.config.get_text_config()
+        self.encoder, self.layers = encoder, layers
+        self.records = reads_attention and config.model_type in PACKABLE
+        self.maps = reads_attention and not self.records
+        self.last: tuple = (None,) * 4  # queries, keys, scaling and window of the last layer that ran
+        if self.maps or config._attn_implementation == PACKED:  # which is no operator of ONNX
+            encoder.set_attn_implementation("eager" if self.maps else "sdpa")
+        if self.records:
+            encoder.set_attn_implementation(RECORDING)
+        self.names = [LAST, *[EARLIER] * (layers > 1), *[QUERY, KEY] * self.records, *[ATTENTION] * self.maps]
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """(B, L, D) last hidden states, (N - 1, B, L, D) those of the layers before, (B, H, L, L) attention."""
+        """(B, L, D) last hidden states, (N - 1, B, L, D) those of the layers before, and queries and keys (B, H, L, d)
+        or attention (B, H, L, L)."""
         wanted = {"output_hidden_states": True} if self.layers > 1 else {}
-        wanted |= {"output_attentions": True} if self.reads_attention else {}
+        wanted |= {"output_attentions": True} if self.maps else {}
+        wanted |= {"recorder": self} if self.records else {}
         output = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **wanted)
         found = [output[0]]
         found += [torch.stack(output.hidden_states[-self.layers : -1])] if self.layers > 1 else []
-        found += [output.attentions[-1]] if self.reads_attention else []
+        found += self.last[:2] if self.records else []
+        found += [output.attentions[-1]] if self.maps else []
         return tuple(found)
 
 
+def _recording_attention(module, query, key, value, attention_mask, recorder, sliding_window=None, **kwargs):
+    """transformers' own SDPA; `recorder` keeps what it was called with."""
+    recorder.last = (query, key, kwargs.get("scaling"), sliding_window)
+    return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+
+
+AttentionInterface.register(RECORDING, _recording_attention)
+AttentionMaskInterface.register(RECORDING, sdpa_mask)
+
+
 def _parts_of(model: PreTrainedModel) -> _Graph:
-    """The encoder with what is asked of it, by plain attention: the packed one is no operator of ONNX."""
     if not isinstance(model, FineCLForRelationExtraction):
-        encoder, layers, reads_attention = model, 1, False
-    else:
-        encoder, head = model.encoder, model.relation_head
-        layers, reads_attention = 1 if head.layer_weights is None else len(head.layer_weights), head.reads_attention
-    if encoder.config.get_text_config()._attn_implementation != "eager":
-        encoder.set_attn_implementation("eager" if reads_attention else "sdpa")
-    return _Graph(encoder, layers, reads_attention)
+        return _Graph(model)
+    weights = model.relation_head.layer_weights
+    layers = 1 if weights is None else len(weights)
+    return _Graph(model.encoder, layers, model.relation_head.reads_attention)
 
 
 def _graph(
@@ -234,7 +269,7 @@ def _told(name: str) -> Iterator[None]:
     except FineCLError:
         raise
     except Exception as error:
-        if not raised_in(error, ("torch", "onnx", "onnxruntime", "onnxscript", "onnx_ir", "transformers")):
+        if not raised_in(error, EXPORTERS):
             raise
         reason = " ".join(str(error).split())[:200]
         raise FineCLError(
@@ -247,6 +282,7 @@ def _write_rest(
     name: str,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
+    parts: _Graph,
     graph: bytes,
     deviation: float,
     quantize: bool,
@@ -260,6 +296,8 @@ def _write_rest(
         "deviation": deviation,
         "weights": weights_digest(model.encoder if is_relation_model else model),
         "versions": {"finecl_hf": __version__, "opset": OPSET, **{name: metadata.version(name) for name in PACKAGES}},
+        "scaling": parts.last[2],
+        "window": parts.last[3],
         "model": digest(graph),
     }
     if is_relation_model:
@@ -272,13 +310,15 @@ def _write_rest(
     for file in FACTS:
         if os.path.isfile(os.path.join(name, file)):
             shutil.copy(os.path.join(name, file), folder / file)
-    _note_in_card(folder / CARD, "int8" if quantize else "float32")
+    loader = "RelationExtractionPipeline" if is_relation_model else "RelationEmbedder"
+    _note_in_card(folder / CARD, NOTE.format(kind="int8" if quantize else "float32", loader=loader))
 
 
-def _note_in_card(path: Path, kind: str) -> None:
+def _note_in_card(path: Path, note: str) -> None:
     """Says on top of the model's card, or on one of its own, that this is an export."""
     card = ModelCard.load(path, ignore_metadata_errors=True) if path.exists() else ModelCard("")
-    data = card.data.to_dict()
+    data = {**card.data.to_dict(), "library_name": "finecl_hf"}
     data["tags"] = [*(data.get("tags") or []), "onnx"]
-    content = f"---\n{ModelCardData(**data).to_yaml()}\n---\n\n{NOTE.format(kind=kind)}\n{card.text.strip()}\n"
-    path.write_text(content, encoding="utf-8")
+    data.pop("pipeline_tag", None)  # of another library
+    text = f"---\n{ModelCardData(**data).to_yaml()}\n---\n\n{note}\n{card.text.strip()}"
+    path.write_text(f"{text.strip()}\n", encoding="utf-8")

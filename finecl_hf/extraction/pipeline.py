@@ -82,14 +82,14 @@ class RelationExtractionPipeline(Pipeline):
     def from_pretrained(
         cls, name_or_path: str, device: str | int | torch.device | None = None, **kwargs: Any
     ) -> RelationExtractionPipeline:
-        """Loads a fine-tuned model or a LoRA adapter, and its tokenizer.
+        """Loads a fine-tuned model, a LoRA adapter or an ONNX export, and its tokenizer.
 
         Args:
-            name_or_path: output folder of `run_finetune.py`, or a Hub id.
+            name_or_path: output folder of `run_finetune.py` or of `finecl-hf export`, or a Hub id.
             device: where the model is to run, in place of a `device_map`.
             kwargs: `recogniser`, `join_mentions`, `dates`, `numbers`, `coreference`, `type_names`, `reach`: see the
-                constructor. Others are passed on to [`load_relation_model`]: `dtype`, `base_model`,
-                `backend`, `attn_implementation`, ...; those that say where to look, such as `revision` and `token`, also to the
+                constructor. Others are passed on to [`load_relation_model`]: `dtype`, `base_model`, `backend`,
+                `attn_implementation`, ...; those that say where to look, such as `revision` and `token`, also to the
                 tokenizer.
 
         Raises:

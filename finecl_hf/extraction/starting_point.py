@@ -11,6 +11,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from finecl_hf.data.documents import NA
 from finecl_hf.encoding.encoders import loading_from
+from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.adapters import is_adapter
 from finecl_hf.extraction.base_encoder import describe_base
 from finecl_hf.extraction.configuration import FITTED, FineCLConfig
@@ -53,6 +54,10 @@ class StartingPoint:
         name, options = model.model_name_or_path, {"revision": model.model_revision}
         with loading_from(name, "--model_name_or_path"):
             raw, _ = PreTrainedConfig.get_config_dict(name, **options)
+            if raw.get("onnx"):
+                raise FineCLError(
+                    f"{name}: an ONNX export cannot be trained or evaluated; name the model that it was made from."
+                )
             if is_adapter(name, **options) or raw.get("model_type") == FineCLConfig.model_type:
                 config = FineCLConfig.of_relation_model(name, **options)
             else:

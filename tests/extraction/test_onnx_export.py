@@ -1,0 +1,191 @@
+"""What is exported gives what torch gives: vectors within 1e-4, the same triples, for all heads."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from transformers import DebertaV2Config
+
+from finecl_hf import (
+    FineCLConfig,
+    FineCLForRelationExtraction,
+    RelationEmbedder,
+    RelationExtractionPipeline,
+    load_relation_model,
+)
+from finecl_hf.cli import main
+from finecl_hf.encoding.encoders import load_tokenizer
+from finecl_hf.encoding.packing import encode
+from finecl_hf.errors import FineCLError
+from finecl_hf.extraction import onnx_export
+from finecl_hf.extraction.adapters import add_adapters
+from finecl_hf.extraction.heads import HEADS
+from finecl_hf.extraction.onnx_encoder import EARLIER, GRAPH, HEAD, KEY, LAST, QUERY
+from finecl_hf.extraction.onnx_export import export_onnx
+from finecl_hf.extraction.starting_point import StartingPoint
+from finecl_hf.synthetic.encoder import build_small_encoder
+from finecl_hf.training.arguments import ModelArguments
+from tests.extraction.test_pipeline import RELATIONS
+from tests.helpers.tiny_models import SMALL, train_wordpiece
+
+
+pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
+onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
+pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed")
+
+
+@pytest.fixture(scope="module")
+def deberta_folder(tmp_path_factory):
+    """A random DeBERTa-v3: positions relative, in buckets, with shared projections."""
+    config = DebertaV2Config(
+        **SMALL, relative_attention=True, pos_att_type=["p2c", "c2p"], position_buckets=16, share_att_key=True,
+        norm_rel_ebd="layer_norm", max_relative_positions=-1, position_biased_input=False, type_vocab_size=0,
+    )  # fmt: skip
+    return build_small_encoder(train_wordpiece(), str(tmp_path_factory.mktemp("tiny_deberta")), config)
+
+
+@pytest.fixture
+def relation_model(tmp_path):
+    """Saves a relation model with a random head, which finds many triples."""
+
+    def build(encoder, adapters=False, **settings):
+        config = FineCLConfig.for_labels(
+            {name: i for i, name in enumerate(RELATIONS)},
+            **{"threshold": -1e6, "max_seq_length": 16, "entity_types": ["PER", "LOC"], "num_prototypes": 5}
+            | settings,
+        )
+        torch.manual_seed(0)
+        model = FineCLForRelationExtraction.from_encoder(encoder, config)
+        for parameter in model.relation_head.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+        folder = str(tmp_path / "extractor")
+        if adapters:
+            model = add_adapters(model)
+            for name, parameter in model.named_parameters():
+                if "lora_B" in name:
+                    torch.nn.init.normal_(parameter, std=0.1)
+            config.save_pretrained(folder)
+        model.save_pretrained(folder)
+        load_tokenizer(encoder).save_pretrained(folder)
+        return folder
+
+    return build
+
+
+def assert_same_triples(expected, found, tolerance=1e-4):
+    assert expected and list(map(len, expected)) == list(map(len, found))
+    for one, other in zip(expected, found, strict=True):
+        other = {(triple["h_idx"], triple["relation"], triple["t_idx"]): triple for triple in other}
+        for triple in one:
+            same = other[triple["h_idx"], triple["relation"], triple["t_idx"]]
+            assert same["score"] == pytest.approx(triple["score"], abs=tolerance)
+            assert {**same, "score": 0} == {**triple, "score": 0}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoder", ["bert_folder", "roberta_folder", "deberta_folder"])
+def test_the_pipeline_gives_the_triples_of_torch(encoder, relation_model, tmp_path, request, ada, curie):
+    source = relation_model(request.getfixturevalue(encoder), head="context", mixed_layers=2)
+    expected = RelationExtractionPipeline(source, backend="torch", device="cpu")([ada, curie])
+    for quantize in (False, True):
+        made = export_onnx(source, tmp_path / f"export{quantize}", quantize=quantize)
+        extract = RelationExtractionPipeline(made.folder, backend="onnx", device="cpu")
+        found = extract([ada, curie])  # in windows of 16 tokens
+        assert_same_triples(expected, found, 0.2 if quantize else 1e-4)
+        assert made.deviation < (0.5 if quantize else 1e-5)
+        assert_same_triples(found, [extract(ada), extract(curie)], 1e-5)  # what else is in a batch has no influence
+    assert (tmp_path / "exportTrue" / GRAPH).stat().st_size < (tmp_path / "exportFalse" / GRAPH).stat().st_size
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", HEADS)
+def test_every_head(head, relation_model, bert_folder, tmp_path, ada, curie):
+    source = relation_model(bert_folder, head=head, task="sentence" if head in ("linear", "sentence") else "document")
+    expected = RelationExtractionPipeline(source, device="cpu")([ada, curie])
+    export_onnx(source, tmp_path / "export")
+    found = RelationExtractionPipeline.from_pretrained(str(tmp_path / "export"), device="cpu")([ada, curie])
+    assert_same_triples(expected, found)
+    if head == "evidence":
+        assert any(triple["evidence"] for triple in found[0])
+
+
+@pytest.mark.slow
+def test_an_adapter_is_merged_and_the_graph_takes_any_batch(relation_model, bert_folder, tmp_path, ada):
+    source = relation_model(bert_folder, adapters=True, head="atlop", mixed_layers=2)
+    assert main(["export", source, "--output_dir", str(tmp_path / "export")]) == 0
+    models = [load_relation_model(name).eval() for name in (source, str(tmp_path / "export"))]
+    tokenizer = load_tokenizer(source)
+    triples = ([RelationExtractionPipeline(model, tokenizer, device="cpu")(ada)] for model in models)
+    assert_same_triples(*triples)
+    session = onnxruntime.InferenceSession(tmp_path / "export" / GRAPH)
+    assert [output.name for output in session.get_outputs()] == [LAST, EARLIER, QUERY, KEY]
+    ids = torch.randint(5, 100, (3, 21))
+    mask = (torch.arange(21) < torch.tensor([[21], [4], [1]])).long()
+    last = session.run([LAST], {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})[0]
+    with torch.no_grad():
+        states, _ = encode(models[0].encoder, models[0].encoder.config, ids, mask)
+    assert np.abs(last - states.numpy())[mask.bool().numpy()].max() < 1e-4
+
+
+@pytest.mark.slow
+def test_an_encoder(bert_folder, tmp_path, ada, curie):
+    export_onnx(bert_folder, tmp_path / "export")
+    expected, found = (RelationEmbedder(str(name)).encode([ada, curie]) for name in (bert_folder, tmp_path / "export"))
+    assert torch.allclose(expected.entities, found.entities, atol=1e-4)
+    assert "RelationEmbedder" in (tmp_path / "export" / "README.md").read_text()
+    with pytest.raises(FineCLError, match="ONNX export already"):
+        export_onnx(tmp_path / "export", tmp_path / "again")
+
+
+@pytest.mark.slow
+def test_predict_and_what_lies_in_the_folder(relation_model, bert_folder, tmp_path, ada):
+    source = relation_model(bert_folder, head="bilinear", max_seq_length=64)
+    (tmp_path / "extractor" / "README.md").write_text("---\nlicense: mit\ntags: [finecl]\n---\n\n# Mine\n")
+    assert main(["export", source, "--output_dir", str(tmp_path / "export"), "--quantize"]) == 0
+    card = (tmp_path / "export" / "README.md").read_text()
+    assert "license: mit" in card and "- onnx" in card and "(int8)" in card and "# Mine" in card
+    assert json.loads((tmp_path / "export" / "config.json").read_text())["onnx"]["quantized"] is True
+    (tmp_path / "ada.json").write_text(json.dumps([ada.to_dict()]))
+    for model in (source, str(tmp_path / "export")):
+        out = str(tmp_path / f"{len(model)}.jsonl")
+        assert main(["predict", model, str(tmp_path / "ada.json"), out, "--device", "cpu"]) == 0
+        assert json.loads(open(out).read())["triples"]
+    with pytest.raises(FineCLError, match="cannot be trained or evaluated"):
+        StartingPoint.of(ModelArguments(model_name_or_path=str(tmp_path / "export")))
+    (tmp_path / "export" / HEAD).write_bytes(b"other")
+    with pytest.raises(FineCLError, match="head.safetensors belongs to another export"):
+        load_relation_model(str(tmp_path / "export"))
+
+
+def test_where_an_export_may_be_written(bert_folder, tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("")
+    for folder, told in (("file", "this is a file"), ("full", "holds other files")):
+        with pytest.raises(FineCLError, match=told):
+            export_onnx(bert_folder, tmp_path / folder)
+    with pytest.raises(FineCLError, match="the model lies there"):
+        export_onnx(bert_folder, bert_folder)
+
+
+def test_a_missing_extra_and_a_missing_model(bert_folder, tmp_path, monkeypatch, capsys):
+    assert main(["export", str(tmp_path / "none"), "--output_dir", str(tmp_path / "export")]) == 2
+    assert "no such folder" in capsys.readouterr().err
+    monkeypatch.setattr(onnx_export, "find_spec", lambda name: None)
+    with pytest.raises(FineCLError, match=r"finecl_hf\[onnx\]"):
+        export_onnx(bert_folder, tmp_path / "export")
+
+
+@pytest.mark.parametrize("failure", ["exporter", "graph"])
+def test_what_torch_cannot_export_or_exports_wrongly_is_told(failure, bert_folder, tmp_path, monkeypatch):
+    def trace(*args):
+        if failure == "exporter":
+            torch.nn.Linear(2, 2)(torch.zeros(3))
+
+    monkeypatch.setattr(onnx_export, "_trace", trace)
+    monkeypatch.setattr(onnx_export, "_deviation", lambda *args: 0.5)
+    told = "cannot be exported to ONNX .opset 23" if failure == "exporter" else "differs from torch by 0.5"
+    with pytest.raises(FineCLError, match=told):
+        export_onnx(bert_folder, tmp_path / "export")
+    assert not (tmp_path / "export").exists() and not list(tmp_path.iterdir())

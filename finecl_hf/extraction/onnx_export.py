@@ -316,7 +316,8 @@ def _write_rest(
 
 def _note_in_card(path: Path, note: str) -> None:
     """Says on top of the model's card, or on one of its own, that this is an export."""
-    card = ModelCard.load(path, ignore_metadata_errors=True) if path.exists() else ModelCard("")
+    with _quiet():  # about cards without metadata
+        card = ModelCard.load(path, ignore_metadata_errors=True) if path.exists() else ModelCard("")
     data = {**card.data.to_dict(), "library_name": "finecl_hf"}
     data["tags"] = [*(data.get("tags") or []), "onnx"]
     data.pop("pipeline_tag", None)  # of another library

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import nn
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
@@ -179,13 +179,12 @@ def load_export(
         _check_facts(name, facts, dtype)
         graph = _read(name, GRAPH, facts, options)
         if "head" not in facts:
-            return OnnxEncoder(AutoConfig.from_pretrained(name, **options), graph).eval()
+            remote = {"trust_remote_code": kwargs.get("trust_remote_code")}
+            return OnnxEncoder(AutoConfig.from_pretrained(name, **options, **remote), graph).eval()
         config = FineCLConfig.of_relation_model(name, **options)
         encoder = OnnxEncoder(config.text_config, graph, facts.get("scaling"), facts.get("window"))
         model = FineCLForRelationExtraction(config, encoder=encoder)
-        _read(name, HEAD, facts, options)
-        weights = load_file(cached_file(name, HEAD, **options))
-        model.relation_head.load_state_dict(weights)
+        model.relation_head.load_state_dict(load(_read(name, HEAD, facts, options)))
         _check_outputs(name, model)
         return model.eval()
 
@@ -193,10 +192,11 @@ def load_export(
 def _check_facts(name: str, facts: Any, dtype: Any) -> None:
     if not isinstance(facts, dict):
         raise FineCLError(f"{name}: is no ONNX export; make one with `finecl-hf export {name} --output_dir DIR`.")
-    if facts.get("format") != FORMAT:
-        told = (facts.get("versions") or {}).get("finecl_hf", "unknown")
+    scaling, window = facts.get("scaling"), facts.get("window")
+    known = isinstance(scaling, (float, type(None))) and isinstance(window, (int, type(None)))
+    if facts.get("format") != FORMAT or not known:
         raise FineCLError(
-            f"{name}: this ONNX export was written by another version of finecl_hf ({told}); export the model again."
+            f"{name}: this ONNX export was written by another version of finecl_hf; export the model again."
         )
     if dtype not in (None, "auto", "float32", torch.float32):
         raise FineCLError(f"{name}: dtype {dtype}: an ONNX export is loaded as it is; leave dtype away.")

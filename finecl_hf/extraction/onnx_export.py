@@ -53,6 +53,7 @@ from finecl_hf.extraction.onnx_encoder import (
     QUERY,
     OnnxEncoder,
     digest,
+    export_facts,
 )
 
 
@@ -75,7 +76,7 @@ class Export:
     Attributes:
         folder: where.
         megabytes: size of the graph.
-        deviation: the largest difference of a hidden state from torch's, on random tokens.
+        deviation: the largest difference of a hidden state from torch's, on any tokens.
     """
 
     folder: Path
@@ -111,9 +112,9 @@ def export_onnx(
         made.mkdir()
         graph, deviation = _graph(name, parts, tokenizer, quantize, made)
         _write_rest(name, model, tokenizer, parts, graph, deviation, quantize, made)
-        if output.exists():
-            shutil.rmtree(output)
-        made.rename(output)
+        output.mkdir(exist_ok=True)
+        for file in sorted(made.iterdir()):
+            os.replace(file, output / file.name)
     return Export(output, len(graph) / 1e6, deviation)
 
 
@@ -122,8 +123,15 @@ def _check_output(name: str, output: Path) -> None:
         raise FineCLError(f"--output_dir {output}: this is a file; name a folder.")
     if output.is_dir() and os.path.isdir(name) and os.path.samefile(name, output):
         raise FineCLError(f"--output_dir {output}: the model lies there; name another folder.")
-    if output.is_dir() and any(output.iterdir()) and not (output / GRAPH).exists():
+    if output.is_dir() and any(output.iterdir()) and not _is_export(output):
         raise FineCLError(f"--output_dir {output}: holds other files; name an empty folder.")
+
+
+def _is_export(folder: Path) -> bool:
+    try:
+        return bool(export_facts(str(folder)))
+    except (OSError, ValueError):  # there is no configuration, or a damaged one
+        return False
 
 
 def _load(name: str, **kwargs: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -214,9 +222,9 @@ def _graph(
 
 
 def _sample(config: Any, rows: int, length: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Random ids, none of them padding, and a mask."""
+    """Any ids, none of them padding, and a mask."""
     ids = torch.arange(rows * length).view(rows, length) * 7919 % config.vocab_size
-    return torch.where(ids == config.pad_token_id, ids + 1, ids), torch.ones_like(ids)
+    return torch.where(ids == config.pad_token_id, (ids + 1) % config.vocab_size, ids), torch.ones_like(ids)
 
 
 def _trace(parts: _Graph, sample: tuple[torch.Tensor, torch.Tensor], path: Path) -> None:
@@ -266,7 +274,7 @@ def _told(name: str) -> Iterator[None]:
     """Turns what an exporter cannot do into one sentence."""
     try:
         yield
-    except FineCLError:
+    except (FineCLError, OSError):  # a full disk says nothing of an architecture
         raise
     except Exception as error:
         if not raised_in(error, EXPORTERS):

@@ -119,6 +119,10 @@ class RelationExtractionPipeline(Pipeline):
         if isinstance(model, (str, os.PathLike)):
             model, own = _load(model, backend=backend)
             tokenizer = own if tokenizer is None else tokenizer
+        elif backend is not None:
+            raise FineCLError("backend goes with the name of a model; a model runs as it was loaded.")
+        elif tokenizer is None:
+            raise FineCLError("a model needs its tokenizer; give both, or the name of the folder that holds them.")
         with running_on(kwargs.get("device")):
             super().__init__(model=model, tokenizer=tokenizer, **kwargs)
         if reach is not None and (isinstance(reach, bool) or not isinstance(reach, int) or reach < 1):

@@ -46,7 +46,7 @@ def graph():
 def folder(bert_folder, bert_tokenizer, graph, tmp_path):
     """An export of an encoder."""
     config = AutoConfig.from_pretrained(bert_folder)
-    config.onnx = {"format": FORMAT, "model": digest(graph), "versions": {"finecl_hf": "0.0.1"}}
+    config.onnx = {"format": FORMAT, "model": digest(graph)}
     config.save_pretrained(tmp_path)
     bert_tokenizer.save_pretrained(tmp_path)
     (tmp_path / GRAPH).write_bytes(graph)
@@ -85,7 +85,11 @@ def test_an_embedder_runs_on_it(folder, ada):
 
 @pytest.mark.parametrize(
     ("facts", "told"),
-    [({"format": 0}, r"another version of finecl_hf \(0.0.1\)"), ({"model": "0" * 32}, "belongs to another export")],
+    [
+        ({"format": 0}, "another version of finecl_hf"),
+        ({"scaling": "x"}, "another version of finecl_hf"),
+        ({"model": "0" * 32}, "belongs to another export"),
+    ],
 )
 def test_another_export_is_told(folder, facts, told):
     edit(folder, **facts)
@@ -116,5 +120,9 @@ def test_what_is_no_export_of_a_relation_model(folder, bert_folder):
         load_relation_model(str(folder), backend="torch")
     with pytest.raises(FineCLError, match="no backend 'tf'"):
         load_relation_model(str(folder), backend="tf")
+    with pytest.raises(FineCLError, match="goes with the name"):
+        RelationExtractionPipeline(object(), backend="onnx")
+    with pytest.raises(FineCLError, match="needs its tokenizer"):
+        RelationExtractionPipeline(object())
     with pytest.raises(FineCLError, match="holds no relation model"):
         RelationExtractionPipeline(str(folder), backend="onnx")

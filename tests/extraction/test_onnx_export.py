@@ -161,7 +161,7 @@ def test_predict_and_what_lies_in_the_folder(relation_model, bert_folder, tmp_pa
 def test_where_an_export_may_be_written(bert_folder, tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "mine.txt").write_text("")
+    (tmp_path / "full" / "model.onnx").write_text("of something else")
     for folder, told in (("file", "this is a file"), ("full", "holds other files")):
         with pytest.raises(FineCLError, match=told):
             export_onnx(bert_folder, tmp_path / folder)

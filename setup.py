@@ -9,7 +9,7 @@ from setuptools import find_packages, setup
 DUCKDB = ["duckdb>=2.0; python_version >= '3.11'", "duckdb>=1.4; python_version < '3.11'"]
 EXTRAS = {
     "distant": DUCKDB,  # a requirement by now; the name stays for those who use it
-    # torch exports opset 23 from 2.9 on, and onnxruntime runs it from 1.23 on
+    # export and inference by onnxruntime; the lowest that should know opset 23
     "onnx": ["onnx>=1.18", "onnxruntime>=1.23", "onnxscript>=0.5", "torch>=2.9"],
     "spacy": ["spacy>=3.7"],  # its documents, files and pipelines
     "tables": ["openpyxl>=3.1"],  # spreadsheets

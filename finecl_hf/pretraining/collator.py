@@ -13,6 +13,7 @@ from finecl_hf.encoding.batches import SharedEpoch, gather_entities, judged_pair
 from finecl_hf.encoding.features import DocumentEncoder
 from finecl_hf.hashing import mix, uniform
 from finecl_hf.pretraining.arguments import PretrainArguments
+from finecl_hf.pretraining.na_doubts import NaDoubts
 
 
 # What a draw is for: keeps draws apart that are made of the same keys.
@@ -72,6 +73,7 @@ class PretrainCollator:
         max_length: longest row; a prefix pushes the document's end out.
         na_pairs: at most so many NA pairs a document (paper: 32).
         na_weight: their weight (paper: 0.5; 0 for ERICA's baseline).
+        na_doubts: which of them may be facts, and weigh less.
         mask_share: of the tokens outside mentions (paper: 0.15).
         chunk_documents: documents that are encoded at a time; None for all.
     """
@@ -86,6 +88,7 @@ class PretrainCollator:
     max_length: int
     na_pairs: int = 32
     na_weight: float = 0.5
+    na_doubts: NaDoubts = field(default_factory=NaDoubts)
     mask_share: float = 0.15
     chunk_documents: int | None = None
     seed: int = 0
@@ -145,11 +148,13 @@ class PretrainCollator:
 
     def _instances(self, rows: list[dict], base: np.ndarray) -> dict[str, Any]:
         """Facts and NA pairs of all documents."""
-        facts, na = [], []
+        facts, na, na_weight = [], [], []
         for row, first in zip(rows, base, strict=True):
             kept = ~np.isnan(row["weight"])
             facts.append(np.stack([row["head"] + first, row["tail"] + first, row["relation"]])[:, kept])
-            na.append(self._na_pairs(row) + first)
+            pairs = self._na_pairs(row)
+            na.append(pairs + first)
+            na_weight.append(self.na_weight + self.na_doubts.log_share(row["key"], pairs))
         num_facts = sum(part.shape[1] for part in facts)
         na = np.concatenate(na, axis=1)
         relation_na = np.zeros((1, na.shape[1]), dtype=np.int64)
@@ -162,7 +167,7 @@ class PretrainCollator:
         key = mix(INSTANCE, self.seed, self.epoch.get(), key, *local, relation).view(np.int64)
         return {
             "pairs": np.stack([head, tail], axis=1),
-            "weights": np.concatenate([weight, np.full(na.shape[1], self.na_weight)]).astype(np.float32),
+            "weights": np.concatenate([weight, *na_weight]).astype(np.float32),
             "relation": relation,
             "pair": np.unique(head << 32 | tail, return_inverse=True)[1],
             "instance_key": key,
@@ -249,6 +254,7 @@ def collator_for(
         max_length=encoder.max_length,
         na_pairs=args.na_pairs,
         na_weight=args.na_weight,
+        na_doubts=NaDoubts.read(args.missing_labels),
         mask_share=args.mlm_probability,
         chunk_documents=args.per_device_train_batch_size,
         seed=args.seed,

@@ -37,7 +37,9 @@ def read_weights(args: PretrainArguments) -> FactWeights:
         return FactWeights()
     order = LearningOrder.read(args.learning_order, names=False)
     try:
-        weights = order.weights(args.weight_scheme, args.weight_cutoff, args.weight_by)
+        weights = order.weights(
+            args.weight_scheme, args.weight_cutoff, args.weight_by, args.weight_scale, args.drop_share
+        )
     except FineCLError as error:
         raise FineCLError(f"{args.learning_order}: {error}") from error
     if np.isnan(weights.weight).all():

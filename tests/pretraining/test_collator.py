@@ -3,8 +3,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from finecl_hf.data.documents import Document
 from finecl_hf.encoding.features import DocumentEncoder
+from finecl_hf.learning_order.missing_labels import MissingLabel
 from finecl_hf.pretraining.collator import PretrainCollator
+from finecl_hf.pretraining.na_doubts import NaDoubts
 from finecl_hf.pretraining.step import Contrast
 from tests.helpers.feature_rows import VOCABULARY, random_row, random_rows
 
@@ -109,6 +112,21 @@ def test_relation_rows_hold_learned_facts_and_na_pairs():
         pairs = [pair[:2] for pair in na]
         assert len(set(pairs)) == len(pairs) == min(5, len(judged - labelled))
         assert set(pairs) <= judged - labelled and all(weight == 0.25 for *_, weight in na)
+
+
+def test_na_pairs_that_may_be_facts_weigh_less():
+    (row,) = _weighted([random_row(50, num_entities=6)])
+    plain = _instances([row], _collator(na_weight=0.25)([row]))[0][1]
+    (head, tail, _), *others = plain
+    document = Document("d", ["a"], [])
+    missing = MissingLabel("", document.title, head, tail, "has", "a", "b", 0.5, 0.0, 0.0, 0.0, score=1.0)
+    row = {**row, "key": document.key}  # draws differ, pairs do not: all are taken
+    doubts = NaDoubts([missing])
+    facts, doubted = _instances([row], _collator(na_weight=0.25, na_doubts=doubts)([row]))[0]
+    weight = {(one, other): value for one, other, value in doubted}
+    assert weight[head, tail] == pytest.approx(0.25 + np.log(1 - 1 / (1 + np.exp(-1.0))))
+    assert {weight[one, other] for one, other, _ in others} == {0.25}
+    assert [fact[2] for fact in facts] == [fact[2] for fact in _instances([row], _collator()([row]))[0][0]]
 
 
 def test_instances_carry_what_contrast_needs():

@@ -30,6 +30,7 @@ class PretrainArguments(FineCLTrainingArguments):
             "max_negatives": 64,
             "max_partners": 1,
             "mlm_probability": 0.15,
+            "blank_share": 0.0,
             "weight_scheme": "linear",
             "weight_by": "first_epoch",
             "weight_cutoff": 5,
@@ -66,6 +67,9 @@ class PretrainArguments(FineCLTrainingArguments):
         "without more memory and a third slower. By default those of one batch on all devices.",
     )
     mlm_probability: float = option(0.15, "Share of the tokens outside mentions to mask.")
+    blank_share: float = option(
+        0.0, "Share of the entities whose names are masked where relations are told apart (paper: 0)."
+    )
     rd_weight: float = option(1.0, "Weight of relation discrimination in the loss (paper: 1, as of the other two).")
     ed_weight: float = option(1.0, "Weight of entity discrimination.")
     mlm_weight: float = option(1.0, "Weight of masked language modelling; alone with the others 0.")
@@ -85,7 +89,7 @@ class PretrainArguments(FineCLTrainingArguments):
     def __post_init__(self):
         check_range(self, "temperature", 0.001)
         check_range(self, "na_weight", 0, 10)  # enters as exp(w)
-        check_range(self, "mlm_probability", 0, 1)
+        check_range(self, "mlm_probability blank_share", 0, 1)
         check_range(self, "na_pairs max_negatives weight_cutoff", 0)
         check_range(self, "streaming_block max_partners", 1)
         check_range(self, "weight_scale", 0, 10)

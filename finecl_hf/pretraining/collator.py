@@ -17,7 +17,7 @@ from finecl_hf.pretraining.na_doubts import NaDoubts
 
 
 # What a draw is for: keeps draws apart that are made of the same keys.
-NA_PAIR, QUERY_FACT, MASKED, REPLACEMENT, RANDOM_TOKEN, INSTANCE = range(10, 16)
+NA_PAIR, QUERY_FACT, MASKED, REPLACEMENT, RANDOM_TOKEN, INSTANCE, BLANKED = range(10, 17)
 RELATION_ROW, ENTITY_ROW = 0, 1
 
 
@@ -75,6 +75,8 @@ class PretrainCollator:
         na_weight: their weight (paper: 0.5; 0 for ERICA's baseline).
         na_doubts: which of them may be facts, and weigh less.
         mask_share: of the tokens outside mentions (paper: 0.15).
+        blank_share: of the entities of a relation row, whose mentions are mask tokens (paper: 0). What is left to tell
+            relations apart by is the text between them (Peng et al., EMNLP 2020).
         chunk_documents: documents that are encoded at a time; None for all.
     """
 
@@ -90,6 +92,7 @@ class PretrainCollator:
     na_weight: float = 0.5
     na_doubts: NaDoubts = field(default_factory=NaDoubts)
     mask_share: float = 0.15
+    blank_share: float = 0.0
     chunk_documents: int | None = None
     seed: int = 0
     epoch: SharedEpoch = field(default_factory=SharedEpoch)
@@ -119,6 +122,8 @@ class PretrainCollator:
     def _collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         rows = [_as_arrays(row) for row in rows]
         queries = [query for row in rows if (query := self._entity_row(row)) is not None]
+        if self.blank_share:
+            rows = [self._blanked(row) for row in rows]
         all_rows = rows + [query.row for query in queries]
         input_ids, attention_mask = pad([row["input_ids"] for row in all_rows], self.pad_token_id)
         entities = gather_entities(all_rows, row_length=input_ids.shape[1])
@@ -207,6 +212,16 @@ class PretrainCollator:
         )
         return Query.of(row, fact, query, opening, self.max_length)
 
+    def _blanked(self, row: dict) -> dict:
+        """The row with mask tokens in place of the mentions of some entities, drawn at random."""
+        entities = np.arange(row["num_entities"])
+        is_blank = uniform(BLANKED, self.seed, self.epoch.get(), row["key"], entities) < self.blank_share
+        blank = is_blank[row["mention_entity"]]
+        edges = np.zeros(len(row["input_ids"]) + 1, dtype=np.int64)
+        np.add.at(edges, row["mention_start"][blank], 1)
+        np.add.at(edges, row["mention_end"][blank], -1)
+        return {**row, "input_ids": np.where(edges.cumsum()[:-1] > 0, self.mask_token_id, row["input_ids"])}
+
     def _protected(self, input_ids: np.ndarray, rows: list[dict], prefixes: np.ndarray) -> np.ndarray:
         """(B, L) bool: special tokens, padding, entity mentions and prefixes are never masked."""
         length = input_ids.shape[1]
@@ -256,6 +271,7 @@ def collator_for(
         na_weight=args.na_weight,
         na_doubts=NaDoubts.read(args.missing_labels),
         mask_share=args.mlm_probability,
+        blank_share=args.blank_share,
         chunk_documents=args.per_device_train_batch_size,
         seed=args.seed,
     )

@@ -129,6 +129,24 @@ def test_na_pairs_that_may_be_facts_weigh_less():
     assert [fact[2] for fact in facts] == [fact[2] for fact in _instances([row], _collator()([row]))[0][0]]
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_names_are_blanked_in_relation_rows_alone(share):
+    plain, batch = (_collator(mask_share=0.0, blank_share=value)(ROWS) for value in (0.0, share))
+    count, seen = len(ROWS), 0
+    for row, before, after in zip(ROWS, plain["input_ids"], batch["input_ids"], strict=False):
+        changed = (before != after).tolist()
+        blanked = {entity for start, end, entity in _spans(row) if all(changed[start:end])}
+        expected = before.clone()
+        for start, end, entity in _spans(row):
+            if entity in blanked:
+                expected[start:end] = MASK
+        assert torch.equal(after, expected)  # all mentions of an entity or none
+        seen += len(blanked)
+    mentioned = sum(len(set(row["mention_entity"])) for row in ROWS)
+    assert seen == {0.0: 0, 1.0: mentioned}.get(share, seen) and (share != 0.5 or 0.3 < seen / mentioned < 0.7)
+    assert torch.equal(plain["input_ids"][count:], batch["input_ids"][count:])  # queries ask by name
+
+
 def test_instances_carry_what_contrast_needs():
     batch = _collator()(ROWS)
     relation = [fact[2] for row in ROWS for fact in _facts(row, used=True)]

@@ -19,7 +19,9 @@ pretraining.json:
 
 `--only` takes the cells of some tasks, corpora, arms or seeds, `--jobs` runs so many side by side. `--table` runs
 nothing and prints what the kept cells say: mean and standard deviation over seeds, and of each arm the paired
-difference to the references, with a 95 % interval and p of a paired t-test. The last line is JSON.
+difference to the references, with a 95 % interval and p of a paired t-test. `--write FILE` puts the table between the
+lines `<!-- NAME.json -->` and `<!-- end -->` of a page, NAME.json being the grid's file; `--chart FILE` draws the
+differences to the first reference. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import numpy as np
 from scipy.stats import ttest_rel
 
+from benchmarks.evidence_charts import draw_differences
 from benchmarks.noisy_corpora import knowledge_base
 from finecl_hf import Document, LearningOrder, read_documents, write_documents
 from finecl_hf.data.files import replacing
@@ -66,7 +69,12 @@ def main(argv=None):
     rows = table(cells, config, Path(args.cells))
     if not rows:
         raise SystemExit(f"--cells {args.cells}: holds no cell of this grid; run it, or name the folder of its cells.")
-    show(rows, config["references"])
+    text = markdown(rows, config["references"])
+    print(text)
+    if args.write:
+        write_between(Path(args.write), Path(args.config).name, text)
+    if args.chart:
+        draw_differences(rows, config["references"][0], args.chart)
     print(json.dumps(rows))
     return rows
 
@@ -82,6 +90,8 @@ def parse(argv) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1, help="cells side by side")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--table", action="store_true", help="run nothing")
+    parser.add_argument("--write", help="page to put the table into")
+    parser.add_argument("--chart", help="SVG of the differences")
     args = parser.parse_args(argv)
     if not args.table and not (args.work and args.documents and args.model):
         parser.error("running cells takes --work, --documents and --model; --table prints those that are kept.")
@@ -299,16 +309,33 @@ def _sd(values: list[float]) -> float | None:
     return round(float(np.std(values, ddof=1)), 4) if len(values) > 1 else None
 
 
-def show(rows: list[Settings], references: list[str]) -> None:
-    """As a table of Markdown."""
-    heads = ["task", "corpus", "arm", "seeds", "figure", *(f"to {reference}" for reference in references)]
-    print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
+def markdown(rows: list[Settings], references: list[str]) -> str:
+    """The table; the corpus is named where there are several."""
+    corpora = ["corpus"] if len({row["corpus"] for row in rows}) > 1 else []
+    heads = ["task", *corpora, "arm", "seeds", "figure", *(f"to {reference}" for reference in references)]
+    lines = [heads, ["---"] * len(heads)]
     for row in rows:
         spread = f" ± {100 * row['sd']:.1f}" if row["sd"] is not None else ""
-        differences = " | ".join(_difference(row.get(f"to {reference}")) for reference in references)
-        figure = f"{100 * row['mean']:.1f}{spread}"
-        place = f"| {row['task']} | {row['corpus']} | {row['arm']} | {len(row['seeds'])} "
-        print(f"{place}| {figure} | {differences} |")
+        places = [row[name] for name in ("task", *corpora, "arm")]
+        differences = [_difference(row.get(f"to {reference}")) for reference in references]
+        lines.append([*places, str(len(row["seeds"])), f"{100 * row['mean']:.1f}{spread}", *differences])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def write_between(page: Path, name: str, text: str) -> None:
+    """Replaces what stands between the marks of a name.
+
+    Raises:
+        SystemExit: the page has no such marks.
+    """
+    before, mark, rest = page.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")
+    _, end, after = rest.partition("<!-- end -->")
+    if not mark or not end:
+        raise SystemExit(
+            f"{page}: has no lines <!-- {name} --> and <!-- end -->; put them where the table shall stand."
+        )
+    with replacing(page) as file:
+        file.write(f"{before}{mark}\n{text}\n\n{end}{after}".encode())
 
 
 def _difference(row: Settings | None) -> str:

@@ -96,7 +96,7 @@ def test_a_grid(small, bert_folder, capsys, monkeypatch):
     assert len(list((small / "cells").iterdir())) == 2 and not list((small / "work").glob("*.begun"))
     monkeypatch.setattr(evidence.Grid, "task", lambda *args: pytest.fail("a cell was run twice"))
     assert evidence.main(words) == rows == evidence.main([*words[:4], "--table"])
-    assert "| few | c | evidence | 1 |" in capsys.readouterr().out
+    assert "| few | evidence | 1 |" in capsys.readouterr().out
 
 
 def test_cells_need_their_data(tmp_path, capsys):
@@ -119,3 +119,38 @@ def test_damaged_cells(tmp_path, content):
     path.write_text(content)
     with pytest.raises(SystemExit, match="holds no figure"):
         evidence.main(["--cells", str(tmp_path), "--table"])
+
+
+ROWS = [
+    {"task": "t", "corpus": "c", "arm": arm, "seeds": [0, 1, 2], "mean": 0.5, "sd": 0.01, **others}
+    for arm, others in (
+        ("none", {}),
+        ("better", {"to none": {"seeds": 3, "difference": 0.02, "interval": [0.01, 0.03], "p": 0.01}}),
+        ("once", {"to none": {"seeds": 1, "difference": -0.02, "interval": None, "p": None}}),
+    )
+]
+
+
+def test_a_page_has_the_table_between_its_marks(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- x.json -->\nold\n<!-- end -->\nb\n<!-- y.json -->\nother\n<!-- end -->\n")
+    for _ in range(2):
+        evidence.write_between(page, "x.json", evidence.markdown(ROWS, ["none"]))
+    text = page.read_text()
+    assert text.startswith("a\n<!-- x.json -->\n\n| task | arm |") and "old" not in text and "\nother\n" in text
+    assert "+2.0 (+1.0 to +3.0, p = 0.010)" in text and "| -2.0 |" in text
+    with pytest.raises(SystemExit, match="has no lines"):
+        evidence.write_between(page, "z.json", "text")
+
+
+def test_several_corpora_are_named():
+    assert "corpus" not in evidence.markdown(ROWS, ["none"])
+    assert "| t | d | none |" in evidence.markdown([*ROWS, {**ROWS[0], "corpus": "d"}], ["none"])
+
+
+def test_differences_are_drawn(tmp_path):
+    evidence.draw_differences(ROWS, "none", tmp_path / "chart.svg")
+    text = (tmp_path / "chart.svg").read_text()
+    assert all(word in text for word in ("none 50.0", "better", "once"))
+    evidence.draw_differences(ROWS[:1], "none", tmp_path / "nothing.svg")
+    assert not (tmp_path / "nothing.svg").exists()

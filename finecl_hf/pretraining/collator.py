@@ -77,6 +77,7 @@ class PretrainCollator:
         mask_share: of the tokens outside mentions (paper: 0.15).
         blank_share: of the entities of a relation row, whose mentions are mask tokens (paper: 0). What is left to tell
             relations apart by is the text between them (Peng et al., EMNLP 2020).
+        entity_rows: whether there are any; without entity discrimination they are half of the work for nothing.
         chunk_documents: documents that are encoded at a time; None for all.
     """
 
@@ -93,6 +94,7 @@ class PretrainCollator:
     na_doubts: NaDoubts = field(default_factory=NaDoubts)
     mask_share: float = 0.15
     blank_share: float = 0.0
+    entity_rows: bool = True
     chunk_documents: int | None = None
     seed: int = 0
     epoch: SharedEpoch = field(default_factory=SharedEpoch)
@@ -121,7 +123,7 @@ class PretrainCollator:
 
     def _collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         rows = [_as_arrays(row) for row in rows]
-        queries = [query for row in rows if (query := self._entity_row(row)) is not None]
+        queries = [query for row in rows if (query := self._entity_row(row)) is not None] if self.entity_rows else []
         if self.blank_share:
             rows = [self._blanked(row) for row in rows]
         all_rows = rows + [query.row for query in queries]
@@ -272,6 +274,7 @@ def collator_for(
         na_doubts=NaDoubts.read(args.missing_labels),
         mask_share=args.mlm_probability,
         blank_share=args.blank_share,
+        entity_rows=args.ed_weight > 0,
         chunk_documents=args.per_device_train_batch_size,
         seed=args.seed,
     )

@@ -147,6 +147,13 @@ def test_names_are_blanked_in_relation_rows_alone(share):
     assert torch.equal(plain["input_ids"][count:], batch["input_ids"][count:])  # queries ask by name
 
 
+def test_entity_rows_can_be_left_away():
+    whole, batch = (_collator(entity_rows=kept)(ROWS) for kept in (True, False))
+    assert len(batch["input_ids"]) == len(ROWS) < len(whole["input_ids"])
+    assert len(batch["queries"]) == len(batch["positives"]) == 0 and batch["candidate_mask"].shape[0] == 0
+    assert torch.equal(batch["pairs"], whole["pairs"]) and torch.equal(batch["weights"], whole["weights"])
+
+
 def test_instances_carry_what_contrast_needs():
     batch = _collator()(ROWS)
     relation = [fact[2] for row in ROWS for fact in _facts(row, used=True)]

@@ -46,7 +46,7 @@ RECIPE = {"per_device_train_batch_size": 4, "attention_dropout": 0, "loss": "pu_
 
 def main(argv=None):
     args, further = parse(argv)
-    gold = read_documents(args.documents / "redocred" / "dev_revised.json")
+    gold = read_documents(args.documents / "redocred" / "dev_revised.json")[: args.most]
     silver = project(gold, knowledge_base(args.documents / "docred" / "train_facts.tsv"))
     verdicts = judge(args, gold, silver)
     documents = [document for document in map(verdicts.correct, silver) if document.relations]
@@ -77,6 +77,7 @@ def parse(argv):
     parser.add_argument("--model", required=True, help="encoder")
     parser.add_argument("--judge", choices=JUDGED, default="relabel")
     parser.add_argument("--labels", type=int, default=200)
+    parser.add_argument("--most", type=int, help="take the first so many documents only")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     return parser.parse_known_args(argv)
 

@@ -74,7 +74,9 @@ class FineCLForRelationExtraction(AdapterHeads, FineCLPreTrainedModel):
                 "label_priors=extraction.label_priors.label_priors(None, train_documents)."
             )
         head = head_class(config.head)
-        self.encoder = encoder if encoder is not None else AutoModel.from_config(config.text_config)
+        self.encoder = (
+            encoder if encoder is not None else AutoModel.from_config(config.text_config, trust_remote_code=False)
+        )
         enable_packing(self.encoder, head.reads_attention)
         self.relation_head = head(config)
         self.make_trainable()

@@ -17,7 +17,7 @@ from finecl_hf.cards.model_card import FineCLCardData, TrainingData, changed_arg
 from finecl_hf.data.files import writing
 from finecl_hf.data.json_stream import read_json
 from finecl_hf.encoding.encoders import keep_bars_out_of_logs
-from finecl_hf.encoding.features import Truncation
+from finecl_hf.encoding.feature_table import Truncation
 from finecl_hf.errors import FineCLError
 from finecl_hf.training.arguments import FineCLTrainingArguments, ModelArguments
 from finecl_hf.training.checkpoints import is_checkpoint, steps_done
@@ -55,7 +55,8 @@ def refuse_links(folder: Path) -> None:
     names = {*WRITTEN, *QUOTING, *WEIGHTS, INDEX, FACTS, "training_args.bin"}
     names |= {"tokenizer.json", "tokenizer_config.json"}
     for path in sorted(folder.iterdir()):
-        if path.is_symlink() and (path.name in names or is_checkpoint(str(path))):
+        written = path.name in names or path.match("finecl_*.py") or is_checkpoint(str(path))
+        if path.is_symlink() and written:
             raise FineCLError(
                 f"{path}: is a link, and the run would overwrite what it points to; remove it or name another "
                 "--output_dir."

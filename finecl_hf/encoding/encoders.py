@@ -79,6 +79,11 @@ def loading_from(name, flag=""):
     except (OSError, ValueError, RuntimeError) as error:
         if "is not a valid model identifier" in str(error):
             raise FineCLError(missing) from error
+        if "trust_remote_code" in str(error):
+            raise FineCLError(
+                f"{source}: needs code that lies beside it, and that is not run unasked; read it, and where you trust "
+                "it, load the model in Python with trust_remote_code=True."
+            ) from error
         elsewhere = isinstance(error, OSError) and "/" in name and not os.path.exists(name)
         told = "no such folder, and it cannot be loaded from the Hub" if elsewhere else "cannot be loaded"
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -78,7 +78,9 @@ def logits(model, made, document):
         return model.eval()(**made.collator(made.encoder.rows([document]))).logits
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize(
+    "head", [pytest.param(name, marks=() if name in ("context", "sentence") else pytest.mark.slow) for name in HEADS]
+)
 def test_copies_compute_what_the_package_does(head, bert_folder, ada, tmp_path, monkeypatch):
     """In this process, where the package cannot be imported for a while."""
     made = extractor(head, bert_folder, tmp_path / f"a_{head}")

@@ -18,8 +18,7 @@ from finecl_hf import __version__
 
 PACKAGE = "finecl_hf"
 FOLDER = Path(__file__).parents[1]
-PREFIX = "finecl_"  # of the copies
-ENTRY = "finecl_model"  # the module that gives all of `CLASSES`, so that each is loaded once
+ENTRY = "model"  # the module that gives all of `CLASSES`, so that each is loaded once
 CLASSES = {
     "FineCLConfig": "finecl_hf.extraction.configuration",
     "FineCLForRelationExtraction": "finecl_hf.extraction.modeling",
@@ -29,6 +28,14 @@ ROOTS = (*CLASSES.values(), "finecl_hf.cards.model_code")
 INSTALLED = ("numpy", "torch", "transformers")  # wherever a model is loaded; transformers asks for the rest
 REGISTRATIONS = ("AutoConfig.register", "AutoModel.register", "PIPELINE_REGISTRY.register_pipeline")
 HEADER = "# {source} of finecl_hf {version}, copied by it for use without it. SPDX-License-Identifier: Apache-2.0\n"
+ENTRY_TEXT = '''"""The classes of this model, for transformers."""
+
+from typing import TYPE_CHECKING
+
+{classes}
+
+if TYPE_CHECKING:  # transformers 5.0 looks for the files that it needs in this one only
+{others}'''
 MISSING = "this needs the package finecl_hf, from which this file was copied; install and import it"
 
 
@@ -39,10 +46,10 @@ def code_copies() -> dict[str, str]:
     files = {f"{_flat(module)}.py": copy_of(module, modules) for module in sorted(modules)}
     if len(files) < len(modules):
         raise ValueError("two modules have the same name when their folders are joined to it")
-    entry = '"""The classes of this model, for transformers."""\n\n'
-    entry += "".join(f"from .{_flat(module)} import {name}\n" for name, module in CLASSES.items())
+    classes = "".join(f"from .{_flat(module)} import {name}\n" for name, module in CLASSES.items())
+    others = "".join(f"    from .{_flat(module)} import *\n" for module in sorted(modules - {*CLASSES.values()}))
     header = HEADER.format(source="The entry", version=__version__)
-    return {f"{ENTRY}.py": f"{header}{entry}\n\n__all__ = {sorted(CLASSES)}\n", **files}
+    return {f"{ENTRY}.py": header + ENTRY_TEXT.format(classes=classes, others=others), **files}
 
 
 def _needed() -> set[str]:
@@ -143,8 +150,8 @@ def _is_ours(module: str | None) -> bool:
 
 
 def _flat(module: str) -> str:
-    """`finecl_extraction_modeling` of finecl_hf.extraction.modeling."""
-    return PREFIX + module.removeprefix(f"{PACKAGE}.").replace(".", "_")
+    """`extraction_modeling` of finecl_hf.extraction.modeling."""
+    return module.removeprefix(f"{PACKAGE}.").replace(".", "_")
 
 
 def _path_of(module: str) -> Path:

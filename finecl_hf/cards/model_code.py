@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 
+FOLDER = "finecl_code"
 # What config.json says of it. The package has code of its own, and leaves both out of account.
 REFERENCES = {
     "auto_map": {
-        "AutoConfig": "finecl_model.FineCLConfig",
-        "AutoModel": "finecl_model.FineCLForRelationExtraction",
+        "AutoConfig": f"{FOLDER}/model.FineCLConfig",
+        "AutoModel": f"{FOLDER}/model.FineCLForRelationExtraction",
     },
     "custom_pipelines": {
-        "relation-extraction": {"impl": "finecl_model.RelationExtractionPipeline", "pt": ["AutoModel"]},
+        "relation-extraction": {"impl": f"{FOLDER}/model.RelationExtractionPipeline", "pt": ["AutoModel"]},
     },
 }
 MODEL_TYPE = "finecl"
@@ -35,8 +36,10 @@ def write_model_code(folder: str | os.PathLike) -> None:
     config = json.loads(path.read_text(encoding="utf-8"))
     if config.get("model_type") != MODEL_TYPE:
         return
+    (folder / FOLDER).mkdir(exist_ok=True)
     for name, text in _files().items():
-        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+        (folder / FOLDER / name).unlink(missing_ok=True)  # it may be a link to somewhere else
+        (folder / FOLDER / name).write_text(text, encoding="utf-8", newline="\n")
     text = json.dumps({**config, **REFERENCES}, indent=2, sort_keys=True)  # as transformers writes it
     path.write_text(text + "\n", encoding="utf-8", newline="\n")
 
@@ -49,7 +52,8 @@ def without_references(config: dict[str, Any]) -> dict[str, Any]:
 def _files() -> dict[str, str]:
     """The code by the names of its files; of a copy, itself and those beside it."""
     if not __name__.startswith("finecl_hf."):
-        return {path.name: path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("finecl_*.py")}
+        found = sorted(Path(__file__).parent.glob("*.py"))
+        return {path.name: path.read_text(encoding="utf-8") for path in found if path.name != "__init__.py"}
     from finecl_hf.cards.code_copies import code_copies
 
     return code_copies()

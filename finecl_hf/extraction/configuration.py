@@ -105,6 +105,10 @@ class FineCLConfig(PreTrainedConfig):
         return super().from_dict(config_dict, **kwargs)
 
     @classmethod
+    def register_for_auto_class(cls, auto_class: str = "AutoConfig") -> None:
+        """Nothing: a model is saved with the code of all its classes."""
+
+    @classmethod
     def of_relation_model(cls, name_or_path: str, **kwargs: Any) -> FineCLConfig:
         """The configuration of a relation model or an adapter; arguments that a configuration does not take are left.
 

@@ -129,6 +129,10 @@ class FineCLForRelationExtraction(AdapterHeads, FineCLPreTrainedModel):
             )
         return (model, info) if wants_info else model
 
+    @classmethod
+    def register_for_auto_class(cls, auto_class: str = "AutoModel") -> None:
+        """Nothing: `save_pretrained` writes the code of all classes."""
+
     def make_trainable(self) -> None:
         """Lets all weights learn but those of the encoder's pooler, which has no part in this: DDP and FSDP take a
         parameter without a gradient for a mistake."""

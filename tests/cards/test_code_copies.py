@@ -27,9 +27,9 @@ def copied(source, module="finecl_hf.data.text"):
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("from finecl_hf.errors import FineCLError", "from .finecl_errors import FineCLError"),
-        ("from finecl_hf.errors import (\n    A as B,  # why\n    C,\n)", "from .finecl_errors import A as B, C"),
-        ("from finecl_hf.extraction.heads import X", "from .finecl_extraction_heads import X"),
+        ("from finecl_hf.errors import FineCLError", "from .errors import FineCLError"),
+        ("from finecl_hf.errors import (\n    A as B,  # why\n    C,\n)", "from .errors import A as B, C"),
+        ("from finecl_hf.extraction.heads import X", "from .extraction_heads import X"),
         ("import os, re\nfrom pathlib import Path", "import os, re\nfrom pathlib import Path"),
         ("import torch.nn.functional as F", "import torch.nn.functional as F"),
         ("from transformers.utils import x", "from transformers.utils import x"),
@@ -46,7 +46,7 @@ def test_imports(line, expected):
 
 def test_all_else_stays_byte_for_byte():
     source = "é = '“ö”'; from finecl_hf.errors import X  # ü\n\n\ndef f( a ):   return  {a:X}\n"
-    assert copied(source) == source.replace("from finecl_hf.errors", "from .finecl_errors")
+    assert copied(source) == source.replace("from finecl_hf.errors", "from .errors")
 
 
 def test_inside_functions():
@@ -64,7 +64,7 @@ class A:
         return Y
 """
     code = copied(source)
-    assert "        from .finecl_errors import X\n        raise ImportError(" in code and "training" not in code
+    assert "        from .errors import X\n        raise ImportError(" in code and "training" not in code
     assert (
         "            try:\n                import spacy\n            except ImportError:\n                raise"
         in code

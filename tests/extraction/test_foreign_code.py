@@ -44,7 +44,8 @@ def never_asked(monkeypatch):
 def set_trap(folder, **changes):
     """Code that leaves a trace where it runs, and a configuration that names it for everything."""
     trace = Path(folder, "it_ran")
-    for name in ("code.py", "finecl_model.py", "finecl_extraction_modeling.py"):
+    Path(folder, "finecl_code").mkdir(exist_ok=True)
+    for name in ("code.py", "finecl_code/model.py", "finecl_code/extraction_modeling.py"):
         Path(folder, name).write_text(f"open({str(trace)!r}, 'w').close()\nraise SystemExit\n")
     for name in ("config.json", "tokenizer_config.json"):
         path = Path(folder, name)
@@ -137,7 +138,7 @@ def test_what_a_run_leaves_in_place_is_written_anew(extractor, tmp_path):
     """Saved again, a model has the package's code and not that which lay beside it."""
     trace = set_trap(extractor)
     load_relation_model(extractor).save_pretrained(tmp_path / "again")
-    assert str(trace) not in "".join(path.read_text() for path in (tmp_path / "again").glob("*.py"))
+    assert str(trace) not in "".join(path.read_text() for path in (tmp_path / "again").rglob("*.py"))
     assert json.loads((tmp_path / "again" / "config.json").read_text())["auto_map"].keys() == {
         "AutoConfig",
         "AutoModel",

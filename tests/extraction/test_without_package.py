@@ -13,7 +13,7 @@ from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
 from finecl_hf import FineCLConfig, FineCLForRelationExtraction, RelationExtractionPipeline, load_relation_model
 from finecl_hf.cards.code_copies import code_copies
-from finecl_hf.cards.model_code import REFERENCES, write_model_code
+from finecl_hf.cards.model_code import FOLDER, REFERENCES, write_model_code
 from finecl_hf.encoding.encoders import load_tokenizer
 from finecl_hf.extraction.adapters import add_adapters
 from finecl_hf.extraction.heads import HEADS
@@ -32,6 +32,7 @@ ABSENT = ("finecl_hf", "datasets", "peft", "pyarrow", "duckdb", "pandas", "spacy
 
 LOAD = """
 import json, sys
+from pathlib import Path
 sys.modules.update(dict.fromkeys(sys.argv[3].split(), None))  # importing them fails, as if they were not installed
 import torch
 from transformers import AutoConfig, AutoModel, AutoTokenizer, pipeline
@@ -53,6 +54,8 @@ try:
     raise SystemExit("this needs an import that should have failed")
 except ImportError as error:
     assert "needs the package finecl_hf" in str(error)
+names = [sorted(str(path.relative_to(top)) for path in Path(top).rglob("*")) for top in (folder, sys.argv[5])]
+assert names[0] == names[1]
 json.dump([triples, named("Ada Lovelace was born in London.", threshold=-1e9)], sys.stdout)
 assert "finecl_hf.extraction" not in sys.modules
 """
@@ -125,15 +128,20 @@ def test_what_lies_beside_a_model(bert_folder, tmp_path):
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     assert {name: config[name] for name in REFERENCES} == REFERENCES
     for name, text in code_copies().items():
-        assert (tmp_path / "model" / name).read_text(encoding="utf-8") == text
+        assert (tmp_path / "model" / FOLDER / name).read_text(encoding="utf-8") == text
+    elsewhere = tmp_path / "elsewhere.py"
+    elsewhere.write_text("mine")
+    (tmp_path / "model" / FOLDER / "errors.py").unlink()
+    (tmp_path / "model" / FOLDER / "errors.py").symlink_to(elsewhere)
     write_model_code(tmp_path / "model")
+    assert elsewhere.read_text() == "mine", "a link was followed"
     assert json.loads((tmp_path / "model" / "config.json").read_text()) == config
     loaded = load_relation_model(tmp_path / "model")
     assert not REFERENCES.keys() & loaded.config.to_dict().keys()
     assert isinstance(PreTrainedConfig.get_config_dict(tmp_path / "model")[0]["id2label"], dict)
     shutil.rmtree(tmp_path / "model")
     made.model.save_pretrained(tmp_path / "checkpoint-7")
-    assert not list((tmp_path / "checkpoint-7").glob("*.py"))
+    assert not list((tmp_path / "checkpoint-7").rglob("*.py"))
     assert not REFERENCES.keys() & json.loads((tmp_path / "checkpoint-7" / "config.json").read_text()).keys()
 
 
@@ -147,5 +155,5 @@ def test_encoders_and_adapters_have_no_code(bert_folder, tmp_path):
     adapted.base_model.model.config.save_pretrained(tmp_path / "adapter")
     for name in ("encoder", "switched", "adapter"):
         write_model_code(tmp_path / name)
-        assert not list((tmp_path / name).glob("*.py"))
-        assert "finecl_model" not in (tmp_path / name / "config.json").read_text()
+        assert not list((tmp_path / name).rglob("*.py"))
+        assert "finecl_code" not in (tmp_path / name / "config.json").read_text()

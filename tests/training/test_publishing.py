@@ -12,6 +12,7 @@ import yaml
 
 from finecl_hf import LearningOrder, RelationExtractionPipeline, cli, read_documents
 from finecl_hf.cards.code_copies import code_copies
+from finecl_hf.cards.model_code import FOLDER
 from finecl_hf.cards.private_paths import without_folders
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.evaluation import write_predictions
@@ -157,7 +158,8 @@ def set_traps(folder):
     (folder / "private.txt").write_text(SECRET)
     for name in (".env", "notes.txt", "model-old.safetensors", "vocab-old.json", ".hidden.json", "core.bin"):
         (folder / name).write_text(SECRET)
-    for name in ("mine.py", "finecl_mine.py"):
+    (folder / FOLDER).mkdir()
+    for name in ("mine.py", f"{FOLDER}/mine.py", f"{FOLDER}/model.py"):
         (folder / name).write_text(SECRET)
     (folder / "link.json").symlink_to(folder / "private.txt")
     (folder / "results").mkdir()
@@ -165,14 +167,15 @@ def set_traps(folder):
 
 
 MODEL = "model.safetensors"
+CODE = {f"{FOLDER}/{name}" for name in code_copies()}
 
 
 @pytest.mark.parametrize(
     "name, expected",
     [
-        ("denoised", {MODEL, "learning_order.parquet", *code_copies()}),
+        ("denoised", {MODEL, "learning_order.parquet", *CODE}),
         ("encoder", {MODEL}),
-        ("extractor", {MODEL, *code_copies(), "predictions.json", "eval_results.json", "test_results.json",
+        ("extractor", {MODEL, *CODE, "predictions.json", "eval_results.json", "test_results.json",
                        "per_relation.csv", "precision_recall.svg"}),
         ("adapter", {"adapter_model.safetensors", "adapter_config.json", "predictions.json", "eval_results.json",
                      "test_results.json", "per_relation.csv", "precision_recall.svg"}),
@@ -289,17 +292,16 @@ def test_relation_models_load_without_the_package(pushed, corpus, tmp_path):
     """As their cards show it; what was pushed by hand has its code with it, too."""
     hub, folder = pushed
     run_program(PUSH, ROOT, folder / "extractor", hub=hub, folder=tmp_path)
-    shown = {name: snippets(hub, name)[1] for name in ("denoised", "extractor")}
-    shown["by_hand"] = shown["extractor"].replace("user/extractor", "user/by_hand")
+    (_, code) = snippets(hub, "extractor")
+    shown = {"extractor": code, "by_hand": code.replace("user/extractor", "user/by_hand")}
     shutil.copy(corpus / "gold_test.json", tmp_path / "documents.json")
     run_program(LOAD_WITHOUT_PACKAGE, json.dumps(shown), hub=hub, folder=tmp_path)
     found = json.loads((tmp_path / "found.json").read_text())
     documents = json.loads((corpus / "gold_test.json").read_text())
-    for name in ("denoised", "extractor"):
-        expected = RelationExtractionPipeline.from_pretrained(str(folder / name))(documents, threshold=-1e9)
-        assert found[name] == json.loads(json.dumps(expected)) and sum(map(len, expected)) > 100
+    expected = RelationExtractionPipeline.from_pretrained(str(folder / "extractor"))(documents, threshold=-1e9)
+    assert found["extractor"] == json.loads(json.dumps(expected)) and sum(map(len, expected)) > 100
     assert found["by_hand"] == found["extractor"]
-    assert hub.repos.pop("models/user/by_hand").files.keys() >= code_copies().keys()
+    assert hub.repos.pop("models/user/by_hand").files.keys() >= CODE
 
 
 def test_other_processes_write_no_predictions():

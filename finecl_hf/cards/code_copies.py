@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING
 
 {classes}
 
-if TYPE_CHECKING:  # transformers 5.0 looks for the files that it needs in this one only
+if TYPE_CHECKING:  # older versions of transformers look for the files that they need in this one only
 {others}'''
 MISSING = "this needs the package finecl_hf, from which this file was copied; install and import it"
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from datasets import Dataset
 
 from finecl_hf.data.arrow import arrow_column
-from finecl_hf.encoding.features import fact_keys, with_fact_column
+from finecl_hf.encoding.feature_table import fact_keys, with_fact_column
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.columns import text_keys
 from finecl_hf.learning_order.facts import fact_ids

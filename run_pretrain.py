@@ -20,7 +20,7 @@ def main(argv=None):
     model_args, data_args, args = parse_arguments((ModelArguments, DataArguments, PretrainArguments), argv)
 
     from finecl_hf import PretrainTrainer
-    from finecl_hf.encoding.features import token_counts
+    from finecl_hf.encoding.feature_table import token_counts
     from finecl_hf.extraction.starting_point import StartingPoint
     from finecl_hf.pretraining.card import encoder_card
     from finecl_hf.pretraining.collator import collator_for

@@ -1,19 +1,27 @@
-"""What does each kind of pre-training buy? A grid of encoders, seeds and tasks, whose cells are kept.
+"""What does each step buy? A grid of arms, seeds and tasks, whose cells are kept.
 
     python benchmarks/evidence.py --documents FOLDER --model ENCODER --cells benchmarks/cells --work outputs/evidence
     python benchmarks/evidence.py --cells benchmarks/cells --table
 
-A cell is a task with an encoder of one weighting and seed. All that decides on its figure is hashed, and the file
-CELLS/HASH.json keeps it: a cell is run once, and an interrupted grid goes on. What runs need of each other (silver
-labels, learning orders, encoders) lies in WORK under the hash of its own settings. The grid is a JSON file
-(configs/evidence.json):
-`weightings` are flags of stage 2 (null: no pre-training), with stage 1's learning order of the same seed unless they
-say uniform; `tasks` are scripts of this folder, and where the figure stands in the JSON that they end with. `--only`
-takes the cells of some tasks, weightings or seeds, `--jobs` runs so many side by side.
+A cell is a task with one arm and seed. All that decides on its figure is hashed, and the file CELLS/HASH.json keeps
+it: a cell is run once, and an interrupted grid goes on. What runs need of each other (silver labels, learning orders,
+encoders) lies in WORK under the hash of its own settings. The grid is a JSON file of the folder configs, by default
+pretraining.json:
 
-`--table` runs nothing and prints what the kept cells say: mean and standard deviation over seeds, and of each
-weighting the paired difference to no pre-training and to uniform weights, with p of a paired t-test. The last line is
-JSON.
+- `corpora`: the facts of a table, projected on documents; or documents with gold labels, a `wrong_share` of which is
+  flipped. `denoise`: flags of stage 1, which makes a learning order of a corpus, with the cell's seed unless they name
+  another. `pretrain`: flags of stage 2 that all arms share.
+- `arms`: what is compared. `pretrain` are flags of stage 2 (none: the model as it is), with the learning order unless
+  they say uniform; `order: "oracle"` is the order that knows which labels were flipped; `flags` are those of the task.
+- `tasks`: scripts of this folder, and where the figure stands in the JSON that they end with. One that says `stage_1`
+  is told the folder of a run of stage 1.
+- `references`: arms that the others are compared with.
+
+`--only` takes the cells of some tasks, corpora, arms or seeds, `--jobs` runs so many side by side. `--table` runs
+nothing and prints what the kept cells say: mean and standard deviation over seeds, and of each arm the paired
+difference to the references, with a 95 % interval and p of a paired t-test. `--write FILE` puts the table between the
+lines `<!-- NAME.json -->` and `<!-- end -->` of a page, NAME.json being the grid's file; `--chart FILE` draws the
+differences to the first reference. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -38,13 +46,15 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import numpy as np
 from scipy.stats import ttest_rel
 
-from finecl_hf import read_documents, write_documents
+from benchmarks.evidence_charts import draw_differences
+from benchmarks.noisy_corpora import knowledge_base
+from finecl_hf import Document, LearningOrder, read_documents, write_documents
 from finecl_hf.data.files import replacing
-from finecl_hf.distant.knowledge_base import KnowledgeBase, project
+from finecl_hf.distant.knowledge_base import project
+from finecl_hf.synthetic.label_flips import flip_labels
 
 
 ROOT = Path(__file__).resolve().parent.parent
-REFERENCES = ("none", "uniform")
 Settings = dict[str, Any]
 
 
@@ -53,28 +63,35 @@ def main(argv=None):
     config = json.loads(Path(args.config).read_text())
     cells = [cell for cell in grid(config) if not args.only or {*args.only} & set(map(str, cell.values()))]
     if not cells:
-        raise SystemExit(f"--only {' '.join(args.only or ())}: {args.config} has no such task, weighting or seed.")
+        raise SystemExit(f"--only {' '.join(args.only or ())}: {args.config} has no such task, corpus, arm or seed.")
     if not args.table:
         Grid(args, config).run(cells)
     rows = table(cells, config, Path(args.cells))
     if not rows:
         raise SystemExit(f"--cells {args.cells}: holds no cell of this grid; run it, or name the folder of its cells.")
-    show(rows)
+    text = markdown(rows, config["references"])
+    print(text)
+    if args.write:
+        write_between(Path(args.write), Path(args.config).name, text)
+    if args.chart:
+        draw_differences(rows, config["references"][0], args.chart)
     print(json.dumps(rows))
     return rows
 
 
 def parse(argv) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", default=str(ROOT / "benchmarks" / "configs" / "evidence.json"))
+    parser.add_argument("--config", default=str(ROOT / "benchmarks" / "configs" / "pretraining.json"))
     parser.add_argument("--cells", required=True, help="folder of the figures")
     parser.add_argument("--work", help="folder of what runs need of each other")
     parser.add_argument("--documents", help="folder of the corpora")
     parser.add_argument("--model", help="encoder to start from")
-    parser.add_argument("--only", nargs="+", help="names of tasks, weightings or seeds")
+    parser.add_argument("--only", nargs="+", help="names of tasks, corpora, arms or seeds")
     parser.add_argument("--jobs", type=int, default=1, help="cells side by side")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--table", action="store_true", help="run nothing")
+    parser.add_argument("--write", help="page to put the table into")
+    parser.add_argument("--chart", help="SVG of the differences")
     args = parser.parse_args(argv)
     if not args.table and not (args.work and args.documents and args.model):
         parser.error("running cells takes --work, --documents and --model; --table prints those that are kept.")
@@ -82,31 +99,35 @@ def parse(argv) -> argparse.Namespace:
 
 
 def grid(config: Settings) -> list[Settings]:
-    """All cells; a seed's weightings follow each other, so that half a grid can be compared, too."""
+    """All cells; a seed's arms follow each other, so that half a grid can be compared, too."""
     return [
-        {"task": task, "corpus": corpus, "weighting": weighting, "seed": seed}
+        {"task": task, "corpus": corpus, "arm": arm, "seed": seed}
         for task in config["tasks"]
         for corpus in config["corpora"]
         for seed in config["seeds"]
-        for weighting in config["weightings"]
+        for arm in config["arms"]
     ]
 
 
 def settings_of(cell: Settings, config: Settings) -> Settings:
     """All that decides on a cell's figure: the task, and how the encoder is made (None: it is the model itself)."""
-    weighting, seed = config["weightings"][cell["weighting"]], cell["seed"]
+    arm, seed, corpus = config["arms"][cell["arm"]], cell["seed"], config["corpora"][cell["corpus"]]
     encoder = None
-    if weighting is not None:
-        encoder = {
-            "corpus": config["corpora"][cell["corpus"]],
-            "seed": seed,
-            "pretrain": config["pretrain"] | weighting,
-        }
-        if weighting.get("weight_scheme") != "uniform":
+    if "pretrain" in arm:
+        encoder = {"corpus": corpus, "seed": seed, "pretrain": config["pretrain"] | arm["pretrain"]}
+        if arm.get("order") == "oracle":
+            encoder["order"] = "oracle"
+        elif arm["pretrain"].get("weight_scheme") != "uniform":
             encoder["denoise"] = config["denoise"]
     task = config["tasks"][cell["task"]]
-    seeded = {} if task["script"] == "few_shot.py" else {"seed": seed}  # its episodes are the same for all encoders
-    return {"task": task, "model": config["model"], "encoder": encoder, **seeded}
+    if "flags" in arm:
+        task = {**task, "flags": task["flags"] | arm["flags"]}
+    settings = {"task": task, "model": config["model"], "encoder": encoder}
+    if task.get("stage_1"):
+        settings["stage_1"] = {"corpus": corpus, "seed": seed, "denoise": config["denoise"]}
+    if task["script"] != "few_shot.py":  # its episodes are the same for all encoders
+        settings["seed"] = seed
+    return settings
 
 
 def name_of(settings: Settings) -> str:
@@ -143,6 +164,7 @@ class Grid:
         model = self.encoder(settings["encoder"]) if settings["encoder"] else self.args.model
         flags = {"documents": Path(self.args.documents, task["documents"]), "model": model, **task["flags"]}
         flags |= {"seeds": settings["seed"]} if "seed" in settings else {}
+        flags |= {"stage_1": self.order(settings["stage_1"])} if "stage_1" in settings else {}
         flags |= {"device": self.args.device} if task["script"] == "few_shot.py" else self._device()
         printed = self._python(ROOT / "benchmarks" / task["script"], flags)
         figure = json.loads(printed.splitlines()[-1])
@@ -161,6 +183,10 @@ class Grid:
             flags = {"model_name_or_path": self.args.model, "seed": settings["seed"], **settings["pretrain"]}
             if "denoise" in settings:
                 flags["learning_order"] = self.order(settings) / "learning_order.parquet"
+            elif "order" in settings:
+                flags["learning_order"] = self.silver(settings["corpus"]).with_name("oracle.parquet")
+            if flags.get("missing_labels") is True:
+                flags["missing_labels"] = self.order(settings) / "missing_labels.parquet"
             self._python(ROOT / "run_pretrain.py", {**flags, **self._silver_flags(settings), "output_dir": folder})
 
         return self._made({"stage": 2, "model": self.config["model"], **settings}, make)
@@ -173,20 +199,22 @@ class Grid:
             self._python(ROOT / "run_denoise.py", {**flags, **self._silver_flags(settings), "output_dir": folder})
 
         own = {name: settings[name] for name in ("corpus", "seed", "denoise")}
+        own["seed"] = settings["denoise"].get("seed", settings["seed"])
         return self._made({"stage": 1, "model": self.config["model"], **own}, make)
 
     def silver(self, corpus: Settings) -> Path:
-        """Documents with the facts of a knowledge base, each title once."""
+        """The file of a corpus: documents with noisy labels, each title once; those without labels are left out."""
 
         def make(folder: Path) -> None:
-            knowledge_base = KnowledgeBase()
-            for line in Path(self.args.documents, corpus["facts"]).read_text(encoding="utf-8").splitlines():
-                head, relation, tail = line.split("\t")
-                knowledge_base.add([head], relation, [tail])
             files = (Path(self.args.documents, name) for name in corpus["documents"])
             documents = {document.title: document for file in files for document in read_documents(file)}
-            labelled = [document for document in project(documents.values(), knowledge_base) if document.relations]
-            write_documents(labelled, folder / "silver.json")
+            if "wrong_share" in corpus:
+                silver, is_right = flip_labels(list(documents.values()), corpus["wrong_share"])
+                oracle(silver, is_right).write(folder / "oracle.parquet")
+            else:
+                facts = knowledge_base(Path(self.args.documents, corpus["facts"]))
+                silver = project(documents.values(), facts)
+            write_documents([document for document in silver if document.relations], folder / "silver.json")
 
         return self._made({"stage": 0, **corpus}, make) / "silver.json"
 
@@ -219,6 +247,13 @@ class Grid:
         return done.stdout
 
 
+def oracle(documents: list[Document], is_right: dict[str, bool]) -> LearningOrder:
+    """The order of a stage 1 that makes no mistake: right labels are learned at once, wrong ones never."""
+    order = LearningOrder.for_documents(documents)
+    order.first_epoch[:] = [0 if is_right[instance] else -1 for instance in order.instance_id.to_pylist()]
+    return order
+
+
 def _words(name: str, value: Any) -> list[str]:
     if value is True and name == "center":  # a flag of few_shot.py; the other scripts take a value
         return [f"--{name}"]
@@ -226,21 +261,22 @@ def _words(name: str, value: Any) -> list[str]:
 
 
 def table(cells: list[Settings], config: Settings, folder: Path) -> list[Settings]:
-    """A row for each task, corpus and weighting that has a cell."""
+    """A row for each task, corpus and arm that has a cell."""
     figures: dict[tuple[str, str], dict[str, dict[int, float]]] = {}
     for cell in cells:
         path = folder / f"{name_of(settings_of(cell, config))}.json"
         if path.is_file():
             of_task = figures.setdefault((cell["task"], cell["corpus"]), {})
-            of_task.setdefault(cell["weighting"], {})[cell["seed"]] = _figure_in(path)
+            of_task.setdefault(cell["arm"], {})[cell["seed"]] = _figure_in(path)
     rows = []
     for (task, corpus), of_task in figures.items():
-        for weighting, by_seed in of_task.items():
+        for arm, by_seed in of_task.items():
             values = list(by_seed.values())
-            row = {"task": task, "corpus": corpus, "weighting": weighting, "seeds": sorted(by_seed)}
+            row = {"task": task, "corpus": corpus, "arm": arm, "seeds": sorted(by_seed)}
             row |= {"mean": round(float(np.mean(values)), 4), "sd": _sd(values)}
-            for reference in REFERENCES:
-                if reference != weighting and reference in of_task:
+            row["by_seed"] = {seed: round(by_seed[seed], 4) for seed in sorted(by_seed)}
+            for reference in config["references"]:
+                if reference != arm and reference in of_task:
                     row[f"to {reference}"] = paired(by_seed, of_task[reference])
             rows.append(row)
     return rows
@@ -273,14 +309,33 @@ def _sd(values: list[float]) -> float | None:
     return round(float(np.std(values, ddof=1)), 4) if len(values) > 1 else None
 
 
-def show(rows: list[Settings]) -> None:
-    """As a table of Markdown."""
-    print("| task | pre-training | seeds | figure | to none | to uniform |\n|---|---|---|---|---|---|")
+def markdown(rows: list[Settings], references: list[str]) -> str:
+    """The table; the corpus is named where there are several."""
+    corpora = ["corpus"] if len({row["corpus"] for row in rows}) > 1 else []
+    heads = ["task", *corpora, "arm", "seeds", "figure", *(f"to {reference}" for reference in references)]
+    lines = [heads, ["---"] * len(heads)]
     for row in rows:
         spread = f" ± {100 * row['sd']:.1f}" if row["sd"] is not None else ""
-        differences = " | ".join(_difference(row.get(f"to {reference}")) for reference in REFERENCES)
-        figure = f"{100 * row['mean']:.1f}{spread}"
-        print(f"| {row['task']} | {row['weighting']} | {len(row['seeds'])} | {figure} | {differences} |")
+        places = [row[name] for name in ("task", *corpora, "arm")]
+        differences = [_difference(row.get(f"to {reference}")) for reference in references]
+        lines.append([*places, str(len(row["seeds"])), f"{100 * row['mean']:.1f}{spread}", *differences])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def write_between(page: Path, name: str, text: str) -> None:
+    """Replaces what stands between the marks of a name.
+
+    Raises:
+        SystemExit: the page has no such marks.
+    """
+    before, mark, rest = page.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")
+    _, end, after = rest.partition("<!-- end -->")
+    if not mark or not end:
+        raise SystemExit(
+            f"{page}: has no lines <!-- {name} --> and <!-- end -->; put them where the table shall stand."
+        )
+    with replacing(page) as file:
+        file.write(f"{before}{mark}\n{text}\n\n{end}{after}".encode())
 
 
 def _difference(row: Settings | None) -> str:

@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -25,11 +23,9 @@ from statistics import mean, stdev
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.finetuning import finetune
 from finecl_hf import read_documents, write_documents
 from finecl_hf.data.symmetric import both_ways
-
-
-SCRIPT = Path(__file__).parent.parent / "run_finetune.py"
 
 
 # What to train on, and to test on. Re-DocRED's training documents are not needed: dev has 500.
@@ -130,16 +126,7 @@ def files_of(args, folder: Path) -> dict[str, str]:
 def run(args, files: dict[str, str], output: Path, seed: int, further: list[str]) -> dict[str, float]:
     """One training and its figures on the test file."""
     flags = {**RECIPES[args.corpus], "model_name_or_path": args.model, "seed": seed, "output_dir": output, **files}
-    flags |= {"save_strategy": "no"} | ({"head": args.head} if args.head else {})
-    command = [sys.executable, str(SCRIPT), *(f"--{name}={value}" for name, value in flags.items())]
-    process = subprocess.Popen([*command, *further], stdout=sys.stderr)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"The run with seed {seed} failed; its message stands above.")
-    train, test = (json.loads((output / f"{name}_results.json").read_text()) for name in ("train", "test"))
-    figures = {name.removeprefix("test_"): value for name, value in test.items()}
-    figures["epoch_seconds"] = train["train_runtime"] / train["epoch"]
-    figures["peak_rss_mb"] = round(usage.ru_maxrss / 1024)
+    figures = finetune(flags | ({"head": args.head} if args.head else {}), further)
     print(f"seed {seed}: {json.dumps(figures)}", flush=True)
     return figures
 

@@ -26,6 +26,7 @@ import torch
 import torch.nn.functional as F
 
 from finecl_hf import read_documents
+from finecl_hf.data.documents import NA
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.embedder import RelationEmbedder
 
@@ -36,14 +37,14 @@ CHUNK = 2**24  # numbers of the embeddings of episodes that are made at a time
 
 def main(argv=None):
     args = parse(argv)
-    documents = first_of_each(read_documents(args.documents), args.sentences)
+    documents = first_of_each(read_documents(args.documents), args.sentences, args.relations)
     start, rows = time.perf_counter(), []
     for model in args.model:
         embedder = RelationEmbedder(
             model, entity_markers=args.entity_markers, hide_names=args.hide_names, num_layers=args.num_layers,
             device=args.device,
         )  # fmt: skip
-        halves, table = embed(embedder, documents, args.relations)
+        halves, table = embed(embedder, documents)
         for ways in args.ways:
             for shots in args.shots:
                 row = {"model": model, "ways": ways, "shots": shots}
@@ -86,21 +87,24 @@ def parse(argv) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def first_of_each(documents, most: int | None):
-    """The first so many sentences of each relation."""
+def first_of_each(documents, most: int | None, relations: str):
+    """The first so many sentences of each relation of a half."""
+    half = set(sorted({document.label for document in documents} - {NA})[HALVES[relations]])
     seen: Counter[str] = Counter()
     kept = []
     for document in documents:
+        if document.label not in half:
+            continue
         seen[document.label] += 1
         if most is None or seen[document.label] <= most:
             kept.append(document)
     return kept
 
 
-def embed(embedder: RelationEmbedder, documents, relations: str) -> tuple[torch.Tensor, torch.Tensor]:
+def embed(embedder: RelationEmbedder, documents) -> tuple[torch.Tensor, torch.Tensor]:
     """Head and tail vectors (P, 2, D) of all labelled pairs, and the rows (R, M) of each relation, -1 for none."""
     found = embedder.encode(documents, only_labelled=True)
-    labels = sorted(set(found.label_relation))[HALVES[relations]]
+    labels = sorted(set(found.label_relation))
     rows = [torch.from_numpy(found.label_pair[found.label_relation == label]) for label in labels]
     if not rows:
         raise FineCLError("no sentence is labelled; name labelled ones with --documents.")

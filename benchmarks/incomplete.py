@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -24,12 +23,12 @@ from statistics import mean, stdev
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.finetuning import finetune
 from finecl_hf import Document, read_documents, write_documents
 
 
-SCRIPT = Path(__file__).parent.parent / "run_finetune.py"
 ASIDE = 50
-RECIPE = {"num_train_epochs": 8, "per_device_train_batch_size": 4, "attention_dropout": 0, "save_strategy": "no"}
+RECIPE = {"num_train_epochs": 8, "per_device_train_batch_size": 4, "attention_dropout": 0}
 
 
 def main(argv=None):
@@ -82,9 +81,7 @@ def run(args, folder: Path, seed: int, parts: dict[str, list[Document]], further
     output = folder / f"seed-{seed}"
     flags = {**RECIPE, "model_name_or_path": args.model, "loss": args.loss, "seed": seed, "output_dir": output}
     flags |= {"train_file": folder / "train.json", "validation_file": folder / "all.json"}
-    command = [sys.executable, str(SCRIPT), *(f"--{name}={value}" for name, value in flags.items())]
-    if subprocess.run([*command, *further], stdout=sys.stderr).returncode:
-        raise SystemExit(f"The run with seed {seed} failed; its message stands above.")
+    finetune(flags, further)
     figures = judge(output, parts)
     print(f"seed {seed}: {json.dumps(figures)}", flush=True)
     return figures

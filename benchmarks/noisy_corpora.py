@@ -65,22 +65,28 @@ def _reversed(documents: list[Document], rate: float, kind: str, seed: int) -> t
 
 
 def docred(folder: Path, args, seed: int) -> NoisyCorpus:
-    knowledge_base = KnowledgeBase.from_documents(read_documents(folder / "redocred" / "dev_revised.json"))
+    facts = KnowledgeBase.from_documents(read_documents(folder / "redocred" / "dev_revised.json"))
     gold = read_documents(folder / "redocred" / "test_revised_first250.json")
     others = read_documents(folder / "docred" / "test_unlabelled.json")
-    return _projected(gold, others, knowledge_base, lambda document: _half(document) == args.half, args, seed)
+    return _projected(gold, others, facts, lambda document: _half(document) == args.half, args, seed)
 
 
 def projection(folder: Path, args, seed: int) -> NoisyCorpus:
-    knowledge_base = KnowledgeBase()
-    for line in (folder / "docred" / "train_facts.tsv").read_text(encoding="utf-8").splitlines():
-        head, relation, tail = line.split("\t")
-        knowledge_base.add([head], relation, [tail])
+    facts = knowledge_base(folder / "docred" / "train_facts.tsv")
     chosen = read_documents(folder / "redocred" / "dev_revised.json")
     reported = read_documents(folder / "redocred" / "test_revised_first250.json")
     others = read_documents(folder / "docred" / "test_unlabelled.json")
     names = {document.title for document in (chosen if args.half == "choose" else reported)}
-    return _projected(chosen + reported, others, knowledge_base, lambda document: document.title in names, args, seed)
+    return _projected(chosen + reported, others, facts, lambda document: document.title in names, args, seed)
+
+
+def knowledge_base(path: Path) -> KnowledgeBase:
+    """The facts of a table: name of the head, relation, name of the tail."""
+    facts = KnowledgeBase()
+    for line in path.read_text(encoding="utf-8").splitlines():
+        head, relation, tail = line.split("\t")
+        facts.add([head], relation, [tail])
+    return facts
 
 
 def cdr(folder: Path, args, seed: int) -> NoisyCorpus:

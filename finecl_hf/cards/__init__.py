@@ -1,5 +1,5 @@
-"""Model cards and the Markdown in them.
+"""What goes with a model's weights: its card, with the Markdown in it, and the code that loads it elsewhere.
 
-A card states what a run did; it reads no data and imports no torch.
+A card states what a run did; nothing here reads data or imports torch.
 Templates lie in `model_cards/` beside the package.
 """

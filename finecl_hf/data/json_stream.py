@@ -9,7 +9,8 @@ import math
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -92,14 +93,17 @@ def _refuse_huge(size: int) -> None:
         )
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str, decode: Callable[[str, int], tuple[Any, int]] | None = None) -> Any:
     """`json.loads` that allows raw control characters in strings.
+
+    Args:
+        decode: what to decode with in place of [`raw_decode`].
 
     Raises:
         DocumentError: saying what is wrong at which column.
     """
     try:
-        value, end = raw_decode(text, _SPACE.match(text).end())
+        value, end = (decode or raw_decode)(text, _SPACE.match(text).end())
     except json.JSONDecodeError as error:
         raise DocumentError(f"is not JSON ({error.msg} at column {error.pos + 1})") from None
     except (ValueError, RecursionError) as error:  # integers of thousands of digits, thousands of nested lists
@@ -109,8 +113,20 @@ def parse_json(text: str) -> Any:
     return value
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, none of whose keys is given twice: of two values, nobody could say which one was meant."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f'the key "{twice}" is given twice')
+    return found
+
+
+_decode_once = json.JSONDecoder(strict=False, object_pairs_hook=_once).raw_decode
+
+
 def read_json(path: str | Path, flag: str = "") -> Any:
-    """The one value of a JSON file, gzipped or not, with or without a byte order mark.
+    """The one value of a JSON file, gzipped or not, with or without a byte order mark. No key may be given twice.
 
     Args:
         flag: the option that named the file, for the message.
@@ -121,7 +137,7 @@ def read_json(path: str | Path, flag: str = "") -> Any:
     source = f"{flag} {path}".strip()
     try:
         with open(path, "rb") as file:
-            return parse_json("".join(text_chunks(file)))
+            return parse_json("".join(text_chunks(file)), _decode_once)
     except DocumentError as error:
         reason = error.message.removeprefix("is not JSON ").removeprefix("cannot be read as JSON ").strip("().")
         raise FineCLError(f"{source}: cannot be read as JSON ({reason}); correct it or write it again.") from None

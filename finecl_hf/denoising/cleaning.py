@@ -16,7 +16,7 @@ from finecl_hf.data.notes import counted
 from finecl_hf.data.readers import Record, local_files, valid_records, write_rows, written_extension
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.table import LearningOrder
-from finecl_hf.learning_order.trust import RECOMMENDED, unit_trust
+from finecl_hf.learning_order.trust import RECOMMENDED, choose_labels, unit_trust
 
 
 @dataclass
@@ -47,44 +47,6 @@ class CleanCounts:
             fate = "dropped" if self.drop_unknown else "kept"
             text += f"; {fate} {counted(self.unknown, 'label')} that stage 1 has not judged"
         return f"{text}."
-
-
-def choose_labels(
-    trust: np.ndarray, keys: np.ndarray, *, threshold: float | None = None, share: float | None = None
-) -> np.ndarray:
-    """Which labels to keep.
-
-    Args:
-        trust: (N,) float, higher for a more trustworthy label.
-        keys: (N,) int64 of the facts; among labels of equal trust they decide, so that neither the order of the rows
-            nor the alphabet does.
-        threshold: keep what is trusted this far or farther.
-        share: keep this share of the labels, the most trusted ones.
-
-    Returns:
-        (N,) bool.
-
-    Raises:
-        FineCLError: unless exactly one of `threshold` and `share` is given, and within [0, 1].
-    """
-    if (threshold is None) == (share is None):
-        raise FineCLError("say which labels to keep by a threshold or by a share, one of the two.")
-    name, value = ("threshold", threshold) if share is None else ("share", share)
-    if not 0 <= value <= 1:
-        raise FineCLError(f"the {name} {value} is out of range; it lies between 0 and 1.")
-    trust = np.asarray(trust, np.float64)
-    if trust.shape != (len(keys),) or np.isnan(trust).any():
-        raise FineCLError(f"each of the {len(keys):,} labels needs one trust, found shape {trust.shape}.")
-    if share is None:
-        return trust >= threshold
-    count = round(share * len(trust))
-    keep = np.zeros(len(trust), bool)
-    if count:
-        border = np.partition(trust, len(trust) - count)[len(trust) - count]
-        keep = trust > border
-        tied = np.flatnonzero(trust == border)
-        keep[tied[np.argsort(keys[tied], kind="stable")[: count - keep.sum()]]] = True
-    return keep
 
 
 def clean_files(

@@ -16,7 +16,7 @@ from finecl_hf.denoising.correcting import corrected
 from finecl_hf.denoising.probe import FEWEST
 from finecl_hf.denoising.recorder import TABLE
 from finecl_hf.denoising.report import Report
-from finecl_hf.encoding.features import fact_keys
+from finecl_hf.encoding.feature_table import fact_keys
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.facts import chunks_in, collect_facts
 from finecl_hf.learning_order.missing_labels import MISSING, MissingLabel, write_missing

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import datasets
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
@@ -18,6 +17,8 @@ from finecl_hf.errors import LIBRARIES, FineCLError, raised_in
 def keep_bars_out_of_logs() -> None:
     """Progress bars of loading and of `datasets` are for terminals: each of their states is a line of a log."""
     if not sys.stderr.isatty():
+        import datasets
+
         datasets.disable_progress_bars()
         transformers_logging.disable_progress_bar()
 
@@ -34,8 +35,10 @@ def loading_options(name_or_path: str, attention_dropout: float | None = None, *
         name_or_path: folder or Hub id.
         attention_dropout: in place of the encoder's own; with 0, CPUs have a kernel that is about twice as fast. None,
             or an architecture without attention dropout, leaves everything as it is.
-        kwargs: passed through, such as `revision`.
+        kwargs: passed through, such as `revision`. Code that lies beside a model is run only where
+            `trust_remote_code=True` is among them: transformers would ask, in a terminal.
     """
+    kwargs["trust_remote_code"] = bool(kwargs.get("trust_remote_code"))
     if attention_dropout is None:
         return kwargs
     with loading_from(name_or_path):
@@ -76,6 +79,11 @@ def loading_from(name, flag=""):
     except (OSError, ValueError, RuntimeError) as error:
         if "is not a valid model identifier" in str(error):
             raise FineCLError(missing) from error
+        if "trust_remote_code" in str(error):
+            raise FineCLError(
+                f"{source}: needs code that lies beside it, and that is not run unasked; read it, and where you trust "
+                "it, load the model in Python with trust_remote_code=True."
+            ) from error
         elsewhere = isinstance(error, OSError) and "/" in name and not os.path.exists(name)
         told = "no such folder, and it cannot be loaded from the Hub" if elsewhere else "cannot be loaded"
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -115,15 +123,20 @@ SHIFTED_POSITIONS = {
 }  # fmt: skip
 
 
-def load_tokenizer(name_or_path: str, **kwargs) -> PreTrainedTokenizerBase:
+def load_tokenizer(name_or_path: str, trust_remote_code: bool | None = None, **kwargs: Any) -> PreTrainedTokenizerBase:
     """A fast tokenizer that starts every word alike (byte-level BPE needs `add_prefix_space` for that).
+
+    Args:
+        trust_remote_code: whether code that lies beside it may be run.
 
     Raises:
         FineCLError: there is none, or it is of no use here.
     """
     with loading_from(name_or_path):
         try:
-            tokenizer = AutoTokenizer.from_pretrained(name_or_path, add_prefix_space=True, **kwargs)
+            tokenizer = AutoTokenizer.from_pretrained(
+                name_or_path, add_prefix_space=True, trust_remote_code=bool(trust_remote_code), **kwargs
+            )
         except ValueError as error:
             if "backend tokenizer" not in str(error):
                 raise

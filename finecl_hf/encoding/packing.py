@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from zlib import crc32
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +24,8 @@ from finecl_hf.encoding.attention import EntityAttention
 from finecl_hf.encoding.encoders import SHIFTED_POSITIONS
 
 
-PACKED = "packed"
+# A copy of this file beside a model, see `cards.code_copies`, may be of another version: it has a name of its own
+PACKED = "packed" if __name__.startswith("finecl_hf.") else f"packed_{crc32(__name__.encode()):08x}"
 # Architectures whose layers hand their attention what it is called with, and take positions; each one is tested.
 PACKABLE = {
     "albert", "bert", "camembert", "data2vec-text", "distilbert", "electra", "modernbert", "nomic_bert", "roberta",

@@ -10,12 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import LoraConfig
-from peft.tuners.tuners_utils import BaseTunerLayer
-from peft.utils import ModulesToSaveWrapper, load_peft_weights, set_peft_model_state_dict
 from transformers.utils import logging as transformers_logging
 
 from finecl_hf.encoding.encoders import hub_arguments, loading_from
@@ -25,6 +22,10 @@ from finecl_hf.extraction.adapters import for_encoder, read_adapter_config
 from finecl_hf.extraction.base_encoder import describe_base, other_weights
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.heads import RelationHead, head_class
+
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
 
 
 class AdapterHeads:
@@ -59,6 +60,8 @@ class AdapterHeads:
         Raises:
             FineCLError: there is an adapter of that name.
         """
+        from peft import LoraConfig
+
         name = adapter_name or "default"
         self._check_new(name)
         head = None if config is None else self._new_head(config)
@@ -146,10 +149,19 @@ class AdapterHeads:
         self._follow()
 
     def save_pretrained(self, save_directory: str, **kwargs: Any) -> None:
-        """As of any model of transformers; of adapters, the active one, with its head and configuration."""
+        """As of any model of transformers; of adapters, the active one, with its head and configuration.
+
+        Beside a model without adapters goes the code that loads it where this package is not installed.
+        """
+        from finecl_hf.cards.model_code import write_model_code
+
         super().save_pretrained(save_directory, **kwargs)
-        if self._adapter_configs and kwargs.get("is_main_process", True):
+        if not kwargs.get("is_main_process", True):
+            return
+        if self._adapter_configs:
             self.config.save_pretrained(save_directory)
+        else:
+            write_model_code(save_directory)
 
     def _check_new(self, name: str) -> None:
         if name in getattr(self, "peft_config", {}):
@@ -173,6 +185,8 @@ class AdapterHeads:
         missing = sorted(key for key in report.missing_keys if f".{name}." in key)
         # transformers does not know by which names peft saves the sizes of DoRA
         if missing and all("lora_magnitude_vector" in key for key in missing):
+            from peft.utils import load_peft_weights, set_peft_model_state_dict
+
             saved = load_peft_weights(source, device="cpu", **options["adapter_kwargs"])
             own = {key.removeprefix("base_model.model."): weight for key, weight in saved.items()}
             found = set_peft_model_state_dict(self, own, name).missing_keys
@@ -212,16 +226,22 @@ class AdapterHeads:
 
     def _swap_head(self, head: RelationHead) -> RelationHead:
         """Puts a head in the place of the model's own, which is returned."""
-        if isinstance(self.relation_head, ModulesToSaveWrapper):
+        if self._is_wrapped():
             own, self.relation_head.original_module = self.relation_head.original_module, head
         else:
             own, self.relation_head = self.relation_head, head
         return own
 
+    def _is_wrapped(self) -> bool:
+        """Whether the head is peft's wrapper around those of all adapters."""
+        from peft.utils import ModulesToSaveWrapper
+
+        return isinstance(self.relation_head, ModulesToSaveWrapper)
+
     def _restore_head(self, own: RelationHead | None) -> None:
         if own is not None:
             self._swap_head(own)
-        if isinstance(self.relation_head, ModulesToSaveWrapper):
+        if self._is_wrapped():
             self.relation_head.original_module.requires_grad_(False)
 
     def _follow(self) -> None:
@@ -241,10 +261,12 @@ class AdapterHeads:
 
     def _unwrap(self) -> None:
         """Without adapters, layers and head are again those that peft has wrapped."""
+        from peft.tuners.tuners_utils import BaseTunerLayer
+
         for name, layer in list(self.named_modules()):
             if isinstance(layer, BaseTunerLayer):
                 self.set_submodule(name, layer.get_base_layer())
-        if isinstance(self.relation_head, ModulesToSaveWrapper):
+        if self._is_wrapped():
             self.relation_head = self.relation_head.original_module
         self.make_trainable()
 

@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from peft import LoraConfig, PeftConfig, PeftModel, PeftType, get_peft_model
-from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from transformers.utils import find_adapter_config_file
 
 from finecl_hf.encoding.encoders import hub_arguments
@@ -15,6 +13,7 @@ from finecl_hf.errors import LIBRARIES, FineCLError, raised_in
 
 
 if TYPE_CHECKING:
+    from peft import LoraConfig, PeftModel
     from transformers import PreTrainedModel
 
     from finecl_hf.extraction.modeling import FineCLForRelationExtraction
@@ -40,6 +39,9 @@ def add_adapters(
         FineCLError: an option that `LoraConfig` does not have, or does not take; or adapters that could not be trained
             or not be loaded again.
     """
+    from peft import LoraConfig, get_peft_model
+    from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
+
     base = model.config.base_encoder or {}
     try:
         config = LoraConfig(**{"r": r, "lora_alpha": alpha, "lora_dropout": dropout} | options)
@@ -90,6 +92,8 @@ def read_adapter_config(name_or_path: str, **kwargs: Any) -> LoraConfig:
     Raises:
         FineCLError: it cannot be read, is no LoRA adapter, or holds a pattern that could take for ever to match.
     """
+    from peft import LoraConfig, PeftConfig, PeftType
+
     try:
         config = PeftConfig.from_pretrained(name_or_path, **hub_arguments(kwargs))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

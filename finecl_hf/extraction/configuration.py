@@ -98,6 +98,19 @@ class FineCLConfig(PreTrainedConfig):
         return cls.for_labels(encoder.label2id, **{**layout, **settings})
 
     @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> FineCLConfig:
+        """As of any configuration. What it says of code beside the model is for processes without this package."""
+        if __name__.startswith("finecl_hf."):  # not a copy of this file, see `cards.code_copies`
+            from finecl_hf.cards.model_code import without_references
+
+            config_dict = without_references(config_dict)
+        return super().from_dict(config_dict, **kwargs)
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: str = "AutoConfig") -> None:
+        """Nothing: a model is saved with the code of all its classes."""
+
+    @classmethod
     def of_relation_model(cls, name_or_path: str, **kwargs: Any) -> FineCLConfig:
         """The configuration of a relation model or an adapter; arguments that a configuration does not take are left.
 

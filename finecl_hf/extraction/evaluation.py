@@ -15,7 +15,8 @@ from finecl_hf.cards.model_card import FineCLCardData, TrainingData, evaluation_
 from finecl_hf.data.corpus import check_corpus, documents_of, load_corpus, relation_counts
 from finecl_hf.data.documents import NA, Document
 from finecl_hf.data.formats.sentences import SEMEVAL_TITLE
-from finecl_hf.encoding.features import DocumentEncoder, LabelledFeatures, Truncation
+from finecl_hf.encoding.feature_table import Truncation
+from finecl_hf.encoding.features import DocumentEncoder, LabelledFeatures
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.arguments import EvaluationArguments, FinetuneArguments
 from finecl_hf.extraction.breakdown import (

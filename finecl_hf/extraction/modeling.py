@@ -74,7 +74,9 @@ class FineCLForRelationExtraction(AdapterHeads, FineCLPreTrainedModel):
                 "label_priors=extraction.label_priors.label_priors(None, train_documents)."
             )
         head = head_class(config.head)
-        self.encoder = encoder if encoder is not None else AutoModel.from_config(config.text_config)
+        self.encoder = (
+            encoder if encoder is not None else AutoModel.from_config(config.text_config, trust_remote_code=False)
+        )
         enable_packing(self.encoder, head.reads_attention)
         self.relation_head = head(config)
         self.make_trainable()
@@ -133,6 +135,10 @@ class FineCLForRelationExtraction(AdapterHeads, FineCLPreTrainedModel):
                 f"asks for, such as {missing[0]}; they belong to another configuration, or are damaged."
             )
         return (model, info) if wants_info else model
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: str = "AutoModel") -> None:
+        """Nothing: `save_pretrained` writes the code of all classes."""
 
     def make_trainable(self) -> None:
         """Lets all weights learn but those of the encoder's pooler, which has no part in this: DDP and FSDP take a

@@ -23,7 +23,6 @@ from finecl_hf.encoding.features import DocumentEncoder
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.extractions import Extraction
-from finecl_hf.extraction.loading import load_relation_model
 from finecl_hf.extraction.modeling import FineCLForRelationExtraction
 from finecl_hf.extraction.parts import MOST_WORDS, Part, parts_of
 from finecl_hf.extraction.predictions import decision_threshold, document_candidates, probabilities
@@ -95,9 +94,16 @@ class RelationExtractionPipeline(Pipeline):
         Raises:
             FineCLError: see [`load_relation_model`], and [`TextReader`].
         """
+        from finecl_hf.extraction.loading import load_relation_model
+
         reading = {name: kwargs.pop(name) for name in (*READING, "reach") if name in kwargs}
         model, tokenizer = _load(name_or_path, **kwargs)
         return cls(model=model, tokenizer=tokenizer, device=device, **reading)
+
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
+        """Saves the model, with the code that makes this pipeline where the package is missing, and its tokenizer."""
+        self.model.save_pretrained(save_directory, **kwargs)
+        self.tokenizer.save_pretrained(save_directory, **kwargs)
 
     def __init__(
         self,

@@ -12,17 +12,7 @@ import torch
 from finecl_hf.data.documents import NA, Document
 from finecl_hf.extraction.calibration import expected_calibration_error, fit_calibration, probability
 from finecl_hf.extraction.configuration import FineCLConfig
-from finecl_hf.extraction.relation_thresholds import fit_relation_thresholds
 from finecl_hf.extraction.type_constraints import allowed_relations
-from finecl_hf.metrics import (
-    co_occurrence_fpr,
-    docred_scores,
-    false_positive_rate,
-    fit_threshold,
-    semeval_scores,
-    sentence_scores,
-    tacred_scores,
-)
 
 
 PADDING = -100.0  # of rows that are gathered; the Trainer pads with it, too
@@ -239,6 +229,8 @@ class JudgedCandidates:
 
 def best_threshold(judged: JudgedCandidates) -> float:
     """The threshold with the best F1."""
+    from finecl_hf.metrics import fit_threshold  # here and below: the pipeline needs none of it
+
     return fit_threshold(judged.score, judged.correct, int(judged.num_gold.sum()))[0]
 
 
@@ -255,6 +247,8 @@ def fit_decision(
     config.temperature, config.score_bias = fit_calibration(judged.score, judged.correct)
     config.relation_thresholds = None
     if per_relation:
+        from finecl_hf.extraction.relation_thresholds import fit_relation_thresholds
+
         found = fit_relation_thresholds(
             judged.score, judged.relation, judged.correct, judged.num_gold, config.threshold
         )
@@ -284,6 +278,8 @@ def score_documents(
 ) -> dict[str, float]:
     """DocRED's figures at the model's threshold, that of evidence only where the model tells evidence; the rate of
     false positives among pairs that merely stand together; and `ece`, the calibration error of its probabilities."""
+    from finecl_hf.metrics import co_occurrence_fpr, docred_scores
+
     predictions = official_predictions(documents, candidates, config)
     scores = docred_scores(predictions, documents, train_documents)
     if all(part.evidence is None for part in candidates):
@@ -311,6 +307,8 @@ def judged_sentences(
 def score_sentences(documents: list[Document], labels: list[str]) -> dict[str, float]:
     """Figures of single-label classification, and the share of NA sentences for which a relation is predicted; for
     directed labels (SemEval, KBP37) also the official macro F1, for TACRED's its official micro F1."""
+    from finecl_hf.metrics import false_positive_rate, semeval_scores, sentence_scores, tacred_scores
+
     gold = [document.label for document in documents]
     scores = {**sentence_scores(labels, gold), "co_occurrence_fpr": false_positive_rate(labels, gold)}
     relations = [label for label in gold if label != NA]

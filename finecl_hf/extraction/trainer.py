@@ -12,7 +12,9 @@ from torch.utils.data import DataLoader
 from transformers import EvalPrediction
 from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
 
+from finecl_hf.cards.model_code import write_model_code
 from finecl_hf.data.documents import Document
+from finecl_hf.data.files import writing
 from finecl_hf.encoding.batches import RelationCollator, type_pairs
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.calibration import expected_calibration_error, fit_calibration
@@ -164,7 +166,10 @@ class FinetuneTrainer(RelationTrainer):
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         super().save_model(output_dir, _internal_call=_internal_call)
         if self.args.should_save:  # with the threshold; neither adapters nor the parts of FSDP come with it
-            self.relation_model.config.save_pretrained(output_dir or self.args.output_dir)
+            folder = output_dir or self.args.output_dir
+            self.relation_model.config.save_pretrained(folder)
+            with writing(folder):
+                write_model_code(folder)
 
     def restore(self, checkpoint: str) -> None:
         saved = FineCLConfig.of_relation_model(checkpoint)

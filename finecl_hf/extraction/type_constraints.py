@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from finecl_hf.data.documents import NA, Document
-from finecl_hf.data.json_stream import read_json
 from finecl_hf.encoding.pooling import places_in
 from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import type_key
@@ -88,6 +87,8 @@ def read_constraints(path: str, label2id: dict[str, int]) -> Constraints:
     Raises:
         FineCLError: it is no such file, or names a relation that the model does not know.
     """
+    from finecl_hf.data.json_stream import read_json  # which no model needs
+
     raw, source = read_json(path, "--type_constraints"), f"--type_constraints {path}"
     if not isinstance(raw, dict):
         raise FineCLError(f'{source}: expected an object such as {{"P19": [["PER", "LOC"]]}}.')

@@ -28,7 +28,7 @@ from finecl_hf.learning_order.files import (
 )
 from finecl_hf.learning_order.merging import merge_columns
 from finecl_hf.learning_order.self_test import SelfTest
-from finecl_hf.learning_order.trust import RECOMMENDED, check_weight_by, unit_trust
+from finecl_hf.learning_order.trust import RECOMMENDED, check_weight_by, choose_labels, unit_trust
 from finecl_hf.learning_order.verdicts import checked_verdicts, verdict_counts
 from finecl_hf.learning_order.weights import FactWeights, epochs_of, find, order_weights
 
@@ -191,7 +191,14 @@ class LearningOrder:
         columns = {name: take(column, rows) for name, column in self._columns().items()}
         return LearningOrder(**columns, self_test=self.self_test)
 
-    def weights(self, scheme: str = "linear", cutoff: int | None = 5, weight_by: str = "first_epoch") -> FactWeights:
+    def weights(
+        self,
+        scheme: str = "linear",
+        cutoff: int | None = 5,
+        weight_by: str = "first_epoch",
+        scale: float = 1.0,
+        drop_share: float = 0.0,
+    ) -> FactWeights:
         """What stage 2 needs to know of the facts.
 
         Facts that stage 1 never judged take no part, and neither do those that it never learned where weights are made
@@ -204,6 +211,9 @@ class LearningOrder:
                 always the baseline.
             weight_by: `first_epoch`, which `scheme` turns into weights, or another name of [`unit_trust`], the weight
                 itself.
+            scale: factor of all weights.
+            drop_share: of the labels that take part; so many that `weight_by` trusts least take none, which is all
+                that a score does under the scheme `uniform`. Those that people have judged stay.
         """
         check_weight_by(weight_by)
         weight, takes_part = order_weights(self.first_epoch, scheme, cutoff), self.first_epoch >= 0
@@ -213,9 +223,13 @@ class LearningOrder:
             weight, takes_part = unit_trust(weight_by, self), takes_part | self.observed.any(axis=1)
         weight = np.where(self.verdict > 0, 0.0 if scheme == "uniform" else 1.0, weight)
         takes_part = (takes_part | (self.verdict > 0)) & (self.verdict >= 0)
+        if drop_share:
+            judged = np.flatnonzero(takes_part & self.judged & (self.verdict == 0))
+            trust = unit_trust(weight_by, self)[judged]
+            takes_part[judged] = choose_labels(trust, self.key[judged], share=1 - drop_share)
         return FactWeights(
             key=self._ordered,
-            weight=np.where(takes_part, weight, np.nan).astype(np.float32)[self._by_key],
+            weight=np.where(takes_part, scale * weight, np.nan).astype(np.float32)[self._by_key],
             judged=(self.judged | (self.verdict != 0))[self._by_key],
             unknown=0.0 if scheme == "uniform" else np.nan,
         )

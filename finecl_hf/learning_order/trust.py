@@ -67,6 +67,44 @@ def check_weight_by(name: str) -> None:
         )
 
 
+def choose_labels(
+    trust: np.ndarray, keys: np.ndarray, *, threshold: float | None = None, share: float | None = None
+) -> np.ndarray:
+    """Which labels to keep.
+
+    Args:
+        trust: (N,) float, higher for a more trustworthy label.
+        keys: (N,) int64 of the facts; among labels of equal trust they decide, so that neither the order of the rows
+            nor the alphabet does.
+        threshold: keep what is trusted this far or farther.
+        share: keep this share of the labels, the most trusted ones.
+
+    Returns:
+        (N,) bool.
+
+    Raises:
+        FineCLError: unless exactly one of `threshold` and `share` is given, and within [0, 1].
+    """
+    if (threshold is None) == (share is None):
+        raise FineCLError("say which labels to keep by a threshold or by a share, one of the two.")
+    name, value = ("threshold", threshold) if share is None else ("share", share)
+    if not 0 <= value <= 1:
+        raise FineCLError(f"the {name} {value} is out of range; it lies between 0 and 1.")
+    trust = np.asarray(trust, np.float64)
+    if trust.shape != (len(keys),) or np.isnan(trust).any():
+        raise FineCLError(f"each of the {len(keys):,} labels needs one trust, found shape {trust.shape}.")
+    if share is None:
+        return trust >= threshold
+    count = round(share * len(trust))
+    keep = np.zeros(len(trust), bool)
+    if count:
+        border = np.partition(trust, len(trust) - count)[len(trust) - count]
+        keep = trust > border
+        tied = np.flatnonzero(trust == border)
+        keep[tied[np.argsort(keys[tied], kind="stable")[: count - keep.sum()]]] = True
+    return keep
+
+
 def unit_ranks(values: np.ndarray) -> np.ndarray:
     """(N,) any numbers -> (N,) their ranks spread over [0, 1]; ties share their mean rank."""
     return (pd.Series(values).rank().to_numpy() - 1) / max(len(values) - 1, 1)

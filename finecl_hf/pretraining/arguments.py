@@ -28,10 +28,14 @@ class PretrainArguments(FineCLTrainingArguments):
             "temperature": 0.05,
             "na_pairs": 32,
             "max_negatives": 64,
+            "max_partners": 1,
             "mlm_probability": 0.15,
+            "blank_share": 0.0,
             "weight_scheme": "linear",
             "weight_by": "first_epoch",
             "weight_cutoff": 5,
+            "weight_scale": 1.0,
+            "drop_share": 0.0,
         },
     }
 
@@ -47,16 +51,25 @@ class PretrainArguments(FineCLTrainingArguments):
         "first_epoch", "What weights are made from: first_epoch (paper), evidence, ...; docs/denoising.md lists all."
     )
     weight_cutoff: int = option(5, "The paper's K: labels learned in epoch K or later weigh 0.")
+    weight_scale: float = option(1.0, "Factor of the labels' weights, which count as exp(weight); above 1 is sharper.")
+    drop_share: float = option(0.0, "Leave out this share of the labels: those that are trusted least.")
+    missing_labels: str | None = option(
+        None, "Stage 1's missing_labels.parquet: what looks like a fact counts less as an NA pair."
+    )
     temperature: float = option(0.05, "Of both contrastive losses.")
     na_pairs: int = option(32, "At most so many NA pairs a document.")
     na_weight: float | None = option(None, "Weight of NA pairs; 0.5 by default, 0 with --weight_scheme uniform.")
     max_negatives: int = option(64, "At most so many negatives an anchor.")
+    max_partners: int = option(1, "At most so many partners an anchor (paper: 1).")
     contrastive_batch_size: int | None = option(
         None,
         "Documents that contrast with each other, over all devices; encoded --per_device_train_batch_size at a time, "
         "without more memory and a third slower. By default those of one batch on all devices.",
     )
     mlm_probability: float = option(0.15, "Share of the tokens outside mentions to mask.")
+    blank_share: float = option(
+        0.0, "Share of the entities whose names are masked where relations are told apart (paper: 0)."
+    )
     rd_weight: float = option(1.0, "Weight of relation discrimination in the loss (paper: 1, as of the other two).")
     ed_weight: float = option(1.0, "Weight of entity discrimination.")
     mlm_weight: float = option(1.0, "Weight of masked language modelling; alone with the others 0.")
@@ -76,9 +89,11 @@ class PretrainArguments(FineCLTrainingArguments):
     def __post_init__(self):
         check_range(self, "temperature", 0.001)
         check_range(self, "na_weight", 0, 10)  # enters as exp(w)
-        check_range(self, "mlm_probability", 0, 1)
+        check_range(self, "mlm_probability blank_share", 0, 1)
         check_range(self, "na_pairs max_negatives weight_cutoff", 0)
-        check_range(self, "streaming_block", 1)
+        check_range(self, "streaming_block max_partners", 1)
+        check_range(self, "weight_scale", 0, 10)
+        check_range(self, "drop_share", 0, 0.99)
         check_range(self, "rd_weight ed_weight mlm_weight", 0, 1e6)
         if not self.rd_weight and not self.ed_weight and not self.mlm_weight:
             raise FineCLError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from finecl_hf.cards.model_card import FineCLCardData, TrainingData
-from finecl_hf.encoding.features import Truncation
+from finecl_hf.encoding.feature_table import Truncation
 from finecl_hf.learning_order.weights import Coverage
 from finecl_hf.training.arguments import FineCLTrainingArguments, ModelArguments
 from finecl_hf.training.scripts import run_card

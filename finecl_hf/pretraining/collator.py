@@ -13,10 +13,11 @@ from finecl_hf.encoding.batches import SharedEpoch, gather_entities, judged_pair
 from finecl_hf.encoding.features import DocumentEncoder
 from finecl_hf.hashing import mix, uniform
 from finecl_hf.pretraining.arguments import PretrainArguments
+from finecl_hf.pretraining.na_doubts import NaDoubts
 
 
 # What a draw is for: keeps draws apart that are made of the same keys.
-NA_PAIR, QUERY_FACT, MASKED, REPLACEMENT, RANDOM_TOKEN, INSTANCE = range(10, 16)
+NA_PAIR, QUERY_FACT, MASKED, REPLACEMENT, RANDOM_TOKEN, INSTANCE, BLANKED = range(10, 17)
 RELATION_ROW, ENTITY_ROW = 0, 1
 
 
@@ -72,7 +73,11 @@ class PretrainCollator:
         max_length: longest row; a prefix pushes the document's end out.
         na_pairs: at most so many NA pairs a document (paper: 32).
         na_weight: their weight (paper: 0.5; 0 for ERICA's baseline).
+        na_doubts: which of them may be facts, and weigh less.
         mask_share: of the tokens outside mentions (paper: 0.15).
+        blank_share: of the entities of a relation row, whose mentions are mask tokens (paper: 0). What is left to tell
+            relations apart by is the text between them (Peng et al., EMNLP 2020).
+        entity_rows: whether there are any; without entity discrimination they are half of the work for nothing.
         chunk_documents: documents that are encoded at a time; None for all.
     """
 
@@ -86,7 +91,10 @@ class PretrainCollator:
     max_length: int
     na_pairs: int = 32
     na_weight: float = 0.5
+    na_doubts: NaDoubts = field(default_factory=NaDoubts)
     mask_share: float = 0.15
+    blank_share: float = 0.0
+    entity_rows: bool = True
     chunk_documents: int | None = None
     seed: int = 0
     epoch: SharedEpoch = field(default_factory=SharedEpoch)
@@ -115,7 +123,9 @@ class PretrainCollator:
 
     def _collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         rows = [_as_arrays(row) for row in rows]
-        queries = [query for row in rows if (query := self._entity_row(row)) is not None]
+        queries = [query for row in rows if (query := self._entity_row(row)) is not None] if self.entity_rows else []
+        if self.blank_share:
+            rows = [self._blanked(row) for row in rows]
         all_rows = rows + [query.row for query in queries]
         input_ids, attention_mask = pad([row["input_ids"] for row in all_rows], self.pad_token_id)
         entities = gather_entities(all_rows, row_length=input_ids.shape[1])
@@ -145,11 +155,13 @@ class PretrainCollator:
 
     def _instances(self, rows: list[dict], base: np.ndarray) -> dict[str, Any]:
         """Facts and NA pairs of all documents."""
-        facts, na = [], []
+        facts, na, na_weight = [], [], []
         for row, first in zip(rows, base, strict=True):
             kept = ~np.isnan(row["weight"])
             facts.append(np.stack([row["head"] + first, row["tail"] + first, row["relation"]])[:, kept])
-            na.append(self._na_pairs(row) + first)
+            pairs = self._na_pairs(row)
+            na.append(pairs + first)
+            na_weight.append(self.na_weight + self.na_doubts.log_share(row["key"], pairs))
         num_facts = sum(part.shape[1] for part in facts)
         na = np.concatenate(na, axis=1)
         relation_na = np.zeros((1, na.shape[1]), dtype=np.int64)
@@ -162,7 +174,7 @@ class PretrainCollator:
         key = mix(INSTANCE, self.seed, self.epoch.get(), key, *local, relation).view(np.int64)
         return {
             "pairs": np.stack([head, tail], axis=1),
-            "weights": np.concatenate([weight, np.full(na.shape[1], self.na_weight)]).astype(np.float32),
+            "weights": np.concatenate([weight, *na_weight]).astype(np.float32),
             "relation": relation,
             "pair": np.unique(head << 32 | tail, return_inverse=True)[1],
             "instance_key": key,
@@ -201,6 +213,16 @@ class PretrainCollator:
             np.int64
         )
         return Query.of(row, fact, query, opening, self.max_length)
+
+    def _blanked(self, row: dict) -> dict:
+        """The row with mask tokens in place of the mentions of some entities, drawn at random."""
+        entities = np.arange(row["num_entities"])
+        is_blank = uniform(BLANKED, self.seed, self.epoch.get(), row["key"], entities) < self.blank_share
+        blank = is_blank[row["mention_entity"]]
+        edges = np.zeros(len(row["input_ids"]) + 1, dtype=np.int64)
+        np.add.at(edges, row["mention_start"][blank], 1)
+        np.add.at(edges, row["mention_end"][blank], -1)
+        return {**row, "input_ids": np.where(edges.cumsum()[:-1] > 0, self.mask_token_id, row["input_ids"])}
 
     def _protected(self, input_ids: np.ndarray, rows: list[dict], prefixes: np.ndarray) -> np.ndarray:
         """(B, L) bool: special tokens, padding, entity mentions and prefixes are never masked."""
@@ -249,7 +271,10 @@ def collator_for(
         max_length=encoder.max_length,
         na_pairs=args.na_pairs,
         na_weight=args.na_weight,
+        na_doubts=NaDoubts.read(args.missing_labels),
         mask_share=args.mlm_probability,
+        blank_share=args.blank_share,
+        entity_rows=args.ed_weight > 0,
         chunk_documents=args.per_device_train_batch_size,
         seed=args.seed,
     )

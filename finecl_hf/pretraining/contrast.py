@@ -53,9 +53,13 @@ class Instances:
 
 
 def contrast_masks(
-    instances: Instances, num_relations: int, anchors: torch.Tensor, max_negatives: int | None = None
+    instances: Instances,
+    num_relations: int,
+    anchors: torch.Tensor,
+    max_negatives: int | None = None,
+    max_partners: int = 1,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Partner and negatives of each anchor: [`partner_mask`] and [`negative_mask`], with the draws made once.
+    """Partners and negatives of each anchor: [`partner_mask`] and [`negative_mask`], with the draws made once.
 
     Anchors are taken a block at a time: a random number takes eight times the memory of a mask's entry.
 
@@ -67,7 +71,7 @@ def contrast_masks(
         draws = _draw(instances.key, block)
         masks.append(
             (
-                partner_mask(instances, block, draws),
+                partner_mask(instances, block, draws, max_partners),
                 negative_mask(instances, num_relations, block, max_negatives, draws),
             )
         )
@@ -76,22 +80,26 @@ def contrast_masks(
 
 
 def partner_mask(
-    instances: Instances, anchors: torch.Tensor | slice = slice(None), draws: torch.Tensor | None = None
+    instances: Instances,
+    anchors: torch.Tensor | slice = slice(None),
+    draws: torch.Tensor | None = None,
+    max_partners: int = 1,
 ) -> torch.Tensor:
-    """One partner p(a) with the same relation for each anchor that has any.
+    """Partners p(a) with the same relation for each anchor that has any; one each in the paper.
 
     A pair that shares the anchor's head or its tail is no partner: half of its embedding would be the anchor's own.
 
     Args:
         anchors: (A,) rows to be anchors; all by default.
         draws: (A, N), where they were made before.
+        max_partners: at most so many for an anchor, drawn at random.
 
     Returns:
-        (A, N) bool with at most one True in each row.
+        (A, N) bool.
     """
     relation = instances.relation[anchors, None]
     mask = (relation == instances.relation) & (relation != 0) & ~_shares_argument(instances, anchors)
-    return _keep_lowest(mask, _draw(instances.key, anchors) if draws is None else draws, 1)
+    return _keep_lowest(mask, _draw(instances.key, anchors) if draws is None else draws, max_partners)
 
 
 def negative_mask(

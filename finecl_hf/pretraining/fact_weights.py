@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from datasets import Dataset
 
 from finecl_hf.data.arrow import arrow_column
-from finecl_hf.encoding.features import fact_keys, with_fact_column
+from finecl_hf.encoding.feature_table import fact_keys, with_fact_column
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.columns import text_keys
 from finecl_hf.learning_order.facts import fact_ids
@@ -37,7 +37,9 @@ def read_weights(args: PretrainArguments) -> FactWeights:
         return FactWeights()
     order = LearningOrder.read(args.learning_order, names=False)
     try:
-        weights = order.weights(args.weight_scheme, args.weight_cutoff, args.weight_by)
+        weights = order.weights(
+            args.weight_scheme, args.weight_cutoff, args.weight_by, args.weight_scale, args.drop_share
+        )
     except FineCLError as error:
         raise FineCLError(f"{args.learning_order}: {error}") from error
     if np.isnan(weights.weight).all():

@@ -104,7 +104,12 @@ class Contrast:
 
     @classmethod
     def of(
-        cls, pairs: torch.Tensor, chunks: list[dict[str, Any]], max_negatives: int | None, num_processes: int = 1
+        cls,
+        pairs: torch.Tensor,
+        chunks: list[dict[str, Any]],
+        max_negatives: int | None,
+        max_partners: int = 1,
+        num_processes: int = 1,
     ) -> Contrast:
         """The instances of all chunks of all processes, with `pairs` (N, 2 D) the embeddings of this process's."""
         parts = [
@@ -121,7 +126,7 @@ class Contrast:
             columns = gather_rows(torch.stack(list(vars(instances).values()), dim=1), counts).split(counts)
             instances = Instances.together([Instances(*part.unbind(1)) for part in columns], entities)
             anchors = anchors + sum(counts[: torch.distributed.get_rank()])
-        masks = contrast_masks(instances, chunks[0]["num_relations"], anchors, max_negatives)
+        masks = contrast_masks(instances, chunks[0]["num_relations"], anchors, max_negatives, max_partners)
         return cls(pairs, weights, anchors, *masks)
 
     def loss(self, temperature: float) -> Sums:

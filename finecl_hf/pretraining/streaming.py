@@ -34,7 +34,8 @@ from finecl_hf.data.problems import Titles
 from finecl_hf.data.readers import files_of, iter_documents, local_files
 from finecl_hf.data.relation_names import read_relation_names
 from finecl_hf.encoding.batches import SharedEpoch
-from finecl_hf.encoding.features import COLUMNS, DocumentEncoder, fact_keys, with_fact_column
+from finecl_hf.encoding.feature_table import COLUMNS, fact_keys, with_fact_column
+from finecl_hf.encoding.features import DocumentEncoder
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.hashing import mix, text_key
 from finecl_hf.learning_order.weights import Coverage, FactWeights

@@ -76,7 +76,9 @@ class PretrainTrainer(FineCLTrainer):
         chunks = inputs.get("chunks", [inputs])
         unwrapped = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
         encoded = encode_chunks(model, unwrapped, chunks, self.temperature)
-        contrast = Contrast.of(encoded.pairs, chunks, self.max_negatives, self.accelerator.num_processes)
+        contrast = Contrast.of(
+            encoded.pairs, chunks, self.max_negatives, self.args.max_partners, self.accelerator.num_processes
+        )
         losses = self._means(
             loss_rd=contrast.loss(self.temperature), loss_ed=encoded.entity_loss, loss_mlm=encoded.mlm_loss
         )

@@ -12,6 +12,7 @@ from typing import Any
 from huggingface_hub import HfApi
 from transformers import Trainer
 
+from finecl_hf.cards.model_code import write_model_code
 from finecl_hf.cards.private_paths import without_folders
 
 
@@ -85,6 +86,7 @@ def stage(trainer: Trainer, weights: Path, staged: Path) -> None:
         trainer.processing_class.save_pretrained(staged)
         for path in staged.glob("*token*.json"):
             _copy(path, path)
+    write_model_code(staged)  # not that of the folder, in which anything may lie
     arguments = json.loads(json.dumps(trainer.args.to_dict(), default=str))
     _write_json(arguments, staged / ARGUMENTS)
 

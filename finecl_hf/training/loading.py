@@ -16,7 +16,8 @@ from finecl_hf.data.documents import NA
 from finecl_hf.data.held_out import HeldOutPairs
 from finecl_hf.data.relation_names import read_relation_names
 from finecl_hf.encoding.encoders import load_tokenizer, loading_from, max_length_for
-from finecl_hf.encoding.features import DocumentEncoder, Truncation
+from finecl_hf.encoding.feature_table import Truncation
+from finecl_hf.encoding.features import DocumentEncoder
 from finecl_hf.errors import FineCLError
 from finecl_hf.training.arguments import DataArguments, FineCLTrainingArguments, ModelArguments
 
@@ -123,7 +124,9 @@ def load_encoder(model: ModelArguments, label2id: dict[str, int], long_documents
     """
     name = model.tokenizer_name or model.model_name_or_path
     with loading_from(model.model_name_or_path, "--model_name_or_path"):
-        config = AutoConfig.from_pretrained(model.model_name_or_path, revision=model.model_revision)
+        config = AutoConfig.from_pretrained(
+            model.model_name_or_path, revision=model.model_revision, trust_remote_code=False
+        )
     with loading_from(name, "--tokenizer_name" if model.tokenizer_name else "--model_name_or_path"):
         tokenizer = load_tokenizer(name, revision=model.model_revision)
     config = config.get_text_config()

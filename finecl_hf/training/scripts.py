@@ -14,10 +14,11 @@ from transformers import set_seed
 
 from finecl_hf.cards.card_file import FACTS
 from finecl_hf.cards.model_card import FineCLCardData, TrainingData, changed_arguments
+from finecl_hf.cards.model_code import FOLDER
 from finecl_hf.data.files import writing
 from finecl_hf.data.json_stream import read_json
 from finecl_hf.encoding.encoders import keep_bars_out_of_logs
-from finecl_hf.encoding.features import Truncation
+from finecl_hf.encoding.feature_table import Truncation
 from finecl_hf.errors import FineCLError
 from finecl_hf.training.arguments import FineCLTrainingArguments, ModelArguments
 from finecl_hf.training.checkpoints import is_checkpoint, steps_done
@@ -52,7 +53,7 @@ def start_run(args: FineCLTrainingArguments) -> None:
 
 def refuse_links(folder: Path) -> None:
     """Raises FineCLError where a file that a run writes is a link: it would overwrite what that points to."""
-    names = {*WRITTEN, *QUOTING, *WEIGHTS, INDEX, FACTS, "training_args.bin"}
+    names = {*WRITTEN, *QUOTING, *WEIGHTS, INDEX, FACTS, FOLDER, "training_args.bin"}
     names |= {"tokenizer.json", "tokenizer_config.json"}
     for path in sorted(folder.iterdir()):
         if path.is_symlink() and (path.name in names or is_checkpoint(str(path))):

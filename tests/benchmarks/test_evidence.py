@@ -11,11 +11,11 @@ from benchmarks.evidence import grid, name_of, paired, settings_of
 from finecl_hf import read_documents, write_documents
 
 
-CONFIG = json.loads((evidence.ROOT / "benchmarks" / "configs" / "evidence.json").read_text())
+CONFIG = json.loads((evidence.ROOT / "benchmarks" / "configs" / "pretraining.json").read_text())
 
 
 def cell(**others):
-    return {"task": "Re-DocRED 1 %", "corpus": "projection", "weighting": "paper", "seed": 0, **others}
+    return {"task": "Re-DocRED 1 %", "corpus": "projection", "arm": "paper", "seed": 0, **others}
 
 
 def named(**others):
@@ -24,26 +24,26 @@ def named(**others):
 
 def test_what_decides_on_a_cell():
     assert named() == named()
-    assert len({named(), named(seed=1), named(weighting="uniform"), named(task="SemEval 1 %")}) == 4
-    few = {"task": "FewRel, 10-way 1-shot"}
-    assert named(**few, weighting="none") == named(**few, weighting="none", seed=1)  # nothing in it is drawn
+    assert len({named(), named(seed=1), named(arm="uniform"), named(task="SemEval 1 %")}) == 4
+    few = {"task": "FewRel, 5-way 1-shot"}
+    assert named(**few, arm="none") == named(**few, arm="none", seed=1)  # nothing in it is drawn
     assert named(**few) != named(**few, seed=1)  # another encoder
     changed = deepcopy(CONFIG)
     changed["denoise"]["num_train_epochs"] = 9
-    for weighting, same in (("uniform", True), ("paper", False)):  # only one of them stands on a learning order
-        one = name_of(settings_of(cell(weighting=weighting), changed))
-        assert (one == named(weighting=weighting)) is same
+    for arm, same in (("uniform", True), ("paper", False)):  # only one of them stands on a learning order
+        one = name_of(settings_of(cell(arm=arm), changed))
+        assert (one == named(arm=arm)) is same
 
 
 def test_half_a_grid_can_be_compared():
-    first = grid(CONFIG)[: len(CONFIG["weightings"])]
-    assert {cell["weighting"] for cell in first} == set(CONFIG["weightings"])
+    first = grid(CONFIG)[: len(CONFIG["arms"])]
+    assert {cell["arm"] for cell in first} == set(CONFIG["arms"])
     assert len({(cell["task"], cell["seed"]) for cell in first}) == 1
 
 
 def test_differences_are_paired():
     rng = np.random.default_rng(0)
-    other = dict(enumerate(rng.normal(0.5, 0.2, 6)))  # seeds differ more than weightings
+    other = dict(enumerate(rng.normal(0.5, 0.2, 6)))  # seeds differ more than arms
     one = {seed: value + 0.02 + rng.normal(0, 0.002) for seed, value in other.items() if seed != 3}
     row = paired(one, other)
     assert row["seeds"] == 5 and row["difference"] == pytest.approx(0.02, abs=0.002)
@@ -54,7 +54,7 @@ def test_differences_are_paired():
 
 @pytest.fixture
 def small(corpus, tmp_path):
-    """A grid of one task and two weightings, on the generated corpus."""
+    """A grid of one task and two arms, on the generated corpus."""
     silver = read_documents(corpus / "silver.json")
     write_documents(silver, tmp_path / "data" / "silver.json")
     lines = {f"{document.longest_name(fact.head)}\t{fact.relation}\t{document.longest_name(fact.tail)}"
@@ -70,7 +70,7 @@ def small(corpus, tmp_path):
         "denoise": {"num_train_epochs": 1, "learning_rate": 1e-3},
         "pretrain": {"max_steps": 1, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 1,
                      "max_seq_length": 64},
-        "weightings": {"none": None, "evidence": {"weight_by": "evidence"}},
+        "arms": {"none": {}, "evidence": {"pretrain": {"weight_by": "evidence"}}}, "references": ["none"],
         "tasks": {"few": {"script": "few_shot.py", "documents": "fewrel.json", "figure": ["results", 0, "accuracy"],
                           "flags": {"ways": 2, "shots": 1, "queries": 2, "episodes": 20}}},
     }  # fmt: skip
@@ -90,7 +90,7 @@ def test_a_grid(small, bert_folder, capsys, monkeypatch):
     ]
     words += ["--work", str(small / "work"), "--model", bert_folder]
     rows = evidence.main(words)
-    assert [(row["weighting"], row["seeds"]) for row in rows] == [("none", [0]), ("evidence", [0])]
+    assert [(row["arm"], row["seeds"]) for row in rows] == [("none", [0]), ("evidence", [0])]
     assert all(0 <= row["mean"] <= 1 for row in rows) and rows[1]["to none"]["difference"] is not None
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == rows
     assert len(list((small / "cells").iterdir())) == 2 and not list((small / "work").glob("*.begun"))
@@ -119,3 +119,38 @@ def test_damaged_cells(tmp_path, content):
     path.write_text(content)
     with pytest.raises(SystemExit, match="holds no figure"):
         evidence.main(["--cells", str(tmp_path), "--table"])
+
+
+ROWS = [
+    {"task": "t", "corpus": "c", "arm": arm, "seeds": [0, 1, 2], "mean": 0.5, "sd": 0.01, **others}
+    for arm, others in (
+        ("none", {}),
+        ("better", {"to none": {"seeds": 3, "difference": 0.02, "interval": [0.01, 0.03], "p": 0.01}}),
+        ("once", {"to none": {"seeds": 1, "difference": -0.02, "interval": None, "p": None}}),
+    )
+]
+
+
+def test_a_page_has_the_table_between_its_marks(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- x.json -->\nold\n<!-- end -->\nb\n<!-- y.json -->\nother\n<!-- end -->\n")
+    for _ in range(2):
+        evidence.write_between(page, "x.json", evidence.markdown(ROWS, ["none"]))
+    text = page.read_text()
+    assert text.startswith("a\n<!-- x.json -->\n\n| task | arm |") and "old" not in text and "\nother\n" in text
+    assert "+2.0 (+1.0 to +3.0, p = 0.010)" in text and "| -2.0 |" in text
+    with pytest.raises(SystemExit, match="has no lines"):
+        evidence.write_between(page, "z.json", "text")
+
+
+def test_several_corpora_are_named():
+    assert "corpus" not in evidence.markdown(ROWS, ["none"])
+    assert "| t | d | none |" in evidence.markdown([*ROWS, {**ROWS[0], "corpus": "d"}], ["none"])
+
+
+def test_differences_are_drawn(tmp_path):
+    evidence.draw_differences(ROWS, "none", tmp_path / "chart.svg")
+    text = (tmp_path / "chart.svg").read_text()
+    assert all(word in text for word in ("none 50.0", "better", "once"))
+    evidence.draw_differences(ROWS[:1], "none", tmp_path / "nothing.svg")
+    assert not (tmp_path / "nothing.svg").exists()

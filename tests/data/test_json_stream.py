@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finecl_hf.data.json_stream import array_elements, parse_json, text_chunks, text_lines
-from finecl_hf.errors import DocumentError
+from finecl_hf.data.json_stream import array_elements, parse_json, read_json, text_chunks, text_lines
+from finecl_hf.errors import DocumentError, FineCLError
 
 
 VALUES = st.recursive(
@@ -128,3 +128,12 @@ def test_utf16_without_its_mark_is_told(encoding, tmp_path):
 def test_parse_json_says_what_is_wrong(text):
     with pytest.raises(DocumentError, match="JSON"):
         parse_json(text)
+
+
+def test_a_key_that_is_given_twice_is_told(tmp_path):
+    path = tmp_path / "names.json"
+    path.write_text('{"a": {"P19": 1, "P20": 2, "P19": 3}}')
+    with pytest.raises(FineCLError, match='--names .*the key "P19" is given twice'):
+        read_json(path, "--names")
+    path.write_text('{"a": {"P19": 1}, "b": {"P19": 3}}')
+    assert read_json(path) == {"a": {"P19": 1}, "b": {"P19": 3}}

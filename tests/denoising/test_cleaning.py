@@ -9,7 +9,7 @@ import pytest
 
 from finecl_hf.data.readers import read_documents, valid_records, write_documents
 from finecl_hf.denoising import cleaning
-from finecl_hf.denoising.cleaning import check_clean_output, choose_labels, clean_corpus, clean_files
+from finecl_hf.denoising.cleaning import check_clean_output, clean_corpus, clean_files
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.hashing import text_key
 from finecl_hf.learning_order.table import LearningOrder
@@ -56,49 +56,6 @@ def docred(ada, curie):
     first["labels"][3]["in_train"] = True
     first["vertexSet"][0][0] |= {"global_pos": [0, 2], "index": "0_0"}
     return [{**first, "Ns": 1.50, "extra": {"a": None}}, second, {**second, "title": "bare", "labels": []}]
-
-
-# What to keep
-
-
-def test_threshold_and_share():
-    trust = np.array([0.1, 0.9, 0.5, 0.5])
-    ids = np.arange(4)
-    assert choose_labels(trust, ids, threshold=0.5).tolist() == [False, True, True, True]
-    assert choose_labels(trust, ids, share=0.25).tolist() == [False, True, False, False]
-    assert choose_labels(trust, ids, share=0).sum() == 0 and choose_labels(trust, ids, share=1).all()
-    assert choose_labels(np.zeros(0), [], share=0.5).shape == (0,)
-
-
-def test_ties_do_not_depend_on_the_order_of_rows():
-    rng = np.random.default_rng(0)
-    keys, trust = rng.integers(-(2**62), 2**62, 200), rng.integers(0, 3, 200) / 2
-    chosen = {*keys[choose_labels(trust, keys, share=0.6)]}
-    assert len(chosen) == 120
-    for _ in range(5):
-        rows = rng.permutation(200)
-        assert {*keys[rows][choose_labels(trust[rows], keys[rows], share=0.6)]} == chosen
-    assert chosen > {*keys[trust == 1]} and not chosen & {*keys[trust == 0]}
-
-
-@pytest.mark.parametrize(
-    "options, words",
-    [
-        ({}, "one of the two"),
-        ({"threshold": 0.5, "share": 0.5}, "one of the two"),
-        ({"threshold": 1.5}, "threshold 1.5 is out of range"),
-        ({"share": float("nan")}, "share nan is out of range"),
-    ],
-)
-def test_choices_that_make_no_sense(options, words):
-    with pytest.raises(FineCLError, match=words):
-        choose_labels(np.array([0.5]), np.zeros(1, int), **options)
-
-
-@pytest.mark.parametrize("trust", [[0.5], [0.5, np.nan], [[0.5, 0.5]]])
-def test_each_label_needs_one_trust(trust):
-    with pytest.raises(FineCLError, match="each of the 2 labels needs one trust"):
-        choose_labels(np.array(trust), np.arange(2), share=0.5)
 
 
 # Every format

@@ -31,8 +31,8 @@ def test_other_names_of_the_setting(config_class, tmp_path):
     assert options["revision"] == "main" and options["config"].attention_dropout == 0.25
 
 
-def test_none_changes_nothing(bert_folder):
-    assert loading_options(bert_folder, None, revision="main") == {"revision": "main"}
+def test_none_changes_nothing_but_that_code_is_not_run(bert_folder):
+    assert loading_options(bert_folder, revision="main") == {"revision": "main", "trust_remote_code": False}
 
 
 def test_models_are_built_with_it(bert_folder):

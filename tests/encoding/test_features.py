@@ -17,17 +17,14 @@ from finecl_hf.data.documents import Document, Fact, Mention
 from finecl_hf.data.readers import write_documents
 from finecl_hf.encoding.batches import RelationCollator
 from finecl_hf.encoding.encoders import SHIFTED_POSITIONS, load_tokenizer, max_length_for
+from finecl_hf.encoding.feature_table import COLUMNS, Truncation, fact_keys, with_fact_column
 from finecl_hf.encoding.features import (
-    COLUMNS,
     DocumentEncoder,
     LabelledFeatures,
-    Truncation,
-    fact_keys,
     lay_out,
     mention_token_spans,
     token_windows,
     truncate,
-    with_fact_column,
 )
 from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import text_key, type_key

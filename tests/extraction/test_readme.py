@@ -48,8 +48,9 @@ def test_from_a_spreadsheet_to_triples(bert_folder, tmp_path, monkeypatch, capsy
 def test_raw_text_to_triples(bert_folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     build(bert_folder, "outputs/extractor")
-    exec(blocks("Raw text to triples", "python")[0], {})
-    assert "Marie Curie" in capsys.readouterr().out
+    for code in blocks("Raw text to triples", "python"):
+        exec(code, {})
+        assert "Marie Curie" in capsys.readouterr().out
 
 
 def test_predictions_are_scored_by_the_evaluate_module(tmp_path, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""Random feature rows (see finecl_hf.encoding.features.COLUMNS) for tests of the collators."""
+"""Random feature rows (see finecl_hf.encoding.feature_table.COLUMNS) for tests of the collators."""
 
 import numpy as np
 

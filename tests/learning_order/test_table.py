@@ -151,3 +151,15 @@ class TestNamesInTheFile:
     def test_json_has_nothing_to_leave(self, tmp_path):
         LearningOrder(["a", "b"], first_epoch=[0, 1]).write(tmp_path / "order.json")
         assert LearningOrder.read(tmp_path / "order.json", names=False).instance_id.to_pylist() == ["a", "b"]
+
+
+def test_weights_are_scaled_and_the_least_trusted_take_no_part():
+    order = LearningOrder([f"d#0#1#r{i}" for i in range(10)], first_epoch=[0, 0, 1, 1, 2, 2, 3, 3, -1, -1])
+    order.verdict[7], order.verdict[0] = 1, -1  # the one stays, the other is gone anyway
+    plain, scaled = (order.weights(scale=scale).of(order.key)[0] for scale in (1.0, 3.0))
+    np.testing.assert_allclose(scaled, 3 * plain, rtol=1e-6)
+    kept, _ = order.weights(drop_share=0.5).of(order.key)
+    assert np.flatnonzero(~np.isnan(kept)).tolist()[:2] == [1, 2] and not np.isnan(kept[7])
+    assert (~np.isnan(kept)).sum() == 4  # three of the six that nobody judged
+    uniform, _ = order.weights("uniform", drop_share=0.5).of(order.key)
+    assert (~np.isnan(uniform)).sum() == 5 and np.nanmax(uniform) == 0

@@ -17,6 +17,7 @@ from finecl_hf.learning_order.trust import (
     TEXT_WEIGHT,
     WITHIN_RELATION,
     check_weight_by,
+    choose_labels,
     consistent_epoch,
     error_norm,
     forgetting_events,
@@ -239,3 +240,46 @@ def test_names():
     for name in ("mood", "mood_within_relation", WITHIN_RELATION):
         with pytest.raises(FineCLError, match=f'no score "{name}"; take one of first_epoch, consistent_epoch'):
             check_weight_by(name)
+
+
+# What to keep
+
+
+def test_threshold_and_share():
+    trust = np.array([0.1, 0.9, 0.5, 0.5])
+    ids = np.arange(4)
+    assert choose_labels(trust, ids, threshold=0.5).tolist() == [False, True, True, True]
+    assert choose_labels(trust, ids, share=0.25).tolist() == [False, True, False, False]
+    assert choose_labels(trust, ids, share=0).sum() == 0 and choose_labels(trust, ids, share=1).all()
+    assert choose_labels(np.zeros(0), [], share=0.5).shape == (0,)
+
+
+def test_ties_do_not_depend_on_the_order_of_rows():
+    rng = np.random.default_rng(0)
+    keys, trust = rng.integers(-(2**62), 2**62, 200), rng.integers(0, 3, 200) / 2
+    chosen = {*keys[choose_labels(trust, keys, share=0.6)]}
+    assert len(chosen) == 120
+    for _ in range(5):
+        rows = rng.permutation(200)
+        assert {*keys[rows][choose_labels(trust[rows], keys[rows], share=0.6)]} == chosen
+    assert chosen > {*keys[trust == 1]} and not chosen & {*keys[trust == 0]}
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({}, "one of the two"),
+        ({"threshold": 0.5, "share": 0.5}, "one of the two"),
+        ({"threshold": 1.5}, "threshold 1.5 is out of range"),
+        ({"share": float("nan")}, "share nan is out of range"),
+    ],
+)
+def test_choices_that_make_no_sense(options, words):
+    with pytest.raises(FineCLError, match=words):
+        choose_labels(np.array([0.5]), np.zeros(1, int), **options)
+
+
+@pytest.mark.parametrize("trust", [[0.5], [0.5, np.nan], [[0.5, 0.5]]])
+def test_each_label_needs_one_trust(trust):
+    with pytest.raises(FineCLError, match="each of the 2 labels needs one trust"):
+        choose_labels(np.array(trust), np.arange(2), share=0.5)

@@ -3,8 +3,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from finecl_hf.data.documents import Document
 from finecl_hf.encoding.features import DocumentEncoder
+from finecl_hf.learning_order.missing_labels import MissingLabel
 from finecl_hf.pretraining.collator import PretrainCollator
+from finecl_hf.pretraining.na_doubts import NaDoubts
 from finecl_hf.pretraining.step import Contrast
 from tests.helpers.feature_rows import VOCABULARY, random_row, random_rows
 
@@ -109,6 +112,46 @@ def test_relation_rows_hold_learned_facts_and_na_pairs():
         pairs = [pair[:2] for pair in na]
         assert len(set(pairs)) == len(pairs) == min(5, len(judged - labelled))
         assert set(pairs) <= judged - labelled and all(weight == 0.25 for *_, weight in na)
+
+
+def test_na_pairs_that_may_be_facts_weigh_less():
+    (row,) = _weighted([random_row(50, num_entities=6)])
+    plain = _instances([row], _collator(na_weight=0.25)([row]))[0][1]
+    (head, tail, _), *others = plain
+    document = Document("d", ["a"], [])
+    missing = MissingLabel("", document.title, head, tail, "has", "a", "b", 0.5, 0.0, 0.0, 0.0, score=1.0)
+    row = {**row, "key": document.key}  # draws differ, pairs do not: all are taken
+    doubts = NaDoubts([missing])
+    facts, doubted = _instances([row], _collator(na_weight=0.25, na_doubts=doubts)([row]))[0]
+    weight = {(one, other): value for one, other, value in doubted}
+    assert weight[head, tail] == pytest.approx(0.25 + np.log(1 - 1 / (1 + np.exp(-1.0))))
+    assert {weight[one, other] for one, other, _ in others} == {0.25}
+    assert [fact[2] for fact in facts] == [fact[2] for fact in _instances([row], _collator()([row]))[0][0]]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_names_are_blanked_in_relation_rows_alone(share):
+    plain, batch = (_collator(mask_share=0.0, blank_share=value)(ROWS) for value in (0.0, share))
+    count, seen = len(ROWS), 0
+    for row, before, after in zip(ROWS, plain["input_ids"], batch["input_ids"], strict=False):
+        changed = (before != after).tolist()
+        blanked = {entity for start, end, entity in _spans(row) if all(changed[start:end])}
+        expected = before.clone()
+        for start, end, entity in _spans(row):
+            if entity in blanked:
+                expected[start:end] = MASK
+        assert torch.equal(after, expected)  # all mentions of an entity or none
+        seen += len(blanked)
+    mentioned = sum(len(set(row["mention_entity"])) for row in ROWS)
+    assert seen == {0.0: 0, 1.0: mentioned}.get(share, seen) and (share != 0.5 or 0.3 < seen / mentioned < 0.7)
+    assert torch.equal(plain["input_ids"][count:], batch["input_ids"][count:])  # queries ask by name
+
+
+def test_entity_rows_can_be_left_away():
+    whole, batch = (_collator(entity_rows=kept)(ROWS) for kept in (True, False))
+    assert len(batch["input_ids"]) == len(ROWS) < len(whole["input_ids"])
+    assert len(batch["queries"]) == len(batch["positives"]) == 0 and batch["candidate_mask"].shape[0] == 0
+    assert torch.equal(batch["pairs"], whole["pairs"]) and torch.equal(batch["weights"], whole["weights"])
 
 
 def test_instances_carry_what_contrast_needs():

@@ -12,8 +12,8 @@ def as_instances(relation, head, tail, key):
     return Instances(*(torch.from_numpy(np.asarray(column)) for column in (relation, head, tail, pair, key)))
 
 
-def partner_mask(*rows):
-    return contrast.partner_mask(as_instances(*rows)).numpy()
+def partner_mask(*rows, **options):
+    return contrast.partner_mask(as_instances(*rows), **options).numpy()
 
 
 def negative_mask(relation, head, tail, key, max_negatives=None):
@@ -48,13 +48,14 @@ def _allowed_slowly(relation, head, tail, kind):
     return allowed
 
 
+@pytest.mark.parametrize("most", [1, 2, 10**6])
 @pytest.mark.parametrize("seed", range(5))
-def test_partners_equal_the_definition(seed):
+def test_partners_equal_the_definition(seed, most):
     relation, head, tail, key = _instances(seed)
-    mask = partner_mask(relation, head, tail, key)
+    mask = partner_mask(relation, head, tail, key, max_partners=most)
     allowed = _allowed_slowly(relation, head, tail, "partner")
     assert not (mask & ~allowed).any()
-    assert (mask.sum(1) == np.minimum(allowed.sum(1), 1)).all()
+    assert (mask.sum(1) == np.minimum(allowed.sum(1), most)).all()
     assert mask.any() and not mask[relation == 0].any()
 
 
@@ -161,8 +162,8 @@ def test_tensors_are_mixed_as_arrays_are():
 def test_masks_of_blocks_are_those_of_all_anchors(block, monkeypatch):
     monkeypatch.setattr(contrast, "BLOCK", block)
     instances, anchors = as_instances(*_instances(1)), torch.tensor([3, 0, 17, 5, 39])
-    positive, negative = contrast.contrast_masks(instances, 4, anchors, max_negatives=3)
-    assert torch.equal(positive, contrast.partner_mask(instances, anchors))
+    positive, negative = contrast.contrast_masks(instances, 4, anchors, max_negatives=3, max_partners=2)
+    assert torch.equal(positive, contrast.partner_mask(instances, anchors, max_partners=2))
     assert torch.equal(negative, contrast.negative_mask(instances, 4, anchors, 3))
     assert positive.any() and negative.any()
     nothing = contrast.contrast_masks(instances, 4, anchors[:0], max_negatives=3)

@@ -10,7 +10,8 @@ import pytest
 from finecl_hf import LearningOrder, read_documents
 from finecl_hf.data.corpus import load_corpus
 from finecl_hf.data.readers import write_documents
-from finecl_hf.encoding.features import DocumentEncoder, with_fact_column
+from finecl_hf.encoding.feature_table import with_fact_column
+from finecl_hf.encoding.features import DocumentEncoder
 from finecl_hf.errors import FineCLError
 from finecl_hf.pretraining.arguments import PretrainArguments
 from finecl_hf.pretraining.fact_weights import check_order, read_weights, usable_facts, weigh_corpus

@@ -4,7 +4,7 @@ import torch
 from datasets import Dataset
 from transformers import AutoModel
 
-from finecl_hf.encoding.features import token_counts
+from finecl_hf.encoding.feature_table import token_counts
 from finecl_hf.pretraining.masked_lm import load_masked_lm, masked_lm_forward, start_head
 
 

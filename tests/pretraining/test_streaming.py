@@ -11,7 +11,7 @@ import finecl_hf.pretraining.streaming
 from finecl_hf import read_documents
 from finecl_hf.data.readers import write_documents
 from finecl_hf.encoding.batches import SharedEpoch
-from finecl_hf.encoding.features import COLUMNS
+from finecl_hf.encoding.feature_table import COLUMNS
 from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import text_key
 from finecl_hf.learning_order.weights import FactWeights

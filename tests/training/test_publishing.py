@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from finecl_hf import LearningOrder, cli, read_documents
+from finecl_hf import LearningOrder, RelationExtractionPipeline, cli, read_documents
+from finecl_hf.cards.code_copies import code_copies
+from finecl_hf.cards.model_code import FOLDER
 from finecl_hf.cards.private_paths import without_folders
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.evaluation import write_predictions
@@ -43,6 +45,33 @@ for kind in (AutoModel, AutoModelForMaskedLM):
 assert AutoTokenizer.from_pretrained(name)("Ada")["input_ids"]
 assert ModelCard.load(name).data.library_name == "transformers"
 assert "finecl_hf" not in sys.modules
+"""
+
+# Relation models where the package is not installed, by the code that was pushed with them
+LOAD_WITHOUT_PACKAGE = """
+import json, sys
+sys.modules["finecl_hf"] = None  # importing it fails
+from transformers import AutoModel, pipeline
+
+found = {}
+for name, snippet in json.loads(sys.argv[1]).items():
+    space = {}
+    exec(snippet, space)
+    assert type(space["model"]) is type(space["pipe"].model)
+    assert type(space["pipe"]).__module__.startswith("transformers_modules.user.")
+    found[name] = space["pipe"](json.load(open("documents.json")), threshold=-1e9)
+json.dump(found, open("found.json", "w"))
+"""
+
+# As one pushes a model by hand
+PUSH = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from finecl_hf import FineCLForRelationExtraction
+from transformers import AutoTokenizer
+
+FineCLForRelationExtraction.from_pretrained(sys.argv[2]).push_to_hub("user/by_hand")
+AutoTokenizer.from_pretrained(sys.argv[2]).push_to_hub("user/by_hand")
 """
 
 LOAD_RELATION_MODELS = """
@@ -129,21 +158,25 @@ def set_traps(folder):
     (folder / "private.txt").write_text(SECRET)
     for name in (".env", "notes.txt", "model-old.safetensors", "vocab-old.json", ".hidden.json", "core.bin"):
         (folder / name).write_text(SECRET)
+    (folder / FOLDER).mkdir()
+    for name in ("mine.py", f"{FOLDER}/mine.py", f"{FOLDER}/model.py"):
+        (folder / name).write_text(SECRET)
     (folder / "link.json").symlink_to(folder / "private.txt")
     (folder / "results").mkdir()
     (folder / "results" / "config.json").write_text(SECRET)
 
 
 MODEL = "model.safetensors"
+CODE = {f"{FOLDER}/{name}" for name in code_copies()}
 
 
 @pytest.mark.parametrize(
     "name, expected",
     [
-        ("denoised", {MODEL, "learning_order.parquet"}),
+        ("denoised", {MODEL, "learning_order.parquet", *CODE}),
         ("encoder", {MODEL}),
-        ("extractor", {MODEL, "predictions.json", "eval_results.json", "test_results.json", "per_relation.csv",
-                       "precision_recall.svg"}),
+        ("extractor", {MODEL, *CODE, "predictions.json", "eval_results.json", "test_results.json",
+                       "per_relation.csv", "precision_recall.svg"}),
         ("adapter", {"adapter_model.safetensors", "adapter_config.json", "predictions.json", "eval_results.json",
                      "test_results.json", "per_relation.csv", "precision_recall.svg"}),
     ],
@@ -240,14 +273,35 @@ def test_hyperparameters_appear_once_and_none_is_claimed_to_be_set(pushed):
         assert not {"loss", "na_weight"} & set(re.findall(r"`(\w+)` \|", section.split("<details>")[0]))
 
 
+def snippets(hub, name):
+    """The Python of a card."""
+    return re.findall(r"```python\n(.*?)```", card(hub, name)[1], re.DOTALL)
+
+
 def test_models_and_pipelines_load_by_name(pushed, corpus, tmp_path):
     """The encoder without this library, relation models and adapters with it, and as the cards show it."""
     hub, folder = pushed
-    names = ("denoised", "encoder", "extractor", "adapter")
-    snippets = [re.search(r"```python\n(.*?)```", card(hub, name)[1], re.DOTALL)[1] for name in names]
+    shown = [snippets(hub, name)[0] for name in ("denoised", "encoder", "extractor", "adapter")]
     shutil.copy(corpus / "gold_test.json", tmp_path / "documents.json")
     code = LOAD_ENCODER + LOAD_RELATION_MODELS
-    run_program(code, ROOT, folder, corpus / "gold_test.json", json.dumps(snippets), hub=hub, folder=tmp_path)
+    run_program(code, ROOT, folder, corpus / "gold_test.json", json.dumps(shown), hub=hub, folder=tmp_path)
+
+
+@pytest.mark.slow
+def test_relation_models_load_without_the_package(pushed, corpus, tmp_path):
+    """As their cards show it; what was pushed by hand has its code with it, too."""
+    hub, folder = pushed
+    run_program(PUSH, ROOT, folder / "extractor", hub=hub, folder=tmp_path)
+    (_, code) = snippets(hub, "extractor")
+    shown = {"extractor": code, "by_hand": code.replace("user/extractor", "user/by_hand")}
+    shutil.copy(corpus / "gold_test.json", tmp_path / "documents.json")
+    run_program(LOAD_WITHOUT_PACKAGE, json.dumps(shown), hub=hub, folder=tmp_path)
+    found = json.loads((tmp_path / "found.json").read_text())
+    documents = json.loads((corpus / "gold_test.json").read_text())
+    expected = RelationExtractionPipeline.from_pretrained(str(folder / "extractor"))(documents, threshold=-1e9)
+    assert found["extractor"] == json.loads(json.dumps(expected)) and sum(map(len, expected)) > 100
+    assert found["by_hand"] == found["extractor"]
+    assert hub.repos.pop("models/user/by_hand").files.keys() >= CODE
 
 
 def test_other_processes_write_no_predictions():

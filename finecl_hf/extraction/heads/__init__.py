@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -22,15 +21,7 @@ if TYPE_CHECKING:
     from finecl_hf.extraction.configuration import FineCLConfig
 
 
-HEADS = {
-    "bilinear": "BilinearHead",
-    "atlop": "AtlopHead",
-    "context": "ContextHead",
-    "evidence": "EvidenceHead",
-    "linear": "LinearHead",
-    "prototypes": "PrototypesHead",
-    "sentence": "SentenceHead",
-}  # in the module of that name
+HEADS = ("bilinear", "atlop", "context", "evidence", "linear", "prototypes", "sentence")  # each in its module
 
 
 def head_class(name: str) -> type[RelationHead]:
@@ -39,9 +30,24 @@ def head_class(name: str) -> type[RelationHead]:
     Raises:
         FineCLError: there is none of that name.
     """
-    if name not in list(HEADS):  # which may be a list, in a damaged configuration
-        raise FineCLError(f'there is no head "{name}"; heads: {", ".join(HEADS)}.')
-    return getattr(import_module(f"{__name__}.{name}"), HEADS[name])
+    match name:  # which may be a list, in a damaged configuration
+        case "bilinear":
+            from finecl_hf.extraction.heads.bilinear import BilinearHead as head
+        case "atlop":
+            from finecl_hf.extraction.heads.atlop import AtlopHead as head
+        case "context":
+            from finecl_hf.extraction.heads.context import ContextHead as head
+        case "evidence":
+            from finecl_hf.extraction.heads.evidence import EvidenceHead as head
+        case "linear":
+            from finecl_hf.extraction.heads.linear import LinearHead as head
+        case "prototypes":
+            from finecl_hf.extraction.heads.prototypes import PrototypesHead as head
+        case "sentence":
+            from finecl_hf.extraction.heads.sentence import SentenceHead as head
+        case _:
+            raise FineCLError(f'there is no head "{name}"; heads: {", ".join(HEADS)}.')
+    return head
 
 
 @dataclass

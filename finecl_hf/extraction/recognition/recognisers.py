@@ -66,7 +66,9 @@ def _by_name(name: str, device: Any) -> Recogniser:
     if path.is_dir() and (path / "meta.json").exists() or _is_spacy_package(name):
         return SpacyRecogniser(_load_spacy(name))
     with loading_from(name, "recogniser"):
-        made = pipeline("token-classification", model=name, aggregation_strategy="first", device=device)
+        made = pipeline(
+            "token-classification", model=name, aggregation_strategy="first", device=device, trust_remote_code=False
+        )
     _check_trained(name, made.model.config)
     return TokenClassifier(made)
 

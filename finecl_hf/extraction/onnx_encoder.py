@@ -179,7 +179,7 @@ def load_export(
         _check_facts(name, facts, dtype)
         graph = _read(name, GRAPH, facts, options)
         if "head" not in facts:
-            remote = {"trust_remote_code": kwargs.get("trust_remote_code")}
+            remote = {"trust_remote_code": bool(kwargs.get("trust_remote_code"))}
             return OnnxEncoder(AutoConfig.from_pretrained(name, **options, **remote), graph).eval()
         config = FineCLConfig.of_relation_model(name, **options)
         encoder = OnnxEncoder(config.text_config, graph, facts.get("scaling"), facts.get("window"))

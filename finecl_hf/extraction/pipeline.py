@@ -94,8 +94,6 @@ class RelationExtractionPipeline(Pipeline):
         Raises:
             FineCLError: see [`load_relation_model`], and [`TextReader`].
         """
-        from finecl_hf.extraction.loading import load_relation_model
-
         reading = {name: kwargs.pop(name) for name in (*READING, "reach") if name in kwargs}
         model, tokenizer = _load(name_or_path, **kwargs)
         return cls(model=model, tokenizer=tokenizer, device=device, **reading)
@@ -329,6 +327,8 @@ class RelationExtractionPipeline(Pipeline):
 def _load(
     name_or_path: str | os.PathLike, **kwargs: Any
 ) -> tuple[FineCLForRelationExtraction, PreTrainedTokenizerBase]:
+    from finecl_hf.extraction.loading import load_relation_model
+
     model = load_relation_model(name_or_path, **kwargs)
     options = hub_arguments(kwargs)
     return model, load_tokenizer(name_or_path, trust_remote_code=kwargs.get("trust_remote_code"), **options)

@@ -42,7 +42,7 @@ setup(
     },
     install_requires=[
         "torch>=2.6",
-        "transformers>=5.0",
+        "transformers>=5.20",  # the first with SubConfigSpec
         "datasets>=4.0",
         "accelerate>=1.1",
         "evaluate>=0.4.3",

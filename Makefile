@@ -31,8 +31,10 @@ quality: $(VENV)/.installed  ## check format and lint
 bench: $(VENV)/.installed  ## stage 1 on injected noise; FEWREL and MODEL name the corpus and the encoder
 	$(BIN)/python benchmarks/denoise.py --corpus fewrel --documents $(FEWREL) --model $(MODEL)
 
-evidence-table: $(VENV)/.installed  ## what pre-training buys, from the kept cells of benchmarks/evidence.py
-	$(BIN)/python benchmarks/evidence.py --cells benchmarks/cells --table
+GRIDS = pretraining remedies wrong_labels
+evidence-table: $(VENV)/.installed  ## tables and charts of docs/evidence.md, from the kept cells of benchmarks/evidence.py
+	@for grid in $(GRIDS); do $(BIN)/python benchmarks/evidence.py --config benchmarks/configs/$$grid.json \
+	    --cells benchmarks/cells --table --write docs/evidence.md --chart docs/images/$$grid.svg || exit 1; done
 
 wheel: $(VENV)/.installed  ## build a wheel into dist/
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from finecl_hf import read_documents, write_documents
+from tests.extraction.test_pipeline import build
 
 
 ROOT = Path(__file__).parents[1]
@@ -178,6 +179,11 @@ BEFORE = {"denoising_report.md": ["denoising.md"], "review.md": ["denoising.md"]
 def test_pages(desk, page):
     for name in BEFORE.get(page.name, ()):
         desk.run(blocks_of(ROOT / "docs" / name)[0])
+    if page.name in ("export.md", "extraction.md"):
+        build(desk.encoder, desk.folder / "outputs" / "extractor")
+        shutil.copytree(desk.encoder, desk.folder / "outputs" / "encoder")
+    if page.name == "export.md":
+        pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
     for block in blocks_of(page):
         if page.name == "review.md" and block.language == "bash":  # between the first two commands, people judge
             export, rest = block.code.split("\n", 1)

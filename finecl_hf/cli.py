@@ -13,6 +13,7 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -221,6 +222,9 @@ def _add_predict_options(sub: ArgumentParser) -> None:
     sub.add_argument("--skip_invalid", action="store_true", help="write nothing of what cannot be read")
     sub.add_argument("--html", metavar="FILE", help="also a page that shows the first 200 texts with their triples")
     sub.add_argument("--device", help="where the model runs, such as cuda:0")
+    sub.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help="predict on a Ray cluster: at an "
+                     "address, or that of this machine, or one that is started here")  # fmt: skip
+    sub.add_argument("--ray_workers", type=int, help="workers on it at most (default: one on each GPU, or each core)")
 
 
 def _add_reading_options(sub: ArgumentParser) -> None:
@@ -526,18 +530,21 @@ def predict(args: Namespace) -> int:
     elif args.output != "-":
         refuse_overwriting(args.output, local_files(args.input))
     local_files(args.input)
+    _check_ray(args)
     from finecl_hf.encoding.encoders import keep_bars_out_of_logs
     from finecl_hf.extraction.pipeline import RelationExtractionPipeline
     from finecl_hf.extraction.prediction_files import PredictOptions, predict_file
     from finecl_hf.extraction.relation_page import write_page
 
     keep_bars_out_of_logs()
-    extract = RelationExtractionPipeline.from_pretrained(args.model, device=args.device, recogniser=args.recogniser)
+    here = args.device if args.ray is None else "cpu"  # where it only tells which model it is
+    extract = RelationExtractionPipeline.from_pretrained(args.model, device=here, recogniser=args.recogniser)
     options = PredictOptions(
         args.text_key, args.batch_size, args.threshold, args.format, args.whole, args.skip_invalid
     )
     try:
-        written, invalid = predict_file(extract, args.input, args.output, options, args.recogniser)
+        with _lines_of(args, extract) as lines:
+            written, invalid = predict_file(extract, args.input, args.output, options, args.recogniser, lines)
     except KeyboardInterrupt:
         _tell("Stopped; the same command goes on where this one stopped.")
         return 130
@@ -545,6 +552,28 @@ def predict(args: Namespace) -> int:
     if args.html:
         _tell(f"Wrote {args.html}: {write_page(args.output, args.html)}")
     return 1 if invalid and not args.skip_invalid else 0
+
+
+def _check_ray(args: Namespace) -> None:
+    if args.ray_workers is None:
+        return
+    if args.ray is None:
+        raise FineCLError("--ray_workers is about a Ray cluster; give --ray, too.")
+    if args.ray_workers < 1:
+        raise FineCLError(f"--ray_workers {args.ray_workers} is out of range; give at least 1.")
+
+
+@contextmanager
+def _lines_of(args: Namespace, extract):
+    """What makes the lines of `predict`: a Ray cluster, or, for None, this process."""
+    if args.ray is None:
+        yield None
+        return
+    from finecl_hf.data.ray_cluster import ray_cluster
+    from finecl_hf.extraction.ray_prediction import RayPrediction
+
+    with ray_cluster(args.ray):
+        yield RayPrediction(extract, args.model, args.recogniser, args.device, args.ray_workers)
 
 
 def card(args: Namespace) -> None:

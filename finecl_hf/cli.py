@@ -1,7 +1,7 @@
 """The `finecl-hf` command: checks, converts, makes and scores the files that pass between the stages.
 
-Each subcommand imports what it needs when it runs, so that `--help` is instant; only `doctor --model` and
-`predict` need torch.
+Each subcommand imports what it needs when it runs, so that `--help` is instant; only `doctor --model`,
+`predict` and `demo` need torch.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ from finecl_hf.errors import DocumentError, FineCLError, escape_what_consoles_ca
 
 OUTPUT = "ends in .json, .jsonl, .json.gz, .jsonl.gz or .parquet"
 SOURCE = "a file in any supported format, a folder or a quoted pattern of shards, or a Hub dataset id"
+RECOGNISER = (
+    "what finds the entities of raw text: a token-classification model, a spaCy pipeline, or a file of names "
+    "(name<TAB>type)"
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -147,6 +151,13 @@ def make_parser() -> ArgumentParser:
 
     _add_predict_options(command(predict, "predict", "Find the triples of texts or documents with a relation model."))
 
+    sub = command(demo, "demo", "Serve a page on this machine that shows the triples of a text.")
+    sub.add_argument("model", help="output folder of run_finetune.py, or a Hub id")
+    sub.add_argument("--recogniser", help=RECOGNISER)
+    sub.add_argument("--device", help="where the model runs, such as cuda:0")
+    sub.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines see it, too")
+    sub.add_argument("--port", type=int, default=7860, help="where it is served (default 7860)")
+
     sub = command(card, "card", "Make the model card of an output folder again, from what its run noted there.")
     sub.add_argument("folder", help="output folder of a run_*.py script")
     sub.add_argument("--write", action="store_true", help="into the folder's README.md, in place of stdout")
@@ -212,8 +223,7 @@ def _add_predict_options(sub: ArgumentParser) -> None:
     sub.add_argument("model", help="output folder of run_finetune.py, or a Hub id")
     sub.add_argument("input", help="texts: .txt, one a line, or JSON Lines; or documents in any supported format")
     sub.add_argument("output", help="ends in .jsonl, and is gone on with after a stop; - for stdout")
-    sub.add_argument("--recogniser", help="what finds the entities of raw text: a token-classification model, a spaCy "
-                     "pipeline, or a file of names (name<TAB>type)")  # fmt: skip
+    sub.add_argument("--recogniser", help=RECOGNISER)
     sub.add_argument("--text_key", default="text", help="key of the text in JSON Lines (default text)")
     sub.add_argument("--whole", action="store_true", help="a .txt file is one text")
     sub.add_argument("--format", help="format of documents, where their content does not tell")
@@ -574,6 +584,18 @@ def _lines_of(args: Namespace, extract):
 
     with ray_cluster(args.ray):
         yield RayPrediction(extract, args.model, args.recogniser, args.device, args.ray_workers)
+
+
+def demo(args: Namespace) -> None:
+    if not 0 < args.port < 1 << 16:
+        raise FineCLError(f"--port {args.port} is out of range; give one from 1 to 65535.")
+    from finecl_hf.encoding.encoders import keep_bars_out_of_logs
+    from finecl_hf.extraction.demo import serve
+    from finecl_hf.extraction.pipeline import RelationExtractionPipeline
+
+    keep_bars_out_of_logs()
+    extract = RelationExtractionPipeline.from_pretrained(args.model, device=args.device, recogniser=args.recogniser)
+    serve(extract, Path(args.model).name, args.host, args.port)
 
 
 def card(args: Namespace) -> None:

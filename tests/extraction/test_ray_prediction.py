@@ -9,7 +9,7 @@ import pytest
 from finecl_hf.cli import main
 from finecl_hf.extraction import ray_prediction
 from tests.extraction.test_pipeline import build
-from tests.extraction.test_prediction_files import TEXTS, lines, model, names  # noqa: F401
+from tests.extraction.test_prediction_files import TEXTS, lines
 
 
 RAY = ["--ray", "--batch_size", "1"]  # windows of 16 texts
@@ -34,7 +34,7 @@ def expect(path, expected):
 
 
 @pytest.fixture
-def expected(model, names, texts, tmp_path):  # noqa: F811
+def expected(model, names, texts, tmp_path):
     assert main(["predict", model, texts, str(tmp_path / "one.jsonl"), "--batch_size", "1", *names]) == 1
     found = lines(tmp_path / "one.jsonl")
     assert len(found) == 60 and "error" in found[21] and any(row.get("triples") for row in found)
@@ -49,7 +49,7 @@ def test_the_same_lines_and_on_from_where_it_stopped(
     texts,
     expected,
     tmp_path,
-    capsys,  # noqa: F811
+    capsys,
 ):
     output = tmp_path / "many.jsonl"
     argv = ["predict", model, texts, str(output), *RAY, *names]
@@ -71,7 +71,7 @@ def test_a_worker_that_is_killed_loses_nothing(
     texts,
     expected,
     tmp_path,
-    monkeypatch,  # noqa: F811
+    monkeypatch,
 ):
     mark = tmp_path / "killed"
     worker = ray_prediction._Worker
@@ -92,7 +92,7 @@ def test_a_worker_that_is_killed_loses_nothing(
 @pytest.mark.slow
 def test_what_lies_past_the_models_length_is_said_once(two_workers, bert_folder, tmp_path, caplog, ada):
     model = str(tmp_path / "model")
-    build(bert_folder, tmp_path / "model", long_documents="cut")
+    build(bert_folder, tmp_path / "model", long_documents="truncate")
     long = ada.to_dict()
     long["sents"] = [["word"] * 300, *long["sents"]]
     for mention in (mention for entity in long["vertexSet"] for mention in entity):
@@ -111,7 +111,7 @@ def test_what_lies_past_the_models_length_is_said_once(two_workers, bert_folder,
 
 
 @pytest.mark.slow
-def test_another_model_on_a_machine_is_a_sentence(two_workers, model, names, texts, tmp_path, monkeypatch, capsys):  # noqa: F811
+def test_another_model_on_a_machine_is_a_sentence(two_workers, model, names, texts, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(ray_prediction, "weights_digest", lambda model: "another")
     assert main(["predict", model, texts, "-", *RAY, *names]) == 2
     assert "is another model than here; put the same one on every machine" in capsys.readouterr().err

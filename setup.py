@@ -10,6 +10,8 @@ DUCKDB = ["duckdb>=2.0; python_version >= '3.11'", "duckdb>=1.4; python_version 
 EXTRAS = {
     "distant": DUCKDB,  # a requirement by now; the name stays for those who use it
     "spacy": ["spacy>=3.7"],  # its documents, files and pipelines
+    "ray": ["ray[data]>=2.60"],  # prediction over a cluster
+    "gradio": ["gradio>=6.31"],  # finecl-hf demo
     "tables": ["openpyxl>=3.1"],  # spreadsheets
     "test": [
         "pytest>=8.0",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gradio import Blocks
 
 
-COLUMNS = {"head": "28%", "relation": "28%", "tail": "28%", "score": "16%"}  # and their widths, also on a telephone
+COLUMNS = {"head": "27%", "relation": "27%", "tail": "27%", "score": "19%"}  # and their widths, also on a telephone
 FONTS = ["system-ui", "sans-serif"]  # those of the machine
 # The page has styles and arcs of its own, which a frame keeps apart; it is as high as what it shows
 FRAME = (
@@ -55,12 +55,12 @@ def make_demo(extract: RelationExtractionPipeline, title: str) -> Blocks:
     return demo
 
 
-def found_in(extract: RelationExtractionPipeline, text: str) -> tuple[str, list[list[Any]]]:
+def found_in(extract: RelationExtractionPipeline, text: str) -> tuple[str, list[list[str]]]:
     """The frame that shows a text with its triples, and the rows of the table."""
     (extraction,) = extract.extractions([{"text": text, "title": "Text"}])
     record = {"index": 0, **extraction.to_dict()}
     rows = [
-        [triple["head"], triple["name"], triple["tail"], round(triple["score"], 2)]
+        [triple["head"], triple["name"], triple["tail"], f"{triple['score']:.2f}"]
         for triple in record.get("triples", [])
     ]
     return FRAME.format(page=html.escape(render([view(record)]))), rows
@@ -84,5 +84,5 @@ def launch(demo: Blocks, **options: Any) -> Any:
     from gradio.themes import Default
 
     return demo.launch(
-        theme=Default(font=FONTS, font_mono=["monospace"]), share=False, ssr_mode=False, footer_links=[], **options
+        theme=Default(font=FONTS, font_mono=FONTS), share=False, ssr_mode=False, footer_links=[], **options
     )

@@ -79,8 +79,8 @@ class Page:
         return found
 
     def shoot(self, path):
-        """A picture of the whole page."""
-        image = self.tell("Page.captureScreenshot", captureBeyondViewport=True)["data"]
+        """A picture of what the window shows."""
+        image = self.tell("Page.captureScreenshot")["data"]
         path.write_bytes(base64.b64decode(image))
 
 

@@ -55,7 +55,7 @@ def in_pieces(
     with_gpu: bool = True,
 ) -> Iterator[Any]:
     """Yields what workers make of each piece, in the order of the pieces. What a lost worker had in hand is done again
-    by another one; a few pieces for each worker are in memory at a time.
+    by another one. Reading waits where Ray's store is filling, so that no corpus is ever in memory.
 
     Args:
         read: yields the pieces, the same ones whenever it is called; runs on this machine, in this folder.

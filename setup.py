@@ -12,6 +12,8 @@ EXTRAS = {
     # export and inference by onnxruntime; the lowest that should know opset 23
     "onnx": ["onnx>=1.18", "onnxruntime>=1.23", "onnxscript>=0.5", "torch>=2.9"],
     "spacy": ["spacy>=3.7"],  # its documents, files and pipelines
+    "ray": ["ray[data]>=2.60"],  # prediction over a cluster
+    "gradio": ["gradio>=6.31"],  # finecl-hf demo
     "tables": ["openpyxl>=3.1"],  # spreadsheets
     "test": [
         "pytest>=8.0",
@@ -23,7 +25,8 @@ EXTRAS = {
     ],
     "quality": ["ruff>=0.9"],
 }
-EXTRAS["dev"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
+LARGE = {"ray", "gradio"}  # whose tests skip where they are absent
+EXTRAS["dev"] = sorted({requirement for name in EXTRAS.keys() - LARGE for requirement in EXTRAS[name]})
 
 setup(
     name="finecl_hf",

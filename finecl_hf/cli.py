@@ -1,7 +1,7 @@
 """The `finecl-hf` command: checks, converts, makes and scores the files that pass between the stages.
 
 Each subcommand imports what it needs when it runs, so that `--help` is instant; only `doctor --model`,
-`predict` and `export` need torch.
+`predict`, `demo` and `export` need torch.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,6 +23,10 @@ from finecl_hf.errors import DocumentError, FineCLError, escape_what_consoles_ca
 
 OUTPUT = "ends in .json, .jsonl, .json.gz, .jsonl.gz or .parquet"
 SOURCE = "a file in any supported format, a folder or a quoted pattern of shards, or a Hub dataset id"
+RECOGNISER = (
+    "what finds the entities of raw text: a token-classification model, a spaCy pipeline, or a file of names "
+    "(name<TAB>type)"
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -146,6 +151,13 @@ def make_parser() -> ArgumentParser:
 
     _add_predict_options(command(predict, "predict", "Find the triples of texts or documents with a relation model."))
 
+    sub = command(demo, "demo", "Serve a page on this machine that shows the triples of a text.")
+    sub.add_argument("model", help="output folder of run_finetune.py, or a Hub id")
+    sub.add_argument("--recogniser", help=RECOGNISER)
+    sub.add_argument("--device", help="where the model runs, such as cuda:0")
+    sub.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines see it, too")
+    sub.add_argument("--port", type=int, default=7860, help="where it is served (default 7860)")
+
     sub = command(export, "export", "Write an encoder or a relation model for onnxruntime.")
     sub.add_argument("model", help="folder or Hub id of an encoder, a relation model or an adapter")
     sub.add_argument("--output_dir", required=True, help="folder to write; an earlier export there is replaced")
@@ -219,8 +231,7 @@ def _add_predict_options(sub: ArgumentParser) -> None:
     sub.add_argument("model", help="output folder of run_finetune.py, or a Hub id")
     sub.add_argument("input", help="texts: .txt, one a line, or JSON Lines; or documents in any supported format")
     sub.add_argument("output", help="ends in .jsonl, and is gone on with after a stop; - for stdout")
-    sub.add_argument("--recogniser", help="what finds the entities of raw text: a token-classification model, a spaCy "
-                     "pipeline, or a file of names (name<TAB>type)")  # fmt: skip
+    sub.add_argument("--recogniser", help=RECOGNISER)
     sub.add_argument("--text_key", default="text", help="key of the text in JSON Lines (default text)")
     sub.add_argument("--whole", action="store_true", help="a .txt file is one text")
     sub.add_argument("--format", help="format of documents, where their content does not tell")
@@ -229,6 +240,9 @@ def _add_predict_options(sub: ArgumentParser) -> None:
     sub.add_argument("--skip_invalid", action="store_true", help="write nothing of what cannot be read")
     sub.add_argument("--html", metavar="FILE", help="also a page that shows the first 200 texts with their triples")
     sub.add_argument("--device", help="where the model runs, such as cuda:0")
+    sub.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help="predict on a Ray cluster: at an "
+                     "address, or that of this machine, or one that is started here")  # fmt: skip
+    sub.add_argument("--ray_workers", type=int, help="workers on it at most (default: one on each GPU, or each core)")
 
 
 def _add_reading_options(sub: ArgumentParser) -> None:
@@ -534,18 +548,21 @@ def predict(args: Namespace) -> int:
     elif args.output != "-":
         refuse_overwriting(args.output, local_files(args.input))
     local_files(args.input)
+    _check_ray(args)
     from finecl_hf.encoding.encoders import keep_bars_out_of_logs
     from finecl_hf.extraction.pipeline import RelationExtractionPipeline
     from finecl_hf.extraction.prediction_files import PredictOptions, predict_file
     from finecl_hf.extraction.relation_page import write_page
 
     keep_bars_out_of_logs()
-    extract = RelationExtractionPipeline.from_pretrained(args.model, device=args.device, recogniser=args.recogniser)
+    here = args.device if args.ray is None else "cpu"  # where it only tells which model it is
+    extract = RelationExtractionPipeline.from_pretrained(args.model, device=here, recogniser=args.recogniser)
     options = PredictOptions(
         args.text_key, args.batch_size, args.threshold, args.format, args.whole, args.skip_invalid
     )
     try:
-        written, invalid = predict_file(extract, args.input, args.output, options, args.recogniser)
+        with _lines_of(args, extract) as lines:
+            written, invalid = predict_file(extract, args.input, args.output, options, args.recogniser, lines)
     except KeyboardInterrupt:
         _tell("Stopped; the same command goes on where this one stopped.")
         return 130
@@ -553,6 +570,40 @@ def predict(args: Namespace) -> int:
     if args.html:
         _tell(f"Wrote {args.html}: {write_page(args.output, args.html)}")
     return 1 if invalid and not args.skip_invalid else 0
+
+
+def _check_ray(args: Namespace) -> None:
+    if args.ray_workers is None:
+        return
+    if args.ray is None:
+        raise FineCLError("--ray_workers is about a Ray cluster; give --ray, too.")
+    if args.ray_workers < 1:
+        raise FineCLError(f"--ray_workers {args.ray_workers} is out of range; give at least 1.")
+
+
+@contextmanager
+def _lines_of(args: Namespace, extract):
+    """What makes the lines of `predict`: a Ray cluster, or, for None, this process."""
+    if args.ray is None:
+        yield None
+        return
+    from finecl_hf.data.ray_cluster import ray_cluster
+    from finecl_hf.extraction.ray_prediction import RayPrediction
+
+    with ray_cluster(args.ray):
+        yield RayPrediction(extract, args.model, args.recogniser, args.device, args.ray_workers)
+
+
+def demo(args: Namespace) -> None:
+    if not 0 < args.port < 1 << 16:
+        raise FineCLError(f"--port {args.port} is out of range; give one from 1 to 65535.")
+    from finecl_hf.encoding.encoders import keep_bars_out_of_logs
+    from finecl_hf.extraction.demo import serve
+    from finecl_hf.extraction.pipeline import RelationExtractionPipeline
+
+    keep_bars_out_of_logs()
+    extract = RelationExtractionPipeline.from_pretrained(args.model, device=args.device, recogniser=args.recogniser)
+    serve(extract, Path(args.model).name, args.host, args.port)
 
 
 def export(args: Namespace) -> None:

@@ -117,6 +117,16 @@ def trainers(monkeypatch):
 
 
 @pytest.fixture(scope="session")
+def two_workers():
+    """A Ray cluster of two cores on this machine, for tests that are `slow`: it takes seconds to start."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray = pytest.importorskip("ray", reason="Ray is not installed")
+    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=100_000_000, logging_level="error")
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
 def real_data():
     """The folder of the real corpora."""
     if "FINECL_REAL_DATA" not in os.environ:

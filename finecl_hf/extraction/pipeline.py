@@ -194,7 +194,12 @@ class RelationExtractionPipeline(Pipeline):
             yield extraction.triples
 
     def extractions(
-        self, items: Iterable[Item], batch_size: int = 8, window: int | None = None, **kwargs: Any
+        self,
+        items: Iterable[Item],
+        batch_size: int = 8,
+        window: int | None = None,
+        lost: Counter[str] | None = None,
+        **kwargs: Any,
     ) -> Iterator[Extraction]:
         """As [`stream`], with the document that was made of each item; what cannot be read has an error and stops
         nothing.
@@ -203,6 +208,7 @@ class RelationExtractionPipeline(Pipeline):
             items: as `documents` of [`__call__`].
             batch_size: documents a forward pass.
             window: items that are read ahead, and all that is in memory: those of similar length share a pass.
+            lost: is told what could not be judged, for [`tell_losses`], in place of a warning at the end.
             kwargs: `threshold`.
         """
         _check_batch_size(batch_size)
@@ -211,16 +217,22 @@ class RelationExtractionPipeline(Pipeline):
             raise FineCLError(f"window {window} is out of range; read at least 1 item ahead.")
         if is_single(items) or not isinstance(items, Iterable):
             raise FineCLError("a stream is of several items; give a list or an iterator of them.")
-        return self._windows(iter(items), batch_size, window, kwargs)
+        return self._windows(iter(items), batch_size, window, lost, kwargs)
 
-    def _windows(self, items: Iterator[Item], batch_size: int, window: int, options: dict) -> Iterator[Extraction]:
+    def _windows(
+        self, items: Iterator[Item], batch_size: int, window: int, lost: Counter[str] | None, options: dict
+    ) -> Iterator[Extraction]:
         try:
             while chosen := list(islice(items, window)):
                 # transformers warns of calls one after another; the windows of a stream are no such calls
                 self.call_count = 0
                 yield from self._extract(chosen, batch_size, **options)
         finally:
-            self._tell_losses()
+            if lost is None:
+                self._tell_losses()
+            else:
+                lost.update(self._lost)
+                self._lost.clear()
 
     def _extract(self, items: list[Item], batch_size: int, **kwargs: Any) -> list[Extraction]:
         _check_batch_size(batch_size)
@@ -295,20 +307,24 @@ class RelationExtractionPipeline(Pipeline):
 
     def _tell_losses(self) -> None:
         """Says what of the documents since the last time could not be judged, once."""
-        if self._lost["cut"]:
+        self.tell_losses(self._lost)
+        self._lost.clear()
+
+    def tell_losses(self, lost: Counter[str]) -> None:
+        """Warns of what could not be judged, as [`extractions`] has counted it."""
+        if lost["cut"]:
             logger.warning(
                 "%s texts of more than %s entities or %s words are judged in %s parts, cut between sentences; "
                 "relations from one part to another are not found.",
-                *(f"{number:,}" for number in (self._lost["cut"], MOST_ENTITIES, MOST_WORDS, self._lost["parts"])),
+                *(f"{number:,}" for number in (lost["cut"], MOST_ENTITIES, MOST_WORDS, lost["parts"])),
             )
-        if self._lost["mentions"]:
+        if lost["mentions"]:
             logger.warning(
                 "%s mentions in %s documents lie past the %s tokens that the model reads, and with them %s entities, "
                 "of which no relation is found; shorter documents lose nothing.",
-                *(f"{self._lost[name]:,}" for name in ("mentions", "documents")),
-                self.encoder.max_length, f"{self._lost['entities']:,}",
+                *(f"{lost[name]:,}" for name in ("mentions", "documents")),
+                self.encoder.max_length, f"{lost['entities']:,}",
             )  # fmt: skip
-        self._lost.clear()
 
     def _triple(self, document: Document, head: int, relation: int, tail: int, score: float) -> dict[str, Any]:
         config = self.model.config

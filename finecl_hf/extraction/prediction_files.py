@@ -7,12 +7,14 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -52,12 +54,28 @@ class PredictOptions:
     skip_invalid: bool = False
 
 
+class Line(NamedTuple):
+    """What is written for an input.
+
+    Attributes:
+        data: JSON with its line break; nothing for what is left out.
+        failed: the input could not be read.
+    """
+
+    data: bytes
+    failed: bool
+
+
+Lines = Callable[[str, int, PredictOptions], Iterator[Line]]  # of a file's items, from the one of this number on
+
+
 def predict_file(
     extract: RelationExtractionPipeline,
     source: str,
     output: str,
     options: PredictOptions,
     recogniser: str | None = None,
+    lines: Lines | None = None,
 ) -> tuple[int, int]:
     """Writes a line of JSON for each text or document: `index`, `title`, `text`, `entities` and `triples`, or `error`.
 
@@ -65,6 +83,7 @@ def predict_file(
         source: lines of text (`.txt`) or of JSON with a text, or documents in any format.
         output: a `.jsonl` file, which is gone on with where an earlier run of the same kind stopped; `-` for stdout.
         recogniser: the name of it, which has to be the same in a run that goes on, as its file has.
+        lines: makes the lines, in order, in place of this process; see `RayPrediction`.
 
     Returns:
         How many lines were written, and how many of the inputs could not be read, those of earlier runs that the
@@ -77,8 +96,9 @@ def predict_file(
         raise FineCLError(f"{output}: the name must end in .jsonl, or be - for stdout.")
     if _is_plain(Path(source), options) and extract.reader.recogniser is None:
         raise FineCLError(f"{source}: nothing finds the entities of raw text; name a --recogniser: {CHOICES}.")
+    lines = lines or _InProcess(extract)
     if output == STDOUT:
-        return _predict(extract, source, 0, options, sys.stdout.buffer)
+        return _write(lines(source, 0, options), 0, options, sys.stdout.buffer)
     refuse_overwriting(output, local_files(source))
     path = Path(output)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,34 +112,62 @@ def predict_file(
     with _alone(path):
         begin, failed = _resume(path, json.loads(json.dumps(told, default=str)))
         with writing(path), open(path, "ab") as file:
-            written, invalid = _predict(extract, source, begin, options, file)
+            written, invalid = _write(lines(source, begin, options), begin, options, file)
             return written, invalid + failed
 
 
-def _predict(
-    extract: RelationExtractionPipeline, source: str, begin: int, options: PredictOptions, file: BinaryIO
-) -> tuple[int, int]:
+def _write(lines: Iterator[Line], begin: int, options: PredictOptions, file: BinaryIO) -> tuple[int, int]:
     if begin:
         print(f"The first {begin:,} are there; going on behind them.", file=sys.stderr)
-    items = (_titled(item, number) for number, item in enumerate(iter_items(source, options)) if number >= begin)
-    threshold = {} if options.threshold is None else {"threshold": options.threshold}
     started = told = time.monotonic()
     written = invalid = 0
-    found = extract.extractions(items, options.batch_size, **threshold)
-    for number, extraction in enumerate(found, begin):
-        invalid += extraction.error is not None
-        if extraction.error is None or not options.skip_invalid:
-            line = json.dumps({"index": number, **extraction.to_dict()}, ensure_ascii=False, separators=(",", ":"))
-            file.write(line.encode(errors="backslashreplace") + b"\n")
-            written += 1
-        if (number + 1 - begin) % (WINDOW * options.batch_size) == 0:
+    for done, line in enumerate(lines, 1):
+        invalid += line.failed
+        written += bool(line.data)
+        file.write(line.data)
+        if done % (WINDOW * options.batch_size) == 0:
             file.flush()
         if time.monotonic() - told > SECONDS:
             told = time.monotonic()
-            done = number + 1 - begin
-            print(f"{number + 1:,} done, {done / (told - started):,.1f} a second.", file=sys.stderr)
+            print(f"{begin + done:,} done, {done / (told - started):,.1f} a second.", file=sys.stderr)
     file.flush()
     return written, invalid
+
+
+class _InProcess:
+    """Makes the lines of a file's items here."""
+
+    def __init__(self, extract: RelationExtractionPipeline):
+        self.extract = extract
+
+    def __call__(self, source: str, begin: int, options: PredictOptions) -> Iterator[Line]:
+        return lines_of(self.extract, islice(iter_items(source, options), begin, None), begin, options)
+
+
+def lines_of(
+    extract: RelationExtractionPipeline,
+    items: Iterable[Any],
+    begin: int,
+    options: PredictOptions,
+    lost: Counter[str] | None = None,
+) -> Iterator[Line]:
+    """Yields the line of each item.
+
+    Args:
+        items: some of a file's, see [`iter_items`].
+        begin: the number of the first of them.
+        lost: see [`RelationExtractionPipeline.extractions`].
+    """
+    titled = (_titled(item, number) for number, item in enumerate(items, begin))
+    threshold = {} if options.threshold is None else {"threshold": options.threshold}
+    found = extract.extractions(titled, options.batch_size, lost=lost, **threshold)
+    for number, extraction in enumerate(found, begin):
+        failed = extraction.error is not None
+        if failed and options.skip_invalid:
+            yield Line(b"", failed)
+            continue
+        line = json.dumps({"index": number, **extraction.to_dict()}, ensure_ascii=False, separators=(",", ":"))
+        yield Line(line.encode(errors="backslashreplace") + b"\n", failed)
 
 
 def iter_items(source: str, options: PredictOptions) -> Iterator[Any]:

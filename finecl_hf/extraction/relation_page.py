@@ -31,7 +31,7 @@ def write_page(predictions: str | os.PathLike, path: str | os.PathLike) -> str:
         for line in file:
             total += 1
             if total <= MOST_SHOWN:
-                shown.append(_view(json.loads(line)))
+                shown.append(view(json.loads(line)))
     with replacing(Path(path)) as file:
         file.write(render(shown, total - len(shown)).encode(errors="backslashreplace"))
     left_out = f", the other {total - len(shown):,} are left out" if total > len(shown) else ""
@@ -39,12 +39,13 @@ def write_page(predictions: str | os.PathLike, path: str | os.PathLike) -> str:
 
 
 def render(documents: list[dict[str, Any]], left_out: int = 0) -> str:
-    """The page, of views as made by [`write_page`]."""
+    """The page, of views as made by [`view`]."""
     template = templates_in(files(__package__), html=True).get_template("relation_page.html")
     return template.render(documents=documents, left_out=left_out)
 
 
-def _view(record: dict[str, Any]) -> dict[str, Any]:
+def view(record: dict[str, Any]) -> dict[str, Any]:
+    """What the page shows of a line of `finecl-hf predict`: pieces of text, marked or not, and triples."""
     text = record.get("text", "")
     marks = [mention for entity in record.get("entities", []) for mention in entity]
     pieces, at, mark_of = [], 0, {}

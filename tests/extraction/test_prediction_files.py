@@ -8,25 +8,10 @@ from finecl_hf.cli import main
 from finecl_hf.data.readers import write_documents
 from finecl_hf.extraction import relation_page
 from finecl_hf.extraction.pipeline import RelationExtractionPipeline
-from tests.extraction.test_pipeline import build
 
 
 NAMES = ["--recogniser", "{tmp}/names.tsv"]
 TEXTS = ["Marie Curie was born in Warsaw.", "", "Alan Turing & <b> left London for Manchester."]
-
-
-@pytest.fixture(scope="module")
-def model(bert_folder, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    build(bert_folder, folder)
-    return str(folder)
-
-
-@pytest.fixture
-def names(tmp_path):
-    lines = ["Marie Curie\tPER", "Alan Turing\tPER", "Warsaw\tLOC", "London\tLOC", "Manchester\tLOC"]
-    (tmp_path / "names.tsv").write_text("\n".join(lines))
-    return ["--recogniser", str(tmp_path / "names.tsv")]
 
 
 def lines(path):

@@ -19,7 +19,8 @@ from tests.extraction.test_pipeline import build
 
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").glob("*/*.md"))]
+OTHERS = [*(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*/*.md"), ROOT / "SKILL.md"]
+PAGES = [ROOT / "README.md", *sorted(OTHERS)]
 ENCODERS = ("sentence-transformers/all-MiniLM-L6-v2", "bert-base-uncased", "all-MiniLM-L6-v2", "ENCODER")
 FEW_STEPS = {
     "run_denoise.py": "--max_steps 30 --learning_rate 1e-3 --logging_steps 10",

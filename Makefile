@@ -31,7 +31,7 @@ quality: $(VENV)/.installed  ## check format and lint
 bench: $(VENV)/.installed  ## stage 1 on injected noise; FEWREL and MODEL name the corpus and the encoder
 	$(BIN)/python benchmarks/denoise.py --corpus fewrel --documents $(FEWREL) --model $(MODEL)
 
-GRIDS = pretraining remedies wrong_labels
+GRIDS = pretraining remedies
 evidence-table: $(VENV)/.installed  ## tables and charts of docs/evidence.md, from the kept cells of benchmarks/evidence.py
 	@for grid in $(GRIDS); do $(BIN)/python benchmarks/evidence.py --config benchmarks/configs/$$grid.json \
 	    --cells benchmarks/cells --table --write docs/evidence.md --chart docs/images/$$grid.svg || exit 1; done

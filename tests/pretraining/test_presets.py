@@ -12,8 +12,8 @@ from finecl_hf.pretraining.arguments import PretrainArguments
 from tests.helpers.script_runs import run
 
 
-def test_best_is_what_the_evidence_says(tmp_path):
-    args = PretrainArguments.from_preset("best", output_dir=str(tmp_path), learning_order="order.parquet")
+def test_blanked_is_what_the_evidence_compares(tmp_path):
+    args = PretrainArguments.from_preset("blanked", output_dir=str(tmp_path), learning_order="order.parquet")
     assert (args.ed_weight, args.blank_share, args.weight_by, args.na_weight) == (0, 0.7, "evidence", 0.5)
 
 
@@ -35,7 +35,7 @@ def test_a_run_with_all_of_it(corpus, bert_folder, tmp_path, trainers):
     write_missing(missing, tmp_path / "missing.parquet")
     options = {"max_partners": 8, "weight_scale": 2, "drop_share": 0.2, "logging_steps": 1}
     options |= {"learning_order": tmp_path / "order.parquet", "missing_labels": tmp_path / "missing.parquet"}
-    result = run("pretrain", bert_folder, corpus, tmp_path / "out", "--preset", "best", **options)
+    result = run("pretrain", bert_folder, corpus, tmp_path / "out", "--preset", "blanked", **options)
     logs = json.loads((tmp_path / "out" / "trainer_state.json").read_text())["log_history"]
     assert result["train_loss"] > 0 and any(entry.get("loss_rd", 0) > 0 for entry in logs)
     assert all(entry["loss_ed"] == 0 for entry in logs if "loss_ed" in entry)

@@ -42,8 +42,8 @@ class PretrainArguments(FineCLTrainingArguments):
 
     preset: Literal["default", "blanked", "paper"] = option(
         "default",
-        "`blanked`: names blanked, no entity discrimination, weights by `evidence` (docs/evidence.md says where that is "
-        "better). `paper`: the published recipe, for about 1M documents; the defaults are the same as yet.",
+        "`blanked`: names blanked, no entity discrimination, weights by `evidence` (docs/evidence.md says where that "
+        "is better). `paper`: the published recipe, for about 1M documents; the defaults are the same as yet.",
     )
     learning_order: str | None = option(None, "Stage 1's learning_order.parquet, or the original's JSON.")
     allow_partial_order: bool = option(False, "Go on where the order knows fewer than half of the labels.")

@@ -94,13 +94,15 @@ def test_all_components_are_logged_and_make_the_loss(bert_folder, corpus, order_
         assert 0 < entry["negatives_per_anchor"] <= 64
 
 
-def test_the_losses_have_weights(bert_folder, corpus, order_file, tmp_path, trainers):
-    shares = {"rd_weight": 0.5, "ed_weight": 0.0, "mlm_weight": 2.0}
+@pytest.mark.parametrize("ed_weight", [0.0, 0.25])
+def test_the_losses_have_weights(bert_folder, corpus, order_file, tmp_path, trainers, ed_weight):
+    shares = {"rd_weight": 0.5, "ed_weight": ed_weight, "mlm_weight": 2.0}
     run("pretrain", bert_folder, corpus, tmp_path / "out", learning_order=order_file, logging_steps=1, max_steps=2,
         **shares)  # fmt: skip
     for entry in [entry for entry in trainers[0].state.log_history if "loss" in entry]:
         expected = sum(share * entry[name] for name, share in zip(COMPONENTS, shares.values(), strict=True))
-        assert entry["loss"] == pytest.approx(expected, rel=1e-4) and entry["loss_ed"] > 0
+        assert entry["loss"] == pytest.approx(expected, rel=1e-4)
+        assert (entry["loss_ed"] > 0) == (ed_weight > 0)  # without it, its rows are not even encoded
     with pytest.raises(FineCLError, match="all 0"):
         PretrainArguments(str(tmp_path), weight_scheme="uniform", **dict.fromkeys(shares, 0.0))
 

@@ -274,7 +274,7 @@ def table(cells: list[Settings], config: Settings, folder: Path) -> list[Setting
             values = list(by_seed.values())
             row = {"task": task, "corpus": corpus, "arm": arm, "seeds": sorted(by_seed)}
             row |= {"mean": round(float(np.mean(values)), 4), "sd": _sd(values)}
-            row["by_seed"] = {seed: round(by_seed[seed], 4) for seed in sorted(by_seed)}
+            row["by_seed"] = {str(seed): round(by_seed[seed], 4) for seed in sorted(by_seed)}
             for reference in config["references"]:
                 if reference != arm and reference in of_task:
                     row[f"to {reference}"] = paired(by_seed, of_task[reference])

@@ -124,6 +124,9 @@ class FineCLCardData:
         learning_order_coverage: share of the training facts that it holds, from 0 to 1.
         weight_scheme: how a fact's weight follows from its place in the learning order.
         weight_by: the dynamic that the weights are made from.
+        loss_weights: of stage 2's three losses, `rd`, `ed` and `mlm`; those with weight 0 were not trained on.
+        blank_share: of the entities whose names were masked where relations are told apart.
+        drop_share: of the labels that were left out as the least trusted ones.
         truncated_mentions: mentions of the training data beyond the encoder's reach.
         total_mentions: mentions of the training data.
         eval_results: scores, as `evaluation_results` makes them.
@@ -161,6 +164,9 @@ class FineCLCardData:
     learning_order_coverage: float | None = None
     weight_scheme: str | None = None
     weight_by: str | None = None
+    loss_weights: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("rd", "ed", "mlm"), 1.0))
+    blank_share: float = 0.0
+    drop_share: float = 0.0
     truncated_mentions: int | None = None
     total_mentions: int | None = None
 

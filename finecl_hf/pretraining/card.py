@@ -7,13 +7,14 @@ import os
 from finecl_hf.cards.model_card import FineCLCardData, TrainingData
 from finecl_hf.encoding.feature_table import Truncation
 from finecl_hf.learning_order.weights import Coverage
-from finecl_hf.training.arguments import FineCLTrainingArguments, ModelArguments
+from finecl_hf.pretraining.arguments import PretrainArguments
+from finecl_hf.training.arguments import ModelArguments
 from finecl_hf.training.scripts import run_card
 
 
 def encoder_card(
     model_args: ModelArguments,
-    args: FineCLTrainingArguments,
+    args: PretrainArguments,
     data: TrainingData,
     max_length: int,
     truncation: Truncation | None = None,
@@ -31,4 +32,7 @@ def encoder_card(
         learning_order_coverage=coverage.share if coverage else None,
         weight_scheme=args.weight_scheme,
         weight_by=args.weight_by if args.learning_order else None,
+        loss_weights={"rd": args.rd_weight, "ed": args.ed_weight, "mlm": args.mlm_weight},
+        blank_share=args.blank_share,
+        drop_share=args.drop_share if args.learning_order else 0.0,
     )

@@ -205,6 +205,18 @@ def test_tables():
     assert section(card, "Versions").splitlines()[2:] == ["| Python | `3.11.7` |"]
 
 
+def test_an_encoder_claims_the_objectives_it_was_trained_on():
+    whole = render_model_card(full("encoder")).text
+    assert "Two are contrastive" in whole and "mask tokens" not in whole and "left out" not in whole
+    changes = {"loss_weights": {"rd": 1.0, "ed": 0.0, "mlm": 1.0}, "blank_share": 0.7, "drop_share": 0.2}
+    blanked = render_model_card(full("encoder", **changes)).text
+    assert "- entity pairs that share" in blanked and "- masked language" in blanked
+    assert "completes a fact" not in blanked and "70 % of the entities had mask tokens" in blanked
+    assert "The 20 % of the facts that were trusted least were left out" in blanked
+    alone = render_model_card(full("encoder", loss_weights={"rd": 0.0, "ed": 0.0, "mlm": 1.0}, blank_share=0.7)).text
+    assert "- masked language" in alone and "mask tokens" not in alone and "counts for more" not in alone
+
+
 def test_learning_order_is_claimed_only_if_it_was_used():
     claim = "counts for more the earlier"
     assert claim in render_model_card(full("encoder")).text

@@ -39,6 +39,8 @@ def test_a_run_with_all_of_it(corpus, bert_folder, tmp_path, trainers):
     logs = json.loads((tmp_path / "out" / "trainer_state.json").read_text())["log_history"]
     assert result["train_loss"] > 0 and any(entry.get("loss_rd", 0) > 0 for entry in logs)
     assert all(entry["loss_ed"] == 0 for entry in logs if "loss_ed" in entry)
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "mask tokens in place of their names" in card and "completes a fact" not in card
     (trainer,) = trainers
     assert len(trainer.data_collator.na_doubts) == len(missing) and not trainer.data_collator.entity_rows
 

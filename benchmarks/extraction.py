@@ -18,12 +18,12 @@ import random
 import sys
 import tempfile
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.finetuning import finetune
+from benchmarks.finetuning import finetune, mean_and_spread
 from finecl_hf import read_documents, write_documents
 from finecl_hf.data.symmetric import both_ways
 
@@ -78,7 +78,7 @@ def main(argv=None):
     for name in FIGURES:
         values = [figures[name] for figures in runs if name in figures]
         if values:
-            result[name] = [round(mean(values), 4), round(stdev(values), 4) if len(values) > 1 else 0.0]
+            result[name] = mean_and_spread(values)
     result["epoch_seconds"] = round(mean(figures["epoch_seconds"] for figures in runs), 1)
     result["peak_rss_mb"] = max(figures["peak_rss_mb"] for figures in runs)
     print(json.dumps(result))

@@ -8,10 +8,16 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 
 SCRIPT = Path(__file__).parent.parent / "run_finetune.py"
+
+
+def mean_and_spread(values: Sequence[float]) -> list[float]:
+    """Mean and standard deviation of a sample, 0 for one value; with four digits."""
+    return [round(mean(values), 4), round(stdev(values), 4) if len(values) > 1 else 0.0]
 
 
 def finetune(flags: dict[str, Any], further: Sequence[str] = ()) -> dict[str, float]:

@@ -18,12 +18,11 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from statistics import mean, stdev
 
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.finetuning import finetune
+from benchmarks.finetuning import finetune, mean_and_spread
 from finecl_hf import Document, read_documents, write_documents
 
 
@@ -54,7 +53,7 @@ def main(argv=None):
     result = {"loss": args.loss, "seeds": args.seeds, "judged_on": "gold" if args.choose else args.test_file}
     for name in runs[0]:
         values = [figures[name]["f1"] for figures in runs]
-        result[name] = [round(mean(values), 4), round(stdev(values), 4) if len(values) > 1 else 0.0]
+        result[name] = mean_and_spread(values)
     print(json.dumps(result))
     return result
 

@@ -23,14 +23,13 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from statistics import mean, stdev
 
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import numpy as np
 
-from benchmarks.finetuning import finetune
+from benchmarks.finetuning import finetune, mean_and_spread
 from benchmarks.noisy_corpora import knowledge_base
 from finecl_hf import Document, LearningOrder, read_documents, write_documents
 from finecl_hf.data.documents import Fact, fact_id
@@ -65,7 +64,7 @@ def main(argv=None):
               "trained_on": sum(len(document.relations) for document in documents)}  # fmt: skip
     for name in ("f1", "ign_f1", "precision", "recall"):
         values = [figures[name] for figures in runs]
-        result[name] = [round(mean(values), 4), round(stdev(values), 4) if len(values) > 1 else 0.0]
+        result[name] = mean_and_spread(values)
     print(json.dumps(result))
     return result
 

@@ -217,16 +217,17 @@ class LearningOrder:
         """
         check_weight_by(weight_by)
         weight, takes_part = order_weights(self.first_epoch, scheme, cutoff), self.first_epoch >= 0
+        if drop_share or (scheme != "uniform" and weight_by != "first_epoch"):
+            trust = unit_trust(weight_by, self)
         if scheme == "uniform":
             takes_part[:] = True
         elif weight_by != "first_epoch":
-            weight, takes_part = unit_trust(weight_by, self), takes_part | self.observed.any(axis=1)
+            weight, takes_part = trust, takes_part | self.observed.any(axis=1)
         weight = np.where(self.verdict > 0, 0.0 if scheme == "uniform" else 1.0, weight)
         takes_part = (takes_part | (self.verdict > 0)) & (self.verdict >= 0)
         if drop_share:
             judged = np.flatnonzero(takes_part & self.judged & (self.verdict == 0))
-            trust = unit_trust(weight_by, self)[judged]
-            takes_part[judged] = choose_labels(trust, self.key[judged], share=1 - drop_share)
+            takes_part[judged] = choose_labels(trust[judged], self.key[judged], share=1 - drop_share)
         return FactWeights(
             key=self._ordered,
             weight=np.where(takes_part, scale * weight, np.nan).astype(np.float32)[self._by_key],

@@ -19,7 +19,6 @@ from finecl_hf.encoding.encoders import load_tokenizer
 from finecl_hf.encoding.packing import encode
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction import onnx_export
-from finecl_hf.extraction.adapters import add_adapters
 from finecl_hf.extraction.heads import HEADS
 from finecl_hf.extraction.onnx_encoder import EARLIER, GRAPH, HEAD, KEY, LAST, QUERY
 from finecl_hf.extraction.onnx_export import export_onnx
@@ -27,7 +26,7 @@ from finecl_hf.extraction.starting_point import StartingPoint
 from finecl_hf.synthetic.encoder import build_small_encoder
 from finecl_hf.training.arguments import ModelArguments
 from tests.extraction.test_pipeline import RELATIONS
-from tests.helpers.tiny_models import SMALL, train_wordpiece
+from tests.helpers.tiny_models import SMALL, save_relation_model, train_wordpiece
 
 
 pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
@@ -60,14 +59,7 @@ def relation_model(tmp_path):
         for parameter in model.relation_head.parameters():
             torch.nn.init.normal_(parameter, std=0.3)
         folder = str(tmp_path / "extractor")
-        if adapters:
-            model = add_adapters(model)
-            for name, parameter in model.named_parameters():
-                if "lora_B" in name:
-                    torch.nn.init.normal_(parameter, std=0.1)
-            config.save_pretrained(folder)
-        model.save_pretrained(folder)
-        load_tokenizer(encoder).save_pretrained(folder)
+        save_relation_model(model, encoder, folder, adapters)
         return folder
 
     return build

@@ -12,10 +12,10 @@ from finecl_hf import RelationExtractionPipeline
 from finecl_hf.data.documents import Document
 from finecl_hf.encoding.encoders import load_tokenizer
 from finecl_hf.errors import DocumentError, FineCLError
-from finecl_hf.extraction.adapters import add_adapters
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.modeling import FineCLForRelationExtraction
 from tests.helpers.script_runs import run
+from tests.helpers.tiny_models import save_relation_model
 
 
 RELATIONS = ["NA", "born in", "capital of", "died in", "located in"]
@@ -33,15 +33,7 @@ def build(encoder, folder, adapters=False, **settings):
     torch.nn.init.normal_(model.relation_head.weight, std=0.5)  # scores on both sides of the threshold
     with torch.no_grad():  # random numbers differ between processors: "born in" is found in any case, "died in" never
         model.relation_head.bias[1], model.relation_head.bias[3] = 10, -10
-    if adapters:
-        model = add_adapters(model)
-        for name, parameter in model.named_parameters():
-            if "lora_B" in name:
-                torch.nn.init.normal_(parameter, std=0.1)
-        config.save_pretrained(folder)
-    model.save_pretrained(folder)
-    load_tokenizer(encoder).save_pretrained(folder)
-    return model.eval()
+    return save_relation_model(model, encoder, folder, adapters).eval()
 
 
 @pytest.fixture(scope="module")

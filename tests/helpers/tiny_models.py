@@ -1,8 +1,11 @@
 """Tiny random encoders with real tokenizers, written to disk by the session fixtures in conftest.py."""
 
+import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import BertConfig, PreTrainedTokenizerFast, RobertaConfig
 
+from finecl_hf.encoding.encoders import load_tokenizer
+from finecl_hf.extraction.adapters import add_adapters
 from finecl_hf.synthetic.encoder import build_small_encoder, train_tokenizer
 
 
@@ -41,3 +44,16 @@ def train_wordpiece():
     tokenizer.post_processor = processors.BertProcessing(sep, cls)
     names = {f"{name}_token": token for name, token in special.items()}
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=128, **names)
+
+
+def save_relation_model(model, encoder, folder, adapters=False):
+    """Saves a relation model, or random adapters of it, with the tokenizer of its encoder; returns the model."""
+    if adapters:
+        config, model = model.config, add_adapters(model)
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=0.1)
+        config.save_pretrained(folder)
+    model.save_pretrained(folder)
+    load_tokenizer(encoder).save_pretrained(folder)
+    return model

@@ -20,8 +20,9 @@ pretraining.json:
 `--only` takes the cells of some tasks, corpora, arms or seeds, `--jobs` runs so many side by side. `--table` runs
 nothing and prints what the kept cells say: mean and standard deviation over seeds, and of each arm the paired
 difference to the references, with a 95 % interval and p of a paired t-test. `--write FILE` puts the table between the
-lines `<!-- NAME.json -->` and `<!-- end -->` of a page, NAME.json being the grid's file; `--chart FILE` draws the
-differences to the first reference. The last line is JSON.
+lines `<!-- NAME.json -->` and `<!-- end -->` of a page, NAME.json being the grid's file; with `--wide`, a column is a task
+and a line an arm, which leaves the differences away. `--chart FILE` draws the differences to the first reference. The
+last line is JSON.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def main(argv=None):
     rows = table(cells, config, Path(args.cells))
     if not rows:
         raise SystemExit(f"--cells {args.cells}: holds no cell of this grid; run it, or name the folder of its cells.")
-    text = markdown(rows, config["references"])
+    text = wide_markdown(rows) if args.wide else markdown(rows, config["references"])
     print(text)
     if args.write:
         write_between(Path(args.write), Path(args.config).name, text)
@@ -91,6 +92,7 @@ def parse(argv) -> argparse.Namespace:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--table", action="store_true", help="run nothing")
     parser.add_argument("--write", help="page to put the table into")
+    parser.add_argument("--wide", action="store_true", help="a column a task, without differences")
     parser.add_argument("--chart", help="SVG of the differences")
     args = parser.parse_args(argv)
     if not args.table and not (args.work and args.documents and args.model):
@@ -315,11 +317,44 @@ def markdown(rows: list[Settings], references: list[str]) -> str:
     heads = ["task", *corpora, "arm", "seeds", "figure", *(f"to {reference}" for reference in references)]
     lines = [heads, ["---"] * len(heads)]
     for row in rows:
-        spread = f" ± {100 * row['sd']:.1f}" if row["sd"] is not None else ""
         places = [row[name] for name in ("task", *corpora, "arm")]
         differences = [_difference(row.get(f"to {reference}")) for reference in references]
-        lines.append([*places, str(len(row["seeds"])), f"{100 * row['mean']:.1f}{spread}", *differences])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        lines.append([*places, str(len(row["seeds"])), _figure(row), *differences])
+    return _lines(lines)
+
+
+def wide_markdown(rows: list[Settings]) -> str:
+    """A line for each arm and a column for each task (and corpus, of several), best figures bold.
+
+    Figures that have fewer seeds than others say so.
+    """
+    most = max(len(row["seeds"]) for row in rows)
+    several = len({row["corpus"] for row in rows}) > 1
+    cells = {(f"{row['task']}, {row['corpus']}" if several else row["task"], row["arm"]): row for row in rows}
+    tasks, arms = (list(dict.fromkeys(names)) for names in zip(*cells, strict=True))
+    best = {task: max(_percent(cells[task, arm]) for arm in arms if (task, arm) in cells) for task in tasks}
+
+    def told(task: str, row: Settings | None) -> str:
+        if row is None:
+            return ""
+        mark = "**" if _percent(row) == best[task] else ""
+        few = f" (n = {len(row['seeds'])})" if len(row["seeds"]) < most else ""
+        return f"{mark}{_figure(row)}{mark}{few}"
+
+    lines = [[arm, *(told(task, cells.get((task, arm))) for task in tasks)] for arm in arms]
+    return _lines([["", *tasks], ["---"] * (1 + len(tasks)), *lines])
+
+
+def _lines(cells: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def _figure(row: Settings) -> str:
+    return f"{_percent(row)}" + (f" ± {100 * row['sd']:.1f}" if row["sd"] is not None else "")
+
+
+def _percent(row: Settings) -> float:
+    return round(100 * row["mean"], 1)
 
 
 def write_between(page: Path, name: str, text: str) -> None:

@@ -143,6 +143,30 @@ def test_a_page_has_the_table_between_its_marks(tmp_path):
         evidence.write_between(page, "z.json", "text")
 
 
+def test_a_wide_table_has_a_column_for_each_task():
+    other = {"task": "u", "corpus": "c", "arm": "none", "seeds": [0], "mean": 0.25, "sd": None}
+    better = {**ROWS[1], "mean": 0.5123}
+    lines = evidence.wide_markdown([ROWS[0], better, other]).splitlines()
+    assert lines == [
+        "|  | t | u |",
+        "| --- | --- | --- |",
+        "| none | 50.0 ± 1.0 | **25.0** (n = 1) |",
+        "| better | **51.2 ± 1.0** |  |",
+    ]
+    assert "| t, c | t, d |" in evidence.wide_markdown([ROWS[0], {**ROWS[0], "corpus": "d"}])
+
+
+@pytest.mark.parametrize("grid_name", ["pretraining", "remedies"])
+def test_the_pages_hold_what_the_cells_say(tmp_path, grid_name):
+    """`make evidence-table` was run after the last cell."""
+    page = evidence.ROOT / "docs" / "evidence.md"
+    (tmp_path / "page.md").write_bytes(page.read_bytes())
+    config = str(evidence.ROOT / "benchmarks" / "configs" / f"{grid_name}.json")
+    cells = str(evidence.ROOT / "benchmarks" / "cells")
+    evidence.main(["--config", config, "--cells", cells, "--table", "--write", str(tmp_path / "page.md")])
+    assert (tmp_path / "page.md").read_text() == page.read_text()
+
+
 def test_several_corpora_are_named():
     assert "corpus" not in evidence.markdown(ROWS, ["none"])
     assert "| t | d | none |" in evidence.markdown([*ROWS, {**ROWS[0], "corpus": "d"}], ["none"])

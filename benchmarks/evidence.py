@@ -20,9 +20,9 @@ pretraining.json:
 `--only` takes the cells of some tasks, corpora, arms or seeds, `--jobs` runs so many side by side. `--table` runs
 nothing and prints what the kept cells say: mean and standard deviation over seeds, and of each arm the paired
 difference to the references, with a 95 % interval and p of a paired t-test. `--write FILE` puts the table between the
-lines `<!-- NAME.json -->` and `<!-- end -->` of a page, NAME.json being the grid's file; with `--wide`, a column is a task
-and a line an arm, which leaves the differences away. `--chart FILE` draws the differences to the first reference. The
-last line is JSON.
+lines `<!-- NAME.json -->` and `<!-- end -->` of a page, NAME.json being the grid's file; with `--wide`, a column is a
+task and a line an arm, which leaves the differences away. `--chart FILE` draws the differences to the first
+reference. The last line is JSON.
 """
 
 from __future__ import annotations

@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from finecl_hf.data.documents import Fact
-from finecl_hf.data.files import replacing
-from finecl_hf.data.unpacking import refuse_repeated_values
-from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import text_key
+from finecl_hf.learning_order.row_files import read_rows, write_rows
 
 
 MISSING = "missing_labels.parquet"
@@ -63,9 +59,7 @@ SCHEMA = pa.schema({field.name: _TYPES[str(field.type)] for field in fields(Miss
 
 def write_missing(rows: Iterable[MissingLabel], path: str | os.PathLike) -> None:
     """Writes parquet, a row a fact in the order given; whole or not at all."""
-    columns = [{name: getattr(row, name) for name in SCHEMA.names} for row in rows]
-    with replacing(Path(path)) as file:
-        pq.write_table(pa.Table.from_pylist(columns, schema=SCHEMA), file)
+    write_rows(rows, SCHEMA, path)
 
 
 def read_missing(path: str | os.PathLike) -> list[MissingLabel]:
@@ -74,16 +68,5 @@ def read_missing(path: str | os.PathLike) -> list[MissingLabel]:
     Raises:
         FineCLError: the file is missing, damaged, or holds other columns.
     """
-    if not os.path.isfile(path):
-        raise FineCLError(f"{path}: there is no such file; name the missing_labels.parquet of a stage 1.")
-    try:
-        refuse_repeated_values(path)
-        table = pq.read_table(path, columns=SCHEMA.names).cast(SCHEMA)
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise FineCLError(
-            f"{path}: holds no missing labels; name what a stage 1 with --missing_labels wrote ({reason})."
-        ) from error
-    if lost := sum(column.null_count for column in table.columns):
-        raise FineCLError(f"{path}: {lost:,} values are missing; repeat stage 1 with --missing_labels.")
-    return [MissingLabel(**row) for row in table.to_pylist()]
+    rows = read_rows(path, SCHEMA, "missing labels", "`run_denoise.py --missing_labels`")
+    return [MissingLabel(**row) for row in rows]

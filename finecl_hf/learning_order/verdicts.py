@@ -5,19 +5,16 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from finecl_hf.data.documents import Document, Fact, fact_id, means_no_relation
-from finecl_hf.data.files import replacing
-from finecl_hf.data.unpacking import refuse_repeated_values
 from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import text_key
+from finecl_hf.learning_order.row_files import read_rows, write_rows
 
 
 if TYPE_CHECKING:
@@ -174,29 +171,18 @@ class Verdicts:
         Raises:
             FineCLError: the file is missing, damaged, or holds no verdicts.
         """
-        if not os.path.isfile(path):
-            raise FineCLError(f"{path}: there is no such file; name what `finecl-hf review import --verdicts` wrote.")
+        rows = read_rows(path, SCHEMA, "verdicts", "`finecl-hf review import --verdicts`")
         try:
-            refuse_repeated_values(path)
-            table = pq.read_table(path, columns=SCHEMA.names).cast(SCHEMA)
-            if lost := sum(column.null_count for column in table.columns):
-                raise FineCLError(f"{lost:,} values are missing; import the verdicts again.")
-            verdicts = cls(Verdict(**row) for row in table.to_pylist())
+            verdicts = cls(Verdict(**row) for row in rows)
             if strange := [row for row in verdicts.rows if not row.is_possible]:
                 raise FineCLError(f"{strange[0].instance_id} cannot be a fact; import the verdicts again.")
-            return verdicts
         except FineCLError as error:
             raise FineCLError(f"{path}: {error}") from error
-        except (pa.ArrowException, OSError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise FineCLError(
-                f"{path}: holds no verdicts; write it by `finecl-hf review import` ({reason})."
-            ) from error
+        return verdicts
 
     def write(self, path: str | os.PathLike) -> None:
         """Writes parquet; whole or not at all."""
-        with replacing(Path(path)) as file:
-            pq.write_table(pa.Table.from_pylist([asdict(row) for row in self.rows], schema=SCHEMA), file)
+        write_rows(self.rows, SCHEMA, path)
 
 
 def with_verdicts(order: LearningOrder, verdicts: Verdicts) -> LearningOrder:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from finecl_hf.data.json_stream import read_json
-from finecl_hf.errors import FineCLError
+from finecl_hf.data.json_stream import parse_json, read_json, text_chunks, text_lines
+from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.review import argilla, label_studio, spreadsheet
 from finecl_hf.review.votes import Vote, kind_of_word
 
@@ -50,18 +49,14 @@ def _rows(path: Path) -> Any:
     try:
         return read_json(path)
     except FineCLError as error:
-        lines = _lines(path)
-        if lines is None:
+        with open(path, "rb") as file:
+            try:
+                lines = [parse_json(line) for line in text_lines(text_chunks(file)) if line.strip()]
+            except DocumentError:
+                lines = []
+        if len(lines) < 2:
             raise error
         return lines
-
-
-def _lines(path: Path) -> list[Any] | None:
-    try:
-        lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-        return [json.loads(line) for line in lines] if len(lines) > 1 else None
-    except (ValueError, OSError, RecursionError):
-        return None
 
 
 def _votes_of_json(rows: Any, path: Path) -> Iterator[Vote | None]:

@@ -16,9 +16,7 @@ from finecl_hf.hashing import text_key
 from finecl_hf.learning_order.missing_labels import MissingLabel, write_missing
 from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.learning_order.verdicts import Verdict, Verdicts, with_verdicts
-from finecl_hf.review.estimate import Stratum, estimate, why_no_estimate, wilson
 from finecl_hf.review.tools import TOOLS, read_votes
-from finecl_hf.review.votes import decide, krippendorff_alpha
 
 
 TITLES = ["=1+2", "-x", "@SUM(A1)", "'quoted", 'semi;colon, "quote"', "line\u2028and #hash", "Zürich 東京 😀", "plain"]
@@ -344,35 +342,6 @@ def test_several_annotators(files, capsys):
     assert import_(files, path, "--verdicts", str(files / "v.parquet")) == 0
     assert [row.verdict for row in Verdicts.read(files / "v.parquet").rows] == ["right", "unsure", "other"]
     assert "Krippendorff's alpha" in capsys.readouterr().out
-
-
-def test_majorities():
-    assert decide([("right", ""), ("wrong", ""), ("other", "a")]) == ("wrong", "")
-    assert decide([("other", "a"), ("other", "b"), ("other", "a")]) == ("other", "a")
-    assert decide([("other", "a"), ("other", "b")]) == ("other", "")
-    assert decide([("right", ""), ("unsure", "")]) == ("unsure", "")
-
-
-def test_krippendorff_alpha_of_his_own_example():
-    """Four observers, twelve units, nominal (Krippendorff, Computing Krippendorff's Alpha-Reliability, 2011)."""
-    units = ["1 1 1", "2 2 3 2", "3 3 3 3", "3 3 3 3", "2 2 2 2", "1 2 3 4", "4 4 4 4", "1 1 2 1", "2 2 2 2",
-             "5 5 5", "1 1", "3"]  # fmt: skip
-    assert krippendorff_alpha(unit.split() for unit in units) == pytest.approx(0.743, abs=5e-4)
-    assert krippendorff_alpha([["a", "a"], ["b", "b"]]) == 1 and krippendorff_alpha([["a"], ["b"]]) is None
-
-
-def test_intervals_hold_what_they_promise():
-    assert wilson(0, 10)[0] == 0 and wilson(10, 10)[1] == pytest.approx(1) and wilson(3, 10, 10) == (0.3, 0.3)
-    assert wilson(10, 50) == pytest.approx((0.1124, 0.3304), abs=1e-4)
-    rng = np.random.default_rng(0)
-    for rest, wrong, sample in ((2000, 0.1, 60), (300, 0.4, 50)):
-        truth = (150 + wrong * rest) / (200 + rest)
-        drawn = rng.hypergeometric(round(wrong * rest), round((1 - wrong) * rest), sample, 2000)
-        found = [estimate([Stratum(200, 200, 150), Stratum(rest, sample, int(x))]) for x in drawn]
-        assert 0.93 < np.mean([e.low <= truth <= e.high for e in found]) < 0.98
-        assert np.mean([e.rate for e in found]) == pytest.approx(truth, abs=0.01)
-    assert "drawn at random" in why_no_estimate({"worst": Stratum(5, 5, 1)}, 6)
-    assert not why_no_estimate({"worst": Stratum(5, 5, 1)}, 5)
 
 
 @pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv"])

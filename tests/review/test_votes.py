@@ -6,18 +6,24 @@ from finecl_hf.review.votes import answer_text, decide, kind_of_word, krippendor
 
 
 @pytest.mark.parametrize(
-    ("word", "kind"),
-    [("Right", "right"), (" TRUE ", "right"), (1, "right"), (1.0, "right"), ("0", "wrong"), ("other-relation", "other"),
-     ("Other  relation", "other"), ("?", "unsure"), ("", ""), (None, ""), ("  ", ""), ("hm", None), (2, None)],
-)  # fmt: skip
-def test_words(word, kind):
-    assert kind_of_word(word) == kind
-    assert verdict_of(word) == (str(word) if kind is None else kind)
+    ("words", "kind"),
+    [
+        (["Right", " TRUE ", 1, 1.0], "right"),
+        (["0", "no"], "wrong"),
+        (["other-relation", "Other  relation"], "other"),
+        (["?", "unsure"], "unsure"),
+        (["", None, "  "], ""),
+        (["hm", 2], None),
+    ],
+)
+def test_words(words, kind):
+    assert {kind_of_word(word) for word in words} == {kind}
+    assert [verdict_of(word) for word in words] == [str(word) if kind is None else kind for word in words]
 
 
 def test_answers_as_tools_export_them():
-    assert [answer_text(value) for value in (" a ", ["b", "c"], 3, [], None, {"x": 1}, [None])] == ["a", "b", "3", "", "",
-                                                                                                   "", ""]  # fmt: skip
+    values = (" a ", ["b", "c"], 3, [], None, {"x": 1}, [None])
+    assert [answer_text(value) for value in values] == ["a", "b", "3", "", "", "", ""]
     assert [stratum_size(value) for value in (5, 0, -1, "5", 5.0, True, None)] == [5, 0, 0, 0, 0, 0, 0]
 
 

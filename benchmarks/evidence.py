@@ -9,12 +9,13 @@ encoders) lies in WORK under the hash of its own settings. The grid is a JSON fi
 pretraining.json:
 
 - `corpora`: the facts of a table, projected on documents; or documents with gold labels, a `wrong_share` of which is
-  flipped. `denoise`: flags of stage 1, which makes a learning order of a corpus, with the cell's seed unless they name
+  flipped. Facts about the entity pairs of `held_out` files are left out before, those of `exclude_file` by the scripts
+  themselves. `denoise`: flags of stage 1, which makes a learning order of a corpus, with the cell's seed unless they name
   another. `pretrain`: flags of stage 2 that all arms share.
 - `arms`: what is compared. `pretrain` are flags of stage 2 (none: the model as it is), with the learning order unless
   they say uniform; `order: "oracle"` is the order that knows which labels were flipped; `flags` are those of the task.
-- `tasks`: scripts of this folder, and where the figure stands in the JSON that they end with. One that says `stage_1`
-  is told the folder of a run of stage 1.
+- `tasks`: scripts of this folder, their `flags` (`files` are flags that name a file of the corpora), and where the
+  figure stands in the JSON that they end with. One that says `stage_1` is told the folder of a run of stage 1.
 - `references`: arms that the others are compared with.
 
 `--only` takes the cells of some tasks, corpora, arms or seeds, `--jobs` runs so many side by side. `--table` runs
@@ -51,6 +52,7 @@ from benchmarks.evidence_charts import draw_differences
 from benchmarks.noisy_corpora import knowledge_base
 from finecl_hf import Document, LearningOrder, read_documents, write_documents
 from finecl_hf.data.files import replacing
+from finecl_hf.data.held_out import HeldOutPairs
 from finecl_hf.distant.knowledge_base import project
 from finecl_hf.synthetic.label_flips import flip_labels
 
@@ -165,6 +167,7 @@ class Grid:
         task, start = settings["task"], time.perf_counter()
         model = self.encoder(settings["encoder"]) if settings["encoder"] else self.args.model
         flags = {"documents": Path(self.args.documents, task["documents"]), "model": model, **task["flags"]}
+        flags |= {flag: Path(self.args.documents, name) for flag, name in task.get("files", {}).items()}
         flags |= {"seeds": settings["seed"]} if "seed" in settings else {}
         flags |= {"stage_1": self.order(settings["stage_1"])} if "stage_1" in settings else {}
         flags |= {"device": self.args.device} if task["script"] == "few_shot.py" else self._device()
@@ -210,6 +213,9 @@ class Grid:
         def make(folder: Path) -> None:
             files = (Path(self.args.documents, name) for name in corpus["documents"])
             documents = {document.title: document for file in files for document in read_documents(file)}
+            tested = (Path(self.args.documents, name) for name in corpus.get("held_out", ()))
+            held_out = HeldOutPairs(document for file in tested for document in read_documents(file))
+            documents = {title: held_out.strip(document)[0] for title, document in documents.items()}
             if "wrong_share" in corpus:
                 silver, is_right = flip_labels(list(documents.values()), corpus["wrong_share"])
                 oracle(silver, is_right).write(folder / "oracle.parquet")

@@ -7,7 +7,8 @@ a query gets the relation whose prototype, the mean of its support pairs' normal
 nearest by cosine. Sentences are embedded once for all episodes. The interval holds the mean over all episodes with
 95 % probability; `seeds` are the means of the seeds. `--center` subtracts the mean pair of an episode's support, and
 gives head and tail equal length, as `RelationPrototypes` does. `--relations choose` takes every other relation, sorted
-by id, to choose settings on, and `report` the rest. The last line is JSON.
+by id, to choose settings on, and `report` the rest; those that `--leave_out` names (a rel_info.json) take no part. The
+last line is JSON.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
 
@@ -27,6 +29,7 @@ import torch.nn.functional as F
 
 from finecl_hf import read_documents
 from finecl_hf.data.documents import NA
+from finecl_hf.data.relation_names import read_relation_names
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.embedder import RelationEmbedder
 
@@ -37,7 +40,8 @@ CHUNK = 2**24  # numbers of the embeddings of episodes that are made at a time
 
 def main(argv=None):
     args = parse(argv)
-    documents = first_of_each(read_documents(args.documents), args.sentences, args.relations)
+    left_out = set(read_relation_names(args.leave_out))
+    documents = first_of_each(read_documents(args.documents), args.sentences, args.relations, left_out)
     start, rows = time.perf_counter(), []
     for model in args.model:
         embedder = RelationEmbedder(
@@ -57,6 +61,7 @@ def main(argv=None):
         "episodes",
         "seeds",
         "relations",
+        "leave_out",
         "center",
         "num_layers",
         "entity_markers",
@@ -79,6 +84,7 @@ def parse(argv) -> argparse.Namespace:
     parser.add_argument("--episodes", type=int, default=10_000, help="over all seeds")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--relations", choices=HALVES, default="all")
+    parser.add_argument("--leave_out", help="relations that pre-training has seen, as a rel_info.json")
     parser.add_argument("--center", action="store_true")
     parser.add_argument("--num_layers", type=int, help="take an earlier layer's hidden states")
     parser.add_argument("--entity_markers")
@@ -87,9 +93,9 @@ def parse(argv) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def first_of_each(documents, most: int | None, relations: str):
-    """The first so many sentences of each relation of a half."""
-    half = set(sorted({document.label for document in documents} - {NA})[HALVES[relations]])
+def first_of_each(documents, most: int | None, relations: str, left_out: Collection[str] = ()):
+    """The first so many sentences of each relation of a half, but for those that are left out of it."""
+    half = set(sorted({document.label for document in documents} - {NA})[HALVES[relations]]).difference(left_out)
     seen: Counter[str] = Counter()
     kept = []
     for document in documents:

@@ -203,7 +203,7 @@ def test_preprocess(corpus, bert_folder, tmp_path, capsys):
     assert result["growth"] == dict.fromkeys(preprocess.PHASES, 0) and not list(tmp_path.iterdir())
 
 
-def test_few_shot(fewrel, bert_folder, capsys):
+def test_few_shot(fewrel, bert_folder, tmp_path, capsys):
     flags = ["--documents", str(fewrel), "--model", bert_folder, "--ways", "2", "--shots", "1", "3", "--queries", "2"]
     result = few_shot.main([*flags, "--episodes", "60", "--seeds", "0", "1"])
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == result
@@ -214,6 +214,10 @@ def test_few_shot(fewrel, bert_folder, capsys):
     assert all(0.5 < row["accuracy"] <= 1 for row in centred["results"])
     with pytest.raises(FineCLError, match="the rarest of 12"):
         few_shot.main([*flags, "--shots", "11"])
+    seen = sorted({document.label for document in read_documents(fewrel)})[1:]
+    (tmp_path / "seen.json").write_text(json.dumps(dict.fromkeys(seen, "a relation of the pre-training corpus")))
+    with pytest.raises(FineCLError, match="there are 1"):
+        few_shot.main([*flags, "--leave_out", str(tmp_path / "seen.json")])
     with pytest.raises(FineCLError, match="there are 2"):
         few_shot.main([*flags, "--ways", "3", "--relations", "report"])
 

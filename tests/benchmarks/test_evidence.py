@@ -2,13 +2,19 @@
 
 import json
 from copy import deepcopy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from benchmarks import evidence
+from benchmarks import evidence, few_shot
 from benchmarks.evidence import grid, name_of, paired, settings_of
 from finecl_hf import read_documents, write_documents
+from finecl_hf.data.corpus import iter_corpus
+from finecl_hf.data.relation_names import read_relation_names
+from finecl_hf.data.spans import text_of
+from finecl_hf.training.arguments import DataArguments, FineCLTrainingArguments
+from finecl_hf.training.loading import load_training_corpus
 
 
 CONFIG = json.loads((evidence.ROOT / "benchmarks" / "configs" / "pretraining.json").read_text())
@@ -33,6 +39,44 @@ def test_what_decides_on_a_cell():
     for arm, same in (("uniform", True), ("paper", False)):  # only one of them stands on a learning order
         one = name_of(settings_of(cell(arm=arm), changed))
         assert (one == named(arm=arm)) is same
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("grid_name", ["pretraining", "remedies", "wrong_labels"])
+def test_pretraining_sees_no_test(grid_name, real_data, tmp_path):
+    """No document of a test set, no entity pair of a test fact, and no relation that is called unseen."""
+    config = json.loads((evidence.ROOT / "benchmarks" / "configs" / f"{grid_name}.json").read_text())
+    args = SimpleNamespace(documents=str(real_data), cells=tmp_path / "cells", work=tmp_path / "work")
+    training = FineCLTrainingArguments(str(tmp_path / "run"), use_cpu=True)
+    few = config["tasks"].get("FewRel, 5-way 1-shot, unseen relations")
+    for corpus in config["corpora"].values():
+        silver = evidence.Grid(args, config).silver(corpus)
+        data = DataArguments(train_file=str(silver), exclude_file=str(real_data / corpus["exclude_file"]))
+        trained_on = list(iter_corpus(load_training_corpus(data, training)))
+        texts, pairs = {text_of(document)[0] for document in trained_on}, pairs_in(trained_on)
+        assert len(trained_on) > 400 and len(pairs) > 2000
+        for name in ("redocred/test_revised_first250.json", "semeval2010/TEST_FILE_FULL.TXT", "fewrel/val_wiki.json"):
+            tested = read_documents(real_data / name)
+            if name.startswith("fewrel"):
+                left_out = read_relation_names(str(real_data / few["files"]["leave_out"])) if few else ()
+                tested = few_shot.first_of_each(tested, None, "report", left_out)
+            assert not {document.title for document in trained_on} & {document.title for document in tested}
+            assert not texts & {text_of(document)[0] for document in tested}
+            assert not pairs & pairs_in(tested), name
+            if few and name.startswith("fewrel"):
+                seen = {fact.relation for document in trained_on for fact in document.relations}
+                assert not seen & {document.label for document in tested}
+
+
+def pairs_in(documents):
+    """Names of head and tail of every fact."""
+    return {
+        (head.name.lower(), tail.name.lower())
+        for document in documents
+        for fact in document.relations
+        for head in document.entities[fact.head]
+        for tail in document.entities[fact.tail]
+    }
 
 
 def test_half_a_grid_can_be_compared():
@@ -64,6 +108,7 @@ def small(corpus, tmp_path):
     sentences = [{"tokens": ["Ada", str(i), word, "London"], "h": ["a", "Q1", [[0]]], "t": ["l", "Q2", [[3]]]}
                  for word in ("born", "died") for i in range(4)]  # fmt: skip
     (tmp_path / "data" / "fewrel.json").write_text(json.dumps({"P1": sentences[:4], "P2": sentences[4:]}))
+    (tmp_path / "data" / "seen.json").write_text('{"P9": "a relation of the pre-training corpus"}')
     config = {
         "model": "tiny", "seeds": [0],
         "corpora": {"c": {"documents": ["silver.json"], "facts": "facts.tsv", "exclude_file": "held_out.json"}},
@@ -72,6 +117,7 @@ def small(corpus, tmp_path):
                      "max_seq_length": 64},
         "arms": {"none": {}, "evidence": {"pretrain": {"weight_by": "evidence"}}}, "references": ["none"],
         "tasks": {"few": {"script": "few_shot.py", "documents": "fewrel.json", "figure": ["results", 0, "accuracy"],
+                          "files": {"leave_out": "seen.json"},
                           "flags": {"ways": 2, "shots": 1, "queries": 2, "episodes": 20}}},
     }  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps(config))

@@ -10,8 +10,8 @@ pretraining.json:
 
 - `corpora`: the facts of a table, projected on documents; or documents with gold labels, a `wrong_share` of which is
   flipped. Facts about the entity pairs of `held_out` files are left out before, those of `exclude_file` by the scripts
-  themselves. `denoise`: flags of stage 1, which makes a learning order of a corpus, with the cell's seed unless they name
-  another. `pretrain`: flags of stage 2 that all arms share.
+  themselves. `denoise`: flags of stage 1, which makes a learning order of a corpus, with the cell's seed unless they
+  name another. `pretrain`: flags of stage 2 that all arms share.
 - `arms`: what is compared. `pretrain` are flags of stage 2 (none: the model as it is), with the learning order unless
   they say uniform; `order: "oracle"` is the order that knows which labels were flipped; `flags` are those of the task.
 - `tasks`: scripts of this folder, their `flags` (`files` are flags that name a file of the corpora), and where the

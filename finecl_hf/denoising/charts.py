@@ -45,24 +45,31 @@ def data_map(order: LearningOrder, is_clean: np.ndarray | None = None) -> Markup
 
 
 def plot_learning_order(
-    order: LearningOrder, path: str | os.PathLike, is_clean: np.ndarray | None = None, title: str | None = None
+    order: LearningOrder,
+    path: str | os.PathLike,
+    is_clean: np.ndarray | None = None,
+    title: str | None = None,
+    trust: np.ndarray | None = None,
 ) -> None:
     """Labels by the epoch they were first predicted in, and the data map, as one picture.
 
     Args:
         path: where to write the picture; its extension decides on the format.
         is_clean: (N,) bool, whether each label is right, where that is known: shows how clean each epoch is.
+        trust: (N,) in [0, 1]; with it, a third chart shows how many labels have how much.
     """
     import matplotlib
     from matplotlib.figure import Figure
 
+    charts = {"Learned early or late": lambda axes: _draw_learned(axes, order, is_clean)}
+    charts["Data map"] = lambda axes: _draw_data_map(axes, order, is_clean)
+    if trust is not None:
+        charts["Trust"] = lambda axes: _draw_trust(axes, trust, is_clean)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(11, 4.2), layout="constrained")
-        by_epoch, cloud = figure.subplots(1, 2)
-        _draw_learned(by_epoch, order, is_clean)
-        _draw_data_map(cloud, order, is_clean)
-        by_epoch.set_title("Learned early or late")
-        cloud.set_title("Data map")
+        figure = Figure(figsize=(5.5 * len(charts), 4.2), layout="constrained")
+        for axes, (name, draw) in zip(figure.subplots(1, len(charts)), charts.items(), strict=True):
+            draw(axes)
+            axes.set_title(name)
         figure.suptitle(title or f"Learning order of {len(order):,} labels", fontsize=13)
         figure.savefig(path, dpi=150)
 

@@ -15,6 +15,7 @@ from transformers import set_seed
 from finecl_hf.cards.card_file import FACTS
 from finecl_hf.cards.model_card import FineCLCardData, TrainingData, changed_arguments
 from finecl_hf.cards.model_code import FOLDER
+from finecl_hf.cards.pushing import INDEX, QUOTING, WEIGHTS, WRITTEN
 from finecl_hf.data.files import writing
 from finecl_hf.data.json_stream import read_json
 from finecl_hf.encoding.encoders import keep_bars_out_of_logs
@@ -22,7 +23,6 @@ from finecl_hf.encoding.feature_table import Truncation
 from finecl_hf.errors import FineCLError
 from finecl_hf.training.arguments import FineCLTrainingArguments, ModelArguments
 from finecl_hf.training.checkpoints import is_checkpoint, steps_done
-from finecl_hf.training.hub_push import INDEX, QUOTING, WEIGHTS, WRITTEN
 from finecl_hf.training.lock import lock_folder, unlock_folder
 from finecl_hf.training.trainer import FineCLTrainer
 
@@ -74,6 +74,9 @@ def finish_run(trainer: FineCLTrainer, metrics: dict[str, float], script: str, a
     Args:
         script: name of the script, for the card's command line.
         argv: its arguments; those of this process if None.
+
+    Raises:
+        UploadError: all is done but the upload.
     """
     metrics = figures_of_the_run(trainer, metrics)
     trainer.card_data.training_time = metrics.get("train_runtime")
@@ -84,9 +87,11 @@ def finish_run(trainer: FineCLTrainer, metrics: dict[str, float], script: str, a
         trainer.save_state()
         trainer.save_model()
         trainer.create_model_card()
-    if trainer.args.push_to_hub:
-        trainer.push_to_hub()
-    end_run(trainer.args)
+    try:
+        if trainer.args.push_to_hub:
+            trainer.push_to_hub()
+    finally:
+        end_run(trainer.args)
 
 
 def figures_of_the_run(trainer: FineCLTrainer, metrics: dict[str, float]) -> dict[str, float]:

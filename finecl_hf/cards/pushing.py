@@ -1,4 +1,4 @@
-"""What of an output folder goes to the Hub, and the way there: files by name, and nothing else that lies beside them."""
+"""What of an output folder goes to the Hub, and the way there: files by name, nothing else that lies beside them."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def stage_model(output: Path, weights: Path, staged: Path, tokenizer: Any = None, quoting: bool = False) -> None:
-    """Puts what is to be uploaded of a model into an empty folder; paths of this machine are reduced to their last part.
+    """Puts what is to be uploaded of a model into an empty folder; of paths of this machine, the last part is left.
 
     Args:
         output: the folder of the run.
@@ -108,9 +108,8 @@ def stage_model(output: Path, weights: Path, staged: Path, tokenizer: Any = None
         quoting: the report goes with it.
     """
     copy_named(output, staged, (*WRITTEN, *(QUOTING if quoting else ())))
-    copy_named(
-        weights, staged, (*WEIGHTS, INDEX, *_parts(weights), *CONFIGURATIONS)
-    )  # these last: a threshold is there
+    of_weights = (*WEIGHTS, INDEX, *_parts(weights), *CONFIGURATIONS)  # these last: a threshold is among them
+    copy_named(weights, staged, of_weights)
     if tokenizer is not None:
         tokenizer.save_pretrained(staged)
         for path in staged.glob("*token*.json"):

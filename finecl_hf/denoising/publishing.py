@@ -1,7 +1,7 @@
 """What stage 1 publishes: the learning order as a dataset repository of the Hub, without the documents.
 
-A dataset holds titles, relations and figures. Names of entities and excerpts are text of the documents: they go with it
-only where the report does, too.
+A dataset holds titles, relations and figures. Names of entities and excerpts are text of the documents: they go with
+it only where the report does, too.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class LearningOrderCard(FineCLCardData):
 
     Args:
         labels: rows of the table; epochs: of the training.
-        learned: (epoch, labels that were first predicted in it, their share) of each epoch, and of those never learned.
+        learned: (epoch, labels that were first predicted in it, their share) of each epoch, and of those never.
         missing: rows of the table of missing labels; None without one.
         named: that table has the names of the entities.
         columns: of both tables, as they lie in the dataset.

@@ -38,15 +38,14 @@ def push_folder(folder: Path, destination: Destination, quoting: bool = False) -
         UploadError: the Hub cannot be reached, or refuses.
     """
     card = read_card(folder)
-    destination = replace(
-        destination, repo_type=destination.repo_type or ("dataset" if card.silver_labels else "model")
-    )
+    asked, own = destination.repo_type, "dataset" if card.silver_labels else "model"
+    destination = replace(destination, repo_type=asked or own)
     is_dataset = destination.repo_type == "dataset"
     if is_dataset and not (folder / TABLE).is_file():
         raise FineCLError(f"{folder}: holds no {TABLE}, the dataset of a stage 1; leave --repo_type away.")
     if not is_dataset and not any((folder / name).is_file() for name in (*WEIGHTS, INDEX)):
         raise FineCLError(f"{folder}: holds no weights ({' or '.join(WEIGHTS)}); name the output folder of a run.")
-    command = destination.command(str(folder), quoting)
+    command = destination.command(str(folder), quoting) + (f" --repo_type {asked}" if asked else "")
     with uploading(command):
         destination = destination.opened()
     with tempfile.TemporaryDirectory(prefix="finecl_hf_push_") as name:
@@ -64,4 +63,5 @@ def _stage_model(folder: Path, staged: Path, card: FineCLCardData, repo: str, qu
     stage_model(folder, folder, staged, tokenizer, quoting)
     written = folder / CARD
     if not written.is_file() or written.read_text(encoding="utf-8") == str(render_model_card(card)):
-        render_model_card(replace(card, repo=repo)).save(staged / CARD)  # else somebody has added to it
+        card.repo = repo
+        render_model_card(card).save(staged / CARD)  # else somebody has added to it

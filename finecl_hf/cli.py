@@ -645,7 +645,9 @@ def card(args: Namespace) -> None:
 def push(args: Namespace) -> None:
     from finecl_hf.cards.pushing import Destination, read_arguments
     from finecl_hf.denoising.uploading import push_folder
+    from finecl_hf.encoding.encoders import keep_bars_out_of_logs
 
+    keep_bars_out_of_logs()
     folder = Path(args.folder)
     run = read_arguments(folder)
     destination = Destination(

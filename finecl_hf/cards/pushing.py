@@ -27,7 +27,7 @@ ARGUMENTS = "training_args.json"  # in place of the Trainer's training_args.bin,
 # What a run writes beside weights and tokenizer. Files that quote documents are pushed when asked for only.
 WRITTEN = (
     *CONFIGURATIONS, "README.md", "trainer_state.json", "all_results.json", "train_results.json",
-    "eval_results.json", "test_results.json", "learning_order.parquet", "predictions.json", "predictions.txt",
+    "eval_results.json", "test_results.json", "predictions.json", "predictions.txt",
     "per_relation.csv", "precision_recall.svg", "confusion.csv", "confusion.svg", "train_documents.json", ARGUMENTS,
 )  # fmt: skip
 QUOTING = ("report.html", "report.md")

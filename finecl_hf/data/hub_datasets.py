@@ -65,10 +65,15 @@ def file_or_download(source: str | os.PathLike, name: str) -> Path:
     Raises:
         DocumentError: there is neither such a file nor such a dataset, or the Hub cannot be reached.
     """
-    dataset, _, revision = str(source).partition("@")
-    if Path(source).exists() or not looks_like_dataset_id(dataset):
+    if not is_dataset(source):
         return Path(source)
+    dataset, _, revision = str(source).partition("@")
     return _download(dataset, name, revision or "main")
+
+
+def is_dataset(source: str | os.PathLike) -> bool:
+    """Whether a source is no file here but `user/name`, or `user/name@revision`. Asks no server."""
+    return not Path(source).exists() and looks_like_dataset_id(str(source).partition("@")[0])
 
 
 def commit_of(dataset: str) -> str | None:

@@ -21,8 +21,11 @@ from finecl_hf.data.json_stream import read_json
 from finecl_hf.encoding.encoders import keep_bars_out_of_logs
 from finecl_hf.encoding.feature_table import Truncation
 from finecl_hf.errors import FineCLError
+from finecl_hf.learning_order.files import TABLE
+from finecl_hf.learning_order.missing_labels import MISSING
 from finecl_hf.training.arguments import FineCLTrainingArguments, ModelArguments
 from finecl_hf.training.checkpoints import is_checkpoint, steps_done
+from finecl_hf.training.emissions import GRAMS, emissions_of_the_run
 from finecl_hf.training.lock import lock_folder, unlock_folder
 from finecl_hf.training.trainer import FineCLTrainer
 
@@ -53,7 +56,7 @@ def start_run(args: FineCLTrainingArguments) -> None:
 
 def refuse_links(folder: Path) -> None:
     """Raises FineCLError where a file that a run writes is a link: it would overwrite what that points to."""
-    names = {*WRITTEN, *QUOTING, *WEIGHTS, INDEX, FACTS, FOLDER, "training_args.bin"}
+    names = {*WRITTEN, *QUOTING, *WEIGHTS, INDEX, FACTS, FOLDER, TABLE, MISSING, "training_args.bin"}
     names |= {"tokenizer.json", "tokenizer_config.json"}
     for path in sorted(folder.iterdir()):
         if path.is_symlink() and (path.name in names or is_checkpoint(str(path))):
@@ -78,8 +81,9 @@ def finish_run(trainer: FineCLTrainer, metrics: dict[str, float], script: str, a
     Raises:
         UploadError: all is done but the upload.
     """
-    metrics = figures_of_the_run(trainer, metrics)
+    metrics = figures_of_the_run(trainer, metrics | emissions_of_the_run(trainer.args))
     trainer.card_data.training_time = metrics.get("train_runtime")
+    trainer.card_data.co2_grams = metrics.get(GRAMS)
     trainer.card_data.command = _command(trainer.args.world_size, script, sys.argv[1:] if argv is None else argv)
     with writing(trainer.args.output_dir):
         trainer.log_metrics("train", metrics)

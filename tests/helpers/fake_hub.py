@@ -247,7 +247,7 @@ class FakeHub:
         url = f"{self.url}/{repo_id}" if kind == "models" else f"{self.url}/{kind}/{repo_id}"
         if f"{kind}/{repo_id}" in self.repos:
             return Response({"error": "You already created this repo", "url": url}, 409)
-        self.repos[f"{kind}/{repo_id}"] = Repo(bool(wanted.get("private")))
+        self.repos[f"{kind}/{repo_id}"] = Repo(wanted.get("private") or wanted.get("visibility") == "private")
         return Response({"url": url, "name": repo_id, "id": repo_id})
 
     @route("POST", rf"{API_REPO}/branch/(?P<branch>[^/]+)")
@@ -316,7 +316,7 @@ class FakeHub:
     def _repo_info(self, request: Request) -> Response:
         commit = self._repo(request).at(request.path["revision"] or "main")
         info = {"_id": "0", "id": request.path["id"], "modelId": request.path["id"], "sha": commit.sha}
-        info |= {"private": False, "tags": [], "downloads": 0, "likes": 0}
+        info |= {"private": self._repo(request).private, "tags": [], "downloads": 0, "likes": 0}
         return Response(info | {"siblings": [{"rfilename": path} for path in sorted(commit.files)]})
 
     @route("GET", rf"{API_REPO}/tree/(?P<revision>[^/]+)/?(?P<folder>.*)")

@@ -47,8 +47,8 @@ class PretrainArguments(FineCLTrainingArguments):
     )
     learning_order: str | None = option(
         None,
-        "Stage 1's learning_order.parquet, the dataset that it pushed to the Hub (user/name, user/name@revision), or the "
-        "original's JSON.",
+        "Stage 1's learning_order.parquet, the dataset that it pushed to the Hub (user/name, user/name@revision), or "
+        "the original's JSON.",
     )
     allow_partial_order: bool = option(False, "Go on where the order knows fewer than half of the labels.")
     weight_scheme: str = option(

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,11 +18,12 @@ from finecl_hf import RelationExtractionPipeline, cli, read_documents
 from finecl_hf.cards.code_copies import code_copies
 from finecl_hf.cards.model_code import FOLDER
 from finecl_hf.cards.private_paths import without_folders
-from finecl_hf.errors import FineCLError
+from finecl_hf.errors import FineCLError, UploadError
 from finecl_hf.extraction.evaluation import write_predictions
 from finecl_hf.learning_order.files import SCHEMA
 from finecl_hf.learning_order.noise_estimate import noise_of
 from finecl_hf.learning_order.trust import unit_trust
+from finecl_hf.training.arguments import NOT_UPLOADED, run_script
 from finecl_hf.training.scripts import _command
 from tests.helpers.fake_hub import FakeHub, hub_environment
 from tests.helpers.script_runs import ROOT, arguments, run
@@ -230,13 +232,15 @@ from finecl_hf import LearningOrder
 from finecl_hf.learning_order.missing_labels import read_missing
 
 local = sys.argv[2] + "/denoised/"
-pushed, order = LearningOrder.read("user/denoised"), LearningOrder.read(local + "learning_order.parquet")
+table = local + "learning_order.parquet"
+missing = read_missing(local + "missing_labels.parquet")
+pushed, order = LearningOrder.read("user/denoised"), LearningOrder.read(table)
 assert pushed.to_table().equals(order.to_table()) and pushed.num_epochs == 2 and len(pushed) > 50
-assert [row.key for row in read_missing("user/denoised")] == [row.key for row in read_missing(local + "missing_labels.parquet")]
+assert [row.key for row in read_missing("user/denoised")] == [row.key for row in missing]
 {snippets}
 assert space["order"]["instance_id"][:] == order.instance_id.to_pylist()
 assert space["order"]["first_epoch"][:] == order.first_epoch.tolist()
-assert len(space["missing"]) == len(read_missing(local + "missing_labels.parquet"))
+assert len(space["missing"]) == len(missing)
 """
 
 
@@ -357,6 +361,90 @@ def test_relation_models_load_without_the_package(pushed, corpus, tmp_path):
     assert found["extractor"] == json.loads(json.dumps(expected)) and sum(map(len, expected)) > 100
     assert found["by_hand"] == found["extractor"]
     assert hub.repos.pop("models/user/by_hand").files.keys() >= CODE
+
+
+# What becomes of a run where the Hub cannot be reached
+
+
+OFFLINE = {  # the tests are
+    "denoise": {"hub_model_id": "org/order", "hub_private_repo": "true", "hub_revision": "v1", "push_report": "true"},
+    "pretrain": {"hub_model_id": "org/encoder"},
+    "finetune": {"use_lora": "true"},
+}
+LATER = {
+    "denoise": "--hub_model_id org/order --hub_private_repo --hub_revision v1 --push_report",
+    "pretrain": "--hub_model_id org/encoder",
+    "finetune": "--hub_model_id finetune",
+}
+LOAD_LATER = """
+import sys
+from finecl_hf import LearningOrder
+from transformers import AutoModel
+
+read = [LearningOrder.read(path).to_table() for path in ("org/order@v1", "denoise/learning_order.parquet")]
+assert read[0].equals(read[1])
+AutoModel.from_pretrained("org/encoder")
+"""
+
+
+@pytest.mark.parametrize(
+    "stage", ["pretrain", *(pytest.param(stage, marks=pytest.mark.slow) for stage in ("denoise", "finetune"))]
+)
+def test_an_upload_that_fails_leaves_the_finished_run(stage, bert_folder, corpus, tmp_path, capsys):
+    out = tmp_path / "finetune"
+    with pytest.raises(SystemExit) as end:
+        run_script(lambda: run(stage, bert_folder, corpus, out, push_to_hub="true", **OFFLINE[stage]))
+    assert end.value.code == NOT_UPLOADED
+    (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert "OfflineModeIsEnabled" in error and error.endswith(f" finecl-hf push {out} {LATER[stage]}")
+    written = {path.name for path in out.iterdir()}
+    assert written >= {"README.md", "card.json", "config.json", "trainer_state.json", "training_args.json"}
+    assert {"model.safetensors", "adapter_model.safetensors"} & written
+    assert not [name for name in written if name.startswith(".")]  # no lock, and nothing half written
+
+
+@pytest.mark.slow
+def test_finished_runs_are_uploaded_later(bert_folder, corpus, tmp_path, monkeypatch):
+    """By the command that the run names; with all that a push of the run itself has, and nothing else."""
+    lines = []
+    for stage, options in OFFLINE.items():
+        set_traps(tmp_path / stage)
+        with pytest.raises(UploadError) as caught:
+            run(stage, bert_folder, corpus, tmp_path / stage, push_to_hub="true", **options)
+        lines.append(("push", shlex.split(str(caught.value).partition("finecl-hf push ")[2])))
+    with open(tmp_path / "pretrain" / "README.md", "a") as file:
+        file.write("A line of mine.")
+    with FakeHub(token="hf_secretsecretsecret") as hub:
+        run_program(RUNS, ROOT, json.dumps(lines), hub=hub, folder=tmp_path)
+        run_program(LOAD_LATER, hub=hub, folder=tmp_path)
+        assert hub.unknown == []
+    order, encoder, adapter = (hub.repos[name] for name in ("datasets/org/order", "models/org/encoder",
+                                                            "models/user/finetune"))  # fmt: skip
+    assert (order.private, encoder.private, adapter.private) == (True, False, False)
+    assert not order.files  # of the main branch
+    published = order.branches["v1"][-1].files
+    assert published.keys() == {"README.md", "learning_order.parquet", "learning_order.png", "missing_labels.parquet",
+                                "training_args.json", "report.html", "report.md"}  # fmt: skip
+    assert "head_name" in pq.read_schema(BytesIO(published["missing_labels.parquet"])).names
+    assert "It quotes the documents" in published["README.md"].decode()
+    assert encoder.files.keys() == MODEL_FILES | {MODEL}
+    assert encoder.files["README.md"].endswith(b"A line of mine.")
+    assert adapter.files.keys() == MODEL_FILES | {"adapter_model.safetensors", "adapter_config.json"}
+    assert b'"user/finetune"' in adapter.files["README.md"]
+    for files in (published, encoder.files, adapter.files):
+        for path, data in files.items():
+            if path not in ("report.html", "report.md"):
+                assert not [word for word in (SECRET, hub.token, str(tmp_path)) if word.encode() in data], path
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [(["nowhere"], "there is no such folder"), (["."], "there is no card.json")],
+)
+def test_only_finished_runs_are_uploaded(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["push", *words]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_other_processes_write_no_predictions():

@@ -39,7 +39,7 @@ def data_map(order: LearningOrder, is_clean: np.ndarray | None = None) -> Markup
     Its colour shows in how many epochs they were predicted, or how many are right where `is_clean` (N,) is known.
     Empty without two epochs: one has no variability.
     """
-    if not (order.observed.sum(axis=1) > 1).any():
+    if not _has_variability(order):
         return Markup()
     return _svg("Labels by mean and variability of their probability", _draw_data_map, order, is_clean)
 
@@ -51,27 +51,34 @@ def plot_learning_order(
     title: str | None = None,
     trust: np.ndarray | None = None,
 ) -> None:
-    """Labels by the epoch they were first predicted in, and the data map, as one picture.
+    """Labels by the epoch they were first predicted in, and the data map where epochs tell one, as one picture.
 
     Args:
         path: where to write the picture; its extension decides on the format.
         is_clean: (N,) bool, whether each label is right, where that is known: shows how clean each epoch is.
-        trust: (N,) in [0, 1]; with it, a third chart shows how many labels have how much.
+        trust: (N,) in [0, 1]; with it, one more chart shows how many labels have how much.
     """
     import matplotlib
     from matplotlib.figure import Figure
 
     charts = {"Learned early or late": lambda axes: _draw_learned(axes, order, is_clean)}
-    charts["Data map"] = lambda axes: _draw_data_map(axes, order, is_clean)
+    if _has_variability(order):
+        charts["Data map"] = lambda axes: _draw_data_map(axes, order, is_clean)
     if trust is not None:
         charts["Trust"] = lambda axes: _draw_trust(axes, trust, is_clean)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.5 * len(charts), 4.2), layout="constrained")
-        for axes, (name, draw) in zip(figure.subplots(1, len(charts)), charts.items(), strict=True):
+        row = figure.subplots(1, len(charts), squeeze=False)[0]
+        for axes, (name, draw) in zip(row, charts.items(), strict=True):
             draw(axes)
             axes.set_title(name)
         figure.suptitle(title or f"Learning order of {len(order):,} labels", fontsize=13)
         figure.savefig(path, dpi=150)
+
+
+def _has_variability(order: LearningOrder) -> bool:
+    """Whether a label was seen in two epochs."""
+    return bool((order.observed.sum(axis=1) > 1).any())
 
 
 def _draw_learned(axes: Any, order: LearningOrder, is_clean: np.ndarray | None) -> None:

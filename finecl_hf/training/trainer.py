@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import torch
 from datasets import Dataset
+from huggingface_hub.errors import HFValidationError
 from torch import nn
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
@@ -235,6 +236,8 @@ class FineCLTrainer(PrivateHooks):
             return
         try:
             self.hub_model_id = self._destination(token, private).opened().repo_id
+        except HFValidationError:  # no name that there could be
+            raise
         except Exception as error:  # the HTTP client's own exceptions change with the release of huggingface_hub
             logger.warning("There is no repository to push to (%s); it is tried again at the end.", reason_of(error))
 

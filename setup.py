@@ -14,6 +14,7 @@ EXTRAS = {
     "spacy": ["spacy>=3.7"],  # its documents, files and pipelines
     "ray": ["ray[data]>=2.60"],  # prediction over a cluster
     "gradio": ["gradio>=6.31"],  # finecl-hf demo
+    "trackers": ["tensorboard>=2.15", "codecarbon>=3.0"],  # --report_to
     "tables": ["openpyxl>=3.1"],  # spreadsheets
     "test": [
         "pytest>=8.0",
@@ -25,7 +26,7 @@ EXTRAS = {
     ],
     "quality": ["ruff>=0.9"],
 }
-LARGE = {"ray", "gradio"}  # whose tests skip where they are absent
+LARGE = {"ray", "gradio", "trackers"}  # whose tests skip where they are absent
 EXTRAS["dev"] = sorted({requirement for name in EXTRAS.keys() - LARGE for requirement in EXTRAS[name]})
 
 setup(

@@ -1,4 +1,4 @@
-"""Makes the example cards of model_cards/examples: each is the README.md that a run of a script leaves behind.
+"""Makes the example cards of model_cards/examples: each is the README.md that a run of a script leaves or pushes.
 
     HF_HUB_OFFLINE=1 python examples/render_cards.py
 
@@ -21,6 +21,7 @@ from transformers import BertConfig
 import run_denoise
 import run_finetune
 import run_pretrain
+from finecl_hf.denoising.publishing import stage_learning_order
 from finecl_hf.synthetic.corpus import generate_corpus, write_corpus
 from finecl_hf.synthetic.encoder import build_small_encoder, train_tokenizer
 
@@ -44,7 +45,7 @@ def main(argv=None):
         os.chdir(folder)  # cards name files as the command line does
         try:
             run_stages()
-            for name in ("denoiser", "encoder", "relation_model", "lora_adapter"):
+            for name in ("denoiser", "learning_order", "encoder", "relation_model", "lora_adapter"):
                 shutil.copy(f"{name}/README.md", output / f"{name}.md")
         finally:
             os.chdir(here)
@@ -61,6 +62,9 @@ def run_stages() -> None:
 
     denoise = [*model("random_encoder"), *SILVER, "--output_dir", "denoiser", "--learning_rate", "3e-3"]
     run_denoise.main([*denoise, "--per_device_train_batch_size", "4", "--logging_steps", "8", *DEVICE])
+
+    os.mkdir("learning_order")  # the dataset that a push would upload
+    stage_learning_order(Path("denoiser"), Path("learning_order"), "user/learning_order")
 
     pretrain = [*model("random_encoder"), *SILVER, "--learning_order", "denoiser/learning_order.parquet"]
     pretrain += ["--output_dir", "encoder", "--learning_rate", "1e-3", "--max_steps", "20", "--warmup_steps", "2"]

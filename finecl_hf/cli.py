@@ -1,7 +1,7 @@
 """The `finecl-hf` command: checks, converts, makes and scores the files that pass between the stages.
 
 Each subcommand imports what it needs when it runs, so that `--help` is instant; only `doctor --model`,
-`predict`, `demo` and `export` need torch.
+`predict`, `demo`, `export` and `push` need torch.
 """
 
 from __future__ import annotations
@@ -169,6 +169,17 @@ def make_parser() -> ArgumentParser:
     sub = command(card, "card", "Make the model card of an output folder again, from what its run noted there.")
     sub.add_argument("folder", help="output folder of a run_*.py script")
     sub.add_argument("--write", action="store_true", help="into the folder's README.md, in place of stdout")
+
+    sub = command(push, "push", "Upload the output folder of a run to the Hub, as --push_to_hub does at its end.")
+    sub.add_argument("folder", help="output folder of a run_*.py script that has ended")
+    sub.add_argument("--hub_model_id", help="name on the Hub, such as organisation/name (default: the run's, or the "
+                     "folder's, under your own)")  # fmt: skip
+    sub.add_argument("--hub_private_repo", action="store_true", help="where it is new, only for those it is shared "
+                     "with")  # fmt: skip
+    sub.add_argument("--hub_revision", help="branch (default main)")
+    sub.add_argument("--repo_type", choices=["model", "dataset"], help="of stage 1: the classifier, or the learning "
+                     "order (default)")  # fmt: skip
+    sub.add_argument("--push_report", action="store_true", help="also what quotes documents, of stage 1")
 
     sub = command(score, "score", "Score predictions in DocRED's submission format.")
     sub.add_argument("predictions", help="JSON list of {title, h_idx, t_idx, r}")
@@ -629,6 +640,23 @@ def card(args: Namespace) -> None:
         print(f"Wrote {path}")
     else:
         sys.stdout.write(str(made))
+
+
+def push(args: Namespace) -> None:
+    from finecl_hf.cards.pushing import Destination, read_arguments
+    from finecl_hf.denoising.uploading import push_folder
+    from finecl_hf.encoding.encoders import keep_bars_out_of_logs
+
+    keep_bars_out_of_logs()
+    folder = Path(args.folder)
+    run = read_arguments(folder)
+    destination = Destination(
+        args.hub_model_id or run.get("hub_model_id") or folder.resolve().name,
+        args.repo_type or "",
+        args.hub_private_repo or run.get("hub_private_repo"),
+        args.hub_revision or run.get("hub_revision"),
+    )
+    print(f"Uploaded {args.folder} to {push_folder(folder, destination, args.push_report)}")
 
 
 def score(args: Namespace) -> None:

@@ -13,6 +13,10 @@ class FineCLError(ValueError):
         super().__init__(printable(str(message)))
 
 
+class UploadError(FineCLError):
+    """The Hub has not taken what a run wrote: the run has finished, and its folder is whole."""
+
+
 class DocumentError(FineCLError):
     """A document that does not follow the schema.
 

@@ -66,7 +66,8 @@ def commands_of(code: str) -> list[str]:
 def is_skipped(command: str) -> bool:
     command = re.sub(r"^(\w+=\S+ )+(?=python)", "", command)
     on_ray = " --ray" in command  # tests/extraction has a Ray of its own
-    return on_ray or command.startswith(tuple(SKIPPED)) or command.endswith("...")
+    on_hub = command.startswith("finecl-hf push") or " organisation/" in command  # and tests/training a Hub
+    return on_ray or on_hub or command.startswith(tuple(SKIPPED)) or command.endswith("...")
 
 
 def with_tiny_encoder(code: str, encoder: Path) -> str:

@@ -29,7 +29,7 @@ FORBIDDEN = {("cards", "data"), ("synthetic", "learning_order"), ("cli", "traini
 WITHOUT_TORCH = (
     "data distant learning_order cards metrics synthetic.corpus synthetic.world synthetic.templates "
     "synthetic.label_flips denoising.report denoising.cleaning denoising.charts denoising.excerpts "
-    "denoising.correcting review"
+    "denoising.correcting denoising.publishing review"
 ).split()
 
 

@@ -120,7 +120,7 @@ class FineCLCardData:
         self_test: what stage 1 found of labels that were wrong on purpose, in words.
         threshold: score from which a relation is predicted, where it was chosen on validation data.
         train_fraction: share of the training data that was used, from 0 to 1.
-        learning_order: name of the learning-order file or dataset.
+        learning_order: name of the file, or id of the dataset on the Hub, with its revision where one was named.
         learning_order_coverage: share of the training facts that it holds, from 0 to 1.
         weight_scheme: how a fact's weight follows from its place in the learning order.
         weight_by: the dynamic that the weights are made from.
@@ -137,6 +137,7 @@ class FineCLCardData:
         command: the command line, as one string or in words. Access tokens are left out.
         hardware: such as "1 NVIDIA H100".
         training_time: in seconds.
+        co2_grams: emissions of the training in grams of CO2 equivalents, where codecarbon measured them.
         base_model_id: the base model's Hub id; told from `base_model` unless given.
         versions: of the software, by name.
     """
@@ -179,6 +180,7 @@ class FineCLCardData:
     command: str | list[str] | None = None
     hardware: str | None = None
     training_time: float | None = None
+    co2_grams: float | None = None
 
     # Computed
     base_model_id: str | None = None
@@ -200,9 +202,10 @@ class FineCLCardData:
             library_name=kind.library_name,
             tags=["finecl", TASK_TYPE, *kind.tags, *self.tags],
             base_model=self.base_model_id,
-            datasets=_unique(corpus.name for corpus in self.datasets if corpus.on_hub) or None,
+            datasets=_unique(_datasets_on_hub(self)) or None,
             metrics=_unique(result.metric_type for result in self.eval_results) or None,
             eval_results=[plain_result(result) for result in self.eval_results] or None,
+            co2_eq_emissions=_emissions(self),
             **kind.metadata,
         )
 
@@ -302,6 +305,20 @@ def changed_arguments(*arguments: Any) -> dict[str, Any]:
             if not hidden and value is not None and value != default:
                 changed[argument.name] = value
     return changed
+
+
+def _datasets_on_hub(data: FineCLCardData) -> list[str]:
+    """Ids of what a model learned from."""
+    order = (data.learning_order or "").partition("@")[0]  # a file's name has no folder here
+    return [*(corpus.name for corpus in data.datasets if corpus.on_hub), *([order] if "/" in order else [])]
+
+
+def _emissions(data: FineCLCardData) -> dict[str, Any] | None:
+    """As the Hub knows them; where the machine stands is left out."""
+    if data.co2_grams is None:
+        return None
+    training = "pre-training" if data.kind == "encoder" else "fine-tuning"
+    return {"emissions": data.co2_grams, "source": "codecarbon", "training_type": training}
 
 
 # Parts of the card in Markdown; cells of tables are Markdown already

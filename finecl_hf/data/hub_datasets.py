@@ -1,4 +1,4 @@
-"""Finds and downloads the files that hold one split of a dataset on the Hugging Face Hub.
+"""Finds and downloads files of datasets on the Hugging Face Hub: those of one split, or one by its name.
 
 Not `load_dataset`: it reads a whole JSON array into memory, fails where documents differ in their keys, and cannot run
 the loading scripts that older relation-extraction corpora carry. Their files read well with our own readers.
@@ -6,6 +6,7 @@ the loading scripts that older relation-extraction corpora carry. Their files re
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path, PurePosixPath
 from textwrap import shorten
@@ -54,6 +55,27 @@ def hub_files(dataset: str, split: str | None) -> list[tuple[str, Path]]:
     raise DocumentError(f"{wanted}; {listed}.", "split", dataset)
 
 
+def file_or_download(source: str | os.PathLike, name: str) -> Path:
+    """A file here as it is; for `user/name`, or `user/name@revision`, that file of a dataset on the Hub, downloaded.
+
+    Args:
+        source: what a user gives.
+        name: of the file in the dataset.
+
+    Raises:
+        DocumentError: there is neither such a file nor such a dataset, or the Hub cannot be reached.
+    """
+    if not is_dataset(source):
+        return Path(source)
+    dataset, _, revision = str(source).partition("@")
+    return _download(dataset, name, revision or "main")
+
+
+def is_dataset(source: str | os.PathLike) -> bool:
+    """Whether a source is no file here but `user/name`, or `user/name@revision`. Asks no server."""
+    return not Path(source).exists() and looks_like_dataset_id(str(source).partition("@")[0])
+
+
 def commit_of(dataset: str) -> str | None:
     """The hash of a dataset's newest commit; None where the Hub does not tell, as on a node without a network."""
     from huggingface_hub import HfApi
@@ -89,28 +111,35 @@ def _choose(files: list[str], split: str | None) -> list[str]:
 
 def _list_files(dataset: str, revision: str) -> list[str]:
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import RevisionNotFoundError
 
     try:
         return HfApi().list_repo_files(dataset, repo_type="dataset", revision=revision)
-    except GatedRepoError:
-        raise DocumentError(
-            "access to this dataset must be asked for; accept its terms on the Hub and run `hf auth login`.",
-            source=dataset,
-        ) from None
-    except RepositoryNotFoundError:
-        raise DocumentError(
-            "there is neither such a file nor such a dataset on the Hub; check the spelling, "
-            "or log in with `hf auth login` if it is private.",
-            source=dataset,
-        ) from None
     except RevisionNotFoundError:
         return []
     except Exception as error:  # the HTTP client's own exceptions change with the release of huggingface_hub
+        if refusal := _refusal(dataset, error):
+            raise refusal from None
         cached = _cached_files(dataset, revision)
         if cached is None and revision == "main":
             raise _unreachable(dataset, error) from None
         return cached or []
+
+
+def _refusal(dataset: str, error: Exception) -> DocumentError | None:
+    """What the Hub says of a dataset that it does not give; None where it says nothing."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    if isinstance(error, GatedRepoError):
+        message = "access to this dataset must be asked for; accept its terms on the Hub and run `hf auth login`."
+    elif isinstance(error, RepositoryNotFoundError):
+        message = (
+            "there is neither such a file nor such a dataset on the Hub; check the spelling, or log in with `hf auth "
+            "login` if it is private."
+        )
+    else:
+        return None
+    return DocumentError(message, source=dataset)
 
 
 def _cached_files(dataset: str, revision: str) -> list[str] | None:
@@ -127,11 +156,18 @@ def _cached_files(dataset: str, revision: str) -> list[str] | None:
 
 def _download(dataset: str, file: str, revision: str) -> Path:
     from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import RemoteEntryNotFoundError, RevisionNotFoundError
 
     try:
         return Path(hf_hub_download(dataset, file, repo_type="dataset", revision=revision))
+    except RevisionNotFoundError:
+        raise DocumentError(
+            f'the dataset has no branch, tag or commit "{revision}"; name one that it has.', source=dataset
+        ) from None
+    except RemoteEntryNotFoundError:
+        raise DocumentError(f"the dataset has no {file}; name another one.", source=dataset) from None
     except Exception as error:  # as above
-        raise _unreachable(f"{dataset}/{file}", error) from None
+        raise _refusal(dataset, error) or _unreachable(f"{dataset}/{file}", error) from None
 
 
 def _unreachable(source: str, error: Exception) -> DocumentError:

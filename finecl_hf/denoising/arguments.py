@@ -81,7 +81,9 @@ class DenoiseArguments(FineCLTrainingArguments):
         "Self-test: so many labels for each label are wrong on purpose, to see whether the scores find them; 0: none.",
     )
     report: bool = option(True, "Write report.html and report.md, which quote documents.")
-    push_report: bool = option(False, "With --push_to_hub: push report.html and report.md, too. They quote documents.")
+    push_report: bool = option(
+        False, "With --push_to_hub: push what quotes documents, too: the reports, and the names of entities."
+    )
     score: str = option(RECOMMENDED, "What the report and --write_clean trust labels by; docs/denoising.md lists all.")
     write_clean: str | None = option(None, "Write the corpus without its least trusted labels, in DocRED's layout.")
     clean_share: float | None = option(

@@ -39,32 +39,46 @@ def data_map(order: LearningOrder, is_clean: np.ndarray | None = None) -> Markup
     Its colour shows in how many epochs they were predicted, or how many are right where `is_clean` (N,) is known.
     Empty without two epochs: one has no variability.
     """
-    if not (order.observed.sum(axis=1) > 1).any():
+    if not _has_variability(order):
         return Markup()
     return _svg("Labels by mean and variability of their probability", _draw_data_map, order, is_clean)
 
 
 def plot_learning_order(
-    order: LearningOrder, path: str | os.PathLike, is_clean: np.ndarray | None = None, title: str | None = None
+    order: LearningOrder,
+    path: str | os.PathLike,
+    is_clean: np.ndarray | None = None,
+    title: str | None = None,
+    trust: np.ndarray | None = None,
 ) -> None:
-    """Labels by the epoch they were first predicted in, and the data map, as one picture.
+    """Labels by the epoch they were first predicted in, and the data map where epochs tell one, as one picture.
 
     Args:
         path: where to write the picture; its extension decides on the format.
         is_clean: (N,) bool, whether each label is right, where that is known: shows how clean each epoch is.
+        trust: (N,) in [0, 1]; with it, one more chart shows how many labels have how much.
     """
     import matplotlib
     from matplotlib.figure import Figure
 
+    charts = {"Learned early or late": lambda axes: _draw_learned(axes, order, is_clean)}
+    if _has_variability(order):
+        charts["Data map"] = lambda axes: _draw_data_map(axes, order, is_clean)
+    if trust is not None:
+        charts["Trust"] = lambda axes: _draw_trust(axes, trust, is_clean)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(11, 4.2), layout="constrained")
-        by_epoch, cloud = figure.subplots(1, 2)
-        _draw_learned(by_epoch, order, is_clean)
-        _draw_data_map(cloud, order, is_clean)
-        by_epoch.set_title("Learned early or late")
-        cloud.set_title("Data map")
+        figure = Figure(figsize=(5.5 * len(charts), 4.2), layout="constrained")
+        row = figure.subplots(1, len(charts), squeeze=False)[0]
+        for axes, (name, draw) in zip(row, charts.items(), strict=True):
+            draw(axes)
+            axes.set_title(name)
         figure.suptitle(title or f"Learning order of {len(order):,} labels", fontsize=13)
         figure.savefig(path, dpi=150)
+
+
+def _has_variability(order: LearningOrder) -> bool:
+    """Whether a label was seen in two epochs."""
+    return bool((order.observed.sum(axis=1) > 1).any())
 
 
 def _draw_learned(axes: Any, order: LearningOrder, is_clean: np.ndarray | None) -> None:

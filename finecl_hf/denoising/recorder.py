@@ -21,13 +21,13 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from finecl_hf.data.files import remove_unfinished
 from finecl_hf.errors import FineCLError
+from finecl_hf.learning_order.files import TABLE
 from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.losses import PU_LOSSES
 
 
 logger = logging.getLogger(__name__)
 
-TABLE = "learning_order.parquet"
 RUNNING_EPOCH = "learning_order_epoch.npz"  # beside the table in a checkpoint: what the unfinished epoch has seen
 HARDLY_LEARNED = 0.1
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+from finecl_hf.denoising.publishing import stage_learning_order
 from finecl_hf.denoising.recorder import LearningOrderCallback
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.trainer import RelationTrainer
@@ -19,6 +23,8 @@ class DenoiseTrainer(RelationTrainer):
     Raises:
         FineCLError: there is no learning order, and there are no documents to make one of.
     """
+
+    hub_repo_type = "dataset"
 
     def __init__(self, *args, learning_order: LearningOrderCallback | None = None, **kwargs):
         super().__init__(*args, **kwargs)
@@ -42,3 +48,18 @@ class DenoiseTrainer(RelationTrainer):
         # Into the checkpoint before its trainer_state.json, which marks it as complete.
         if output_dir and is_checkpoint(output_dir):
             self.learning_order.save(output_dir, write=self.args.should_save)
+
+    def create_model_card(self, **kwargs: Any) -> None:
+        if self.card_data is not None:  # what has the name on the Hub is no model
+            self.card_data.repo = self.args.output_dir
+        super().create_model_card(**kwargs)
+
+    def push_checkpoint(self, checkpoint: str) -> None:
+        """Nothing: until the end, the table holds the labels of the self-test, which are wrong on purpose."""
+
+    def stage(self, weights: str, staged: Path) -> None:
+        """The learning order, not the classifier, which is a means to it."""
+        self.save_state()  # which its card shows the log of
+        stage_learning_order(
+            Path(self.args.output_dir), staged, self.hub_model_id, getattr(self.args, "push_report", False)
+        )

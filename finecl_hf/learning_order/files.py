@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from finecl_hf.data.files import replacing
+from finecl_hf.data.hub_datasets import file_or_download
 from finecl_hf.data.json_stream import read_json
 from finecl_hf.data.unpacking import refuse_repeated_values
 from finecl_hf.errors import FineCLError
@@ -28,6 +29,7 @@ from finecl_hf.learning_order.self_test import SelfTest
 
 logger = logging.getLogger(__name__)
 
+TABLE = "learning_order.parquet"  # its name in an output folder and in a dataset on the Hub
 MAX_EPOCHS = 100_000  # counts of labels by epoch are held in memory
 VERSION = 3  # of the parquet schema; a reader refuses what a later version wrote
 VERSION_WITH_VERDICTS = 4  # of files with a verdict in them, which an older reader would pass over
@@ -56,17 +58,18 @@ def read_columns(path: str | os.PathLike, names: bool = True) -> dict[str, Any]:
     """Columns of a parquet file that [`write_columns`] wrote, or of the original's JSON if the path ends in `.json`.
 
     Args:
+        path: a file, or the dataset on the Hub that holds it: `user/name`, or `user/name@revision`.
         names: False leaves in a parquet file what weights need not: the ids, and where each fact stands.
 
     Raises:
         FineCLError: the file is missing, damaged, or no learning order.
     """
-    path = Path(path)
-    if not path.is_file():
+    file = file_or_download(path, TABLE)
+    if not file.is_file():
         raise FineCLError(f"{path}: there is no such file; name the learning_order.parquet of a stage 1.")
-    raw = read_json(path) if path.suffix == ".json" else None
+    raw = read_json(file) if file.suffix == ".json" else None
     try:
-        return from_json_dict(raw) if path.suffix == ".json" else _read_parquet(path, () if names else _NAMES)
+        return from_json_dict(raw) if file.suffix == ".json" else _read_parquet(file, () if names else _NAMES)
     except FineCLError as error:
         raise FineCLError(f"{path}: {error}") from error
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:

@@ -9,11 +9,13 @@ from dataclasses import dataclass, fields
 import pyarrow as pa
 
 from finecl_hf.data.documents import Fact
+from finecl_hf.data.hub_datasets import file_or_download
 from finecl_hf.hashing import text_key
 from finecl_hf.learning_order.row_files import read_rows, write_rows
 
 
 MISSING = "missing_labels.parquet"
+NAMES = ("head_name", "tail_name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class MissingLabel:
 
     Attributes:
         instance_id, title, head, tail, relation: the fact, see [`Document.instance_id`].
-        head_name, tail_name: the longest names of both entities.
+        head_name, tail_name: the longest names of both entities; "" in a table that was published without them.
         probability: what stage 1's model gives the relation, from 0 to 1.
         margin: of its logit over the best other one, NA's among them.
         plausibility: log-odds of the types and the distance of the pair, see `learning_order.plausibility`.
@@ -62,11 +64,20 @@ def write_missing(rows: Iterable[MissingLabel], path: str | os.PathLike) -> None
     write_rows(rows, SCHEMA, path)
 
 
+def publish_missing(source: str | os.PathLike, target: str | os.PathLike) -> None:
+    """Copies what [`write_missing`] wrote without the names of entities: they are text of the documents."""
+    write_rows(read_missing(source), pa.schema([field for field in SCHEMA if field.name not in NAMES]), target)
+
+
 def read_missing(path: str | os.PathLike) -> list[MissingLabel]:
-    """Reads what [`write_missing`] wrote.
+    """Reads what [`write_missing`] or [`publish_missing`] wrote.
+
+    Args:
+        path: a file, or the dataset on the Hub that holds it: `user/name`, or `user/name@revision`.
 
     Raises:
         FineCLError: the file is missing, damaged, or holds other columns.
     """
-    rows = read_rows(path, SCHEMA, "missing labels", "`run_denoise.py --missing_labels`")
+    file = file_or_download(path, MISSING)
+    rows = read_rows(file, SCHEMA, "missing labels", "`run_denoise.py --missing_labels`", dict.fromkeys(NAMES, ""))
     return [MissingLabel(**row) for row in rows]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,14 @@ def write_rows(rows: Iterable[Any], schema: pa.Schema, path: str | os.PathLike) 
         pq.write_table(pa.Table.from_pylist(columns, schema=schema), file)
 
 
-def read_rows(path: str | os.PathLike, schema: pa.Schema, what: str, made_by: str) -> list[dict[str, Any]]:
+def read_rows(
+    path: str | os.PathLike, schema: pa.Schema, what: str, made_by: str, optional: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
     """Reads what [`write_rows`] wrote.
 
     Args:
         what: the rows are, and made_by: the command that writes them; for messages.
+        optional: columns that the file may lack, with the value that takes their place then.
 
     Raises:
         FineCLError: the file is missing, damaged, or holds other columns.
@@ -35,10 +38,12 @@ def read_rows(path: str | os.PathLike, schema: pa.Schema, what: str, made_by: st
         raise FineCLError(f"{path}: there is no such file; name what {made_by} wrote.")
     try:
         refuse_repeated_values(path)
+        absent = {name: value for name, value in (optional or {}).items() if name not in pq.read_schema(path).names}
+        schema = pa.schema([field for field in schema if field.name not in absent])
         table = pq.read_table(path, columns=schema.names).cast(schema)
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise FineCLError(f"{path}: holds no {what}; write it by {made_by} ({reason}).") from error
     if lost := sum(column.null_count for column in table.columns):
         raise FineCLError(f"{path}: {lost:,} values are missing; write it again by {made_by}.")
-    return table.to_pylist()
+    return [row | absent for row in table.to_pylist()]

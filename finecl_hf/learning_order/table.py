@@ -261,6 +261,7 @@ class LearningOrder:
         """Reads what [`write`] wrote, or the original's `{"uid": epoch}` where the path ends in `.json`.
 
         Args:
+            path: a file, or a dataset on the Hub that stage 1 has pushed: `user/name`, or `user/name@revision`.
             names: False leaves the ids, titles and entities in a parquet file: most of its memory.
 
         Raises:

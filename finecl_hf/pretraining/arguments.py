@@ -45,7 +45,11 @@ class PretrainArguments(FineCLTrainingArguments):
         "`blanked`: names blanked, no entity discrimination, weights by `evidence` (docs/evidence.md says where that "
         "is better). `paper`: the published recipe, for about 1M documents; the defaults are the same as yet.",
     )
-    learning_order: str | None = option(None, "Stage 1's learning_order.parquet, or the original's JSON.")
+    learning_order: str | None = option(
+        None,
+        "Stage 1's learning_order.parquet, the dataset that it pushed to the Hub (user/name, user/name@revision), or "
+        "the original's JSON.",
+    )
     allow_partial_order: bool = option(False, "Go on where the order knows fewer than half of the labels.")
     weight_scheme: str = option(
         "linear", "How weights follow from the order: linear (paper), exponential, uniform (ERICA)."
@@ -57,7 +61,7 @@ class PretrainArguments(FineCLTrainingArguments):
     weight_scale: float = option(1.0, "Factor of the labels' weights, which count as exp(weight); above 1 is sharper.")
     drop_share: float = option(0.0, "Leave out this share of the labels: those that are trusted least.")
     missing_labels: str | None = option(
-        None, "Stage 1's missing_labels.parquet: what looks like a fact counts less as an NA pair."
+        None, "Stage 1's missing_labels.parquet, or its dataset: what looks like a fact counts less as an NA pair."
     )
     temperature: float = option(0.05, "Of both contrastive losses.")
     na_pairs: int = option(32, "At most so many NA pairs a document.")

@@ -176,7 +176,7 @@ def tasks_of(
 
 def _fact_in(document: Document, row: MissingLabel) -> Fact:
     places = [(row.head, row.head_name), (row.tail, row.tail_name)]
-    if any(not 0 <= at < len(document.entities) or document.longest_name(at) != name for at, name in places):
+    if any(not 0 <= at < len(document.entities) or name not in ("", document.longest_name(at)) for at, name in places):
         raise FineCLError(
             f"{row.instance_id}: the document has other entities than the missing labels were found in; name the "
             "documents of that stage 1."

@@ -18,13 +18,15 @@ from transformers import HfArgumentParser, TrainingArguments
 
 from finecl_hf.data.column_names import parse_columns
 from finecl_hf.data.json_stream import read_json
-from finecl_hf.errors import LIBRARIES, FineCLError, escape_what_consoles_cannot_show, raised_in
+from finecl_hf.errors import LIBRARIES, FineCLError, UploadError, escape_what_consoles_cannot_show, raised_in
 from finecl_hf.training.help_page import help_page
 from finecl_hf.training.sigterm import EXIT_STATUS, INTERRUPTED, on_sigterm
 from finecl_hf.training.trainer_flags import REFUSED, refuse_flags
 
 
 logger = logging.getLogger(__name__)
+
+NOT_UPLOADED = 3  # exit status of a run whose folder is whole, and that the Hub has not
 
 
 def option(default: Any, help: str) -> Any:
@@ -282,7 +284,8 @@ def run_script(main: Callable[[], Any]) -> None:
     """Runs a script's `main`; how it may end is one line, not a traceback.
 
     Raises:
-        SystemExit: 2 for a mistake in the user's input or a full disk, 143 after SIGTERM, 130 after Ctrl-C.
+        SystemExit: 2 for a mistake in the user's input or a full disk, 3 where all is done but the upload, 143 after
+            SIGTERM, 130 after Ctrl-C.
     """
     escape_what_consoles_cannot_show()
     try:
@@ -297,7 +300,7 @@ def run_script(main: Callable[[], Any]) -> None:
         if not _is_mistake_of_input(error):
             raise
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(NOT_UPLOADED if isinstance(error, UploadError) else 2)
 
 
 def _is_mistake_of_input(error: Exception) -> bool:

@@ -15,14 +15,17 @@ from transformers import set_seed
 from finecl_hf.cards.card_file import FACTS
 from finecl_hf.cards.model_card import FineCLCardData, TrainingData, changed_arguments
 from finecl_hf.cards.model_code import FOLDER
+from finecl_hf.cards.pushing import INDEX, QUOTING, WEIGHTS, WRITTEN
 from finecl_hf.data.files import writing
 from finecl_hf.data.json_stream import read_json
 from finecl_hf.encoding.encoders import keep_bars_out_of_logs
 from finecl_hf.encoding.feature_table import Truncation
 from finecl_hf.errors import FineCLError
+from finecl_hf.learning_order.files import TABLE
+from finecl_hf.learning_order.missing_labels import MISSING
 from finecl_hf.training.arguments import FineCLTrainingArguments, ModelArguments
 from finecl_hf.training.checkpoints import is_checkpoint, steps_done
-from finecl_hf.training.hub_push import INDEX, QUOTING, WEIGHTS, WRITTEN
+from finecl_hf.training.emissions import GRAMS, emissions_of_the_run
 from finecl_hf.training.lock import lock_folder, unlock_folder
 from finecl_hf.training.trainer import FineCLTrainer
 
@@ -53,7 +56,7 @@ def start_run(args: FineCLTrainingArguments) -> None:
 
 def refuse_links(folder: Path) -> None:
     """Raises FineCLError where a file that a run writes is a link: it would overwrite what that points to."""
-    names = {*WRITTEN, *QUOTING, *WEIGHTS, INDEX, FACTS, FOLDER, "training_args.bin"}
+    names = {*WRITTEN, *QUOTING, *WEIGHTS, INDEX, FACTS, FOLDER, TABLE, MISSING, "training_args.bin"}
     names |= {"tokenizer.json", "tokenizer_config.json"}
     for path in sorted(folder.iterdir()):
         if path.is_symlink() and (path.name in names or is_checkpoint(str(path))):
@@ -74,9 +77,13 @@ def finish_run(trainer: FineCLTrainer, metrics: dict[str, float], script: str, a
     Args:
         script: name of the script, for the card's command line.
         argv: its arguments; those of this process if None.
+
+    Raises:
+        UploadError: all is done but the upload.
     """
-    metrics = figures_of_the_run(trainer, metrics)
+    metrics = figures_of_the_run(trainer, metrics | emissions_of_the_run(trainer.args))
     trainer.card_data.training_time = metrics.get("train_runtime")
+    trainer.card_data.co2_grams = metrics.get(GRAMS)
     trainer.card_data.command = _command(trainer.args.world_size, script, sys.argv[1:] if argv is None else argv)
     with writing(trainer.args.output_dir):
         trainer.log_metrics("train", metrics)
@@ -84,9 +91,11 @@ def finish_run(trainer: FineCLTrainer, metrics: dict[str, float], script: str, a
         trainer.save_state()
         trainer.save_model()
         trainer.create_model_card()
-    if trainer.args.push_to_hub:
-        trainer.push_to_hub()
-    end_run(trainer.args)
+    try:
+        if trainer.args.push_to_hub:
+            trainer.push_to_hub()
+    finally:
+        end_run(trainer.args)
 
 
 def figures_of_the_run(trainer: FineCLTrainer, metrics: dict[str, float]) -> dict[str, float]:

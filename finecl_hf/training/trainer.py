@@ -8,10 +8,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import signature
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from datasets import Dataset
+from huggingface_hub.errors import HFValidationError
 from torch import nn
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
@@ -19,6 +21,7 @@ from transformers.trainer_utils import HubStrategy, TrainOutput
 
 from finecl_hf.cards.card_file import write_card
 from finecl_hf.cards.model_card import FineCLCardData
+from finecl_hf.cards.pushing import Destination, reason_of, stage_model, uploading, write_arguments
 from finecl_hf.data.files import writing
 from finecl_hf.encoding.features import DocumentEncoder, LabelledFeatures
 from finecl_hf.errors import FineCLError
@@ -59,6 +62,7 @@ class FineCLTrainer(PrivateHooks):
     """
 
     refused_arguments: ClassVar[dict[str, str]] = REFUSED_ARGUMENTS
+    hub_repo_type: ClassVar[str] = "model"  # what `push_to_hub` pushes
     loss_is_scaled_for_ga = False  # compute_loss returns the mean of its micro-batch
 
     def __init__(self, *args, corpus: Dataset | None = None, card_data: FineCLCardData | None = None, **kwargs):
@@ -75,8 +79,6 @@ class FineCLTrainer(PrivateHooks):
             raise FineCLError("Several GPUs are visible to one process; start one per GPU with `accelerate launch`.")
         check_sharding(self.accelerator)
         self.corpus, self.card_data = corpus, card_data
-        if card_data is not None and self.hub_model_id:  # known in full once the repository exists
-            card_data.repo = self.hub_model_id
         self.stopping = StopCallback(self._any_process, self.accelerator.wait_for_everyone)
         self.add_callback(self.stopping)
         self.add_callback(StepCallback(self))
@@ -219,13 +221,25 @@ class FineCLTrainer(PrivateHooks):
         super().log(logs, start_time)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """As the Trainer's, but it pushes nothing: an upload that fails must not stop what is still to be written."""
         into_checkpoint = bool(output_dir) and is_checkpoint(output_dir)
         if into_checkpoint:  # whose first file this is
             self._refuse_spoilt_weights()
         with writing(output_dir or self.args.output_dir):
-            super().save_model(output_dir, _internal_call=_internal_call)
+            super().save_model(output_dir, _internal_call=True)
         if self._run and into_checkpoint:
             write_run(output_dir, self._run)
+
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        """As the Trainer's. A Hub that cannot be reached, or refuses, ends no run: `push_to_hub` tries it again."""
+        if not self.is_world_process_zero():
+            return
+        try:
+            self.hub_model_id = self._destination(token, private).opened().repo_id
+        except HFValidationError:  # no name that there could be
+            raise
+        except Exception as error:  # the HTTP client's own exceptions change with the release of huggingface_hub
+            logger.warning("There is no repository to push to (%s); it is tried again at the end.", reason_of(error))
 
     def push_to_hub(
         self,
@@ -236,25 +250,68 @@ class FineCLTrainer(PrivateHooks):
         private: bool | None = None,
         **kwargs: Any,
     ) -> Any:
-        """As the Trainer's, but uploads only what the run wrote, see [`~finecl_hf.training.hub_push.stage`]."""
-        if self.hub_model_id is None:
-            self.init_hf_repo(token=token, private=private)
+        """As the Trainer's, but uploads only what the run wrote, see [`stage`].
+
+        Raises:
+            UploadError: the Hub cannot be reached, or refuses; the output folder is whole.
+        """
         self.save_model(_internal_call=True)
         if not self.is_world_process_zero():
             return None
-        self.create_model_card(**kwargs)
-        return self._pushing.push(self, self.args.output_dir, commit_message, blocking, token, revision)
+        self.create_model_card(**kwargs)  # whatever becomes of the upload
+        destination = self._destination(token, private, revision)
+        quoting = getattr(self.args, "push_report", False)
+        with uploading(destination.command(self.args.output_dir, quoting)):
+            destination = destination.opened()
+        if destination.repo_id != self.hub_model_id:
+            self.hub_model_id = destination.repo_id
+            self.create_model_card(**kwargs)
+        upload = self._pushing.push(lambda to: self.stage(self.args.output_dir, to), destination, commit_message)
+        with uploading(destination.command(self.args.output_dir, quoting)):
+            return upload.result() if blocking else upload
 
     def push_checkpoint(self, checkpoint: str) -> None:
-        """Uploads the model of a checkpoint while training goes on, where `--hub_strategy` asks for it."""
-        if self.is_world_process_zero() and self.args.hub_strategy != HubStrategy.END:
-            self.create_model_card()
-            self._pushing.push(self, checkpoint, f"Training in progress, step {self.state.global_step}", wait=False)
+        """Uploads the model of a checkpoint while training goes on, where `--hub_strategy` asks for it.
+
+        If an upload is still under way, nothing is done, unless `--hub_always_push` asks for it.
+        """
+        if not self.is_world_process_zero() or self.args.hub_strategy == HubStrategy.END or self.hub_model_id is None:
+            return
+        self.create_model_card()
+        if self.args.hub_always_push or not self._pushing.is_busy:
+            message = f"Training in progress, step {self.state.global_step}"
+            self._pushing.push(lambda to: self.stage(checkpoint, to), self._destination(), message)
+
+    def stage(self, weights: str, staged: Path) -> None:
+        """Puts what is to be uploaded into an empty folder.
+
+        Args:
+            weights: the folder where they lie; everything else is taken from the output folder.
+        """
+        quoting = getattr(self.args, "push_report", False)
+        stage_model(Path(self.args.output_dir), Path(weights), staged, self.processing_class, quoting)
+
+    def _destination(
+        self, token: str | None = None, private: bool | None = None, revision: str | None = None
+    ) -> Destination:
+        args = self.args
+        return Destination(
+            self.hub_model_id or args.hub_model_id or Path(args.output_dir).absolute().name,
+            self.hub_repo_type,
+            args.hub_private_repo if private is None else private,
+            revision or args.hub_revision,
+            token or args.hub_token,
+        )
 
     def create_model_card(self, **kwargs: Any) -> None:
-        """Writes README.md into the output folder, in place of the Trainer's generic card, and card.json, from which
-        `finecl-hf card` makes it again."""
-        if self.card_data is not None and self.is_world_process_zero():
+        """Writes README.md into the output folder, in place of the Trainer's generic card; card.json, from which
+        `finecl-hf card` makes it again; and the arguments as JSON."""
+        if not self.is_world_process_zero():
+            return
+        write_arguments(self.args.to_dict(), Path(self.args.output_dir))
+        if self.card_data is not None:
+            if self.hub_model_id and self.hub_repo_type == "model":  # known in full once the repository exists
+                self.card_data.repo = self.hub_model_id
             self.card_data.log_history = self.state.log_history
             write_card(self.card_data, self.args.output_dir)
 

@@ -3,12 +3,25 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import huggingface_hub
 import pytest
-from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import (
+    GatedRepoError,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 
-from finecl_hf.data.hub_datasets import CONVERTED, commit_of, hub_files, looks_like_dataset_id, split_of
+from finecl_hf.data.hub_datasets import (
+    CONVERTED,
+    commit_of,
+    file_or_download,
+    hub_files,
+    looks_like_dataset_id,
+    split_of,
+)
 from finecl_hf.data.readers import read_documents, write_documents
 from finecl_hf.errors import DocumentError
 from tests.helpers.fake_hub import FakeHub, hub_environment
@@ -129,6 +142,35 @@ def test_no_network_is_told():
     message = str(caught.value)
     assert message.startswith("user/other: there is no such file, and the Hub does not answer (OfflineModeIsEnabled")
     assert "\n" not in message
+
+
+def test_a_file_of_a_dataset_by_its_name(hub, tmp_path, monkeypatch):
+    """`user/name@revision`; what lies here is taken as it is, and so is what can be no id."""
+    monkeypatch.chdir(tmp_path)
+    assert file_or_download(DATASET, "a.parquet") == tmp_path / "main" / "a.parquet"
+    assert file_or_download(f"{DATASET}@v1.0", "a.parquet") == tmp_path / "v1.0" / "a.parquet"
+    assert file_or_download("outputs/order.parquet", "a.parquet") == Path("outputs/order.parquet")
+    (tmp_path / DATASET).mkdir(parents=True)
+    assert file_or_download(DATASET, "a.parquet") == Path(DATASET)
+
+
+@pytest.mark.parametrize(
+    "error, message",
+    [
+        (RevisionNotFoundError, 'user/corpus: the dataset has no branch, tag or commit "v2"'),
+        (RemoteEntryNotFoundError, "user/corpus: the dataset has no a.parquet"),
+        (RepositoryNotFoundError, "user/corpus: there is neither such a file nor such a dataset"),
+        (GatedRepoError, "user/corpus: access to this dataset must be asked for"),
+        (OSError, "user/corpus/a.parquet: there is no such file, and the Hub does not answer"),
+    ],
+)
+def test_a_file_that_the_hub_does_not_give(error, message, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise without_response(error)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
+    with pytest.raises(DocumentError, match=message):
+        file_or_download(f"{DATASET}@v2", "a.parquet")
 
 
 def test_documents_of_several_files_are_one_corpus(hub, tmp_path, ada, curie):

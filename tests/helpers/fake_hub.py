@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -53,29 +54,40 @@ class Commit:
 
 
 class Repo:
-    """The files of a repository at each of its commits."""
+    """The files of a repository at each commit of its branches."""
 
-    def __init__(self):
-        self.history: list[Commit] = []
+    def __init__(self, private: bool = False):
+        self.private = private
+        self.branches: dict[str, list[Commit]] = {"main": []}
         self.commit({}, "initial commit")
 
     @property
+    def history(self) -> list[Commit]:
+        """The commits of the main branch."""
+        return self.branches["main"]
+
+    @property
     def files(self) -> Files:
-        """The files as they are now."""
+        """The files as they are now, on the main branch."""
         return self.history[-1].files if self.history else {}
 
-    def commit(self, changes: dict[str, bytes | None], message: str) -> Commit:
+    def commit(self, changes: dict[str, bytes | None], message: str, branch: str = "main") -> Commit:
         """Adds a commit; a file whose new content is None is deleted."""
-        files = {path: data for path, data in {**self.files, **changes}.items() if data is not None}
-        state = (len(self.history), message, sorted(files))
-        self.history.append(Commit(hashlib.sha1(repr(state).encode()).hexdigest(), message, files))
-        return self.history[-1]
+        if branch not in self.branches:
+            raise HubError(404, "RevisionNotFound")
+        history = self.branches[branch]
+        before = history[-1].files if history else {}
+        files = {path: data for path, data in {**before, **changes}.items() if data is not None}
+        state = (branch, len(history), message, sorted(files))
+        history.append(Commit(hashlib.sha1(repr(state).encode()).hexdigest(), message, files))
+        return history[-1]
 
     def at(self, revision: str) -> Commit:
-        """The commit that `main` or a commit hash names."""
-        if revision in ("main", "HEAD"):
-            return self.history[-1]
-        for commit in self.history:
+        """The commit that a branch or a commit hash names."""
+        revision = "main" if revision == "HEAD" else revision
+        if revision in self.branches:
+            return self.branches[revision][-1]
+        for commit in itertools.chain.from_iterable(self.branches.values()):
             if commit.sha == revision:
                 return commit
         raise HubError(404, "RevisionNotFound")
@@ -235,8 +247,16 @@ class FakeHub:
         url = f"{self.url}/{repo_id}" if kind == "models" else f"{self.url}/{kind}/{repo_id}"
         if f"{kind}/{repo_id}" in self.repos:
             return Response({"error": "You already created this repo", "url": url}, 409)
-        self.repos[f"{kind}/{repo_id}"] = Repo()
+        self.repos[f"{kind}/{repo_id}"] = Repo(wanted.get("private") or wanted.get("visibility") == "private")
         return Response({"url": url, "name": repo_id, "id": repo_id})
+
+    @route("POST", rf"{API_REPO}/branch/(?P<branch>[^/]+)")
+    def _create_branch(self, request: Request) -> Response:
+        repo, branch = self._repo(request), request.path["branch"]
+        if branch in repo.branches:
+            return Response({"error": "Reference already exists"}, 409)
+        repo.branches[branch] = list(repo.history)
+        return Response()
 
     # Uploads: validate the card, ask how each file is to be sent, send the large ones, commit
 
@@ -273,7 +293,7 @@ class FakeHub:
                 message = operation["value"]["summary"]
             else:
                 changes.update(self._changes(operation["key"], operation["value"], repo.files))
-        commit = repo.commit(changes, message)
+        commit = repo.commit(changes, message, request.path["revision"])
         url = f"{self.url}/{request.path['id']}/commit/{commit.sha}"
         return Response({"success": True, "commitOid": commit.sha, "commitUrl": url, "hookOutput": ""})
 
@@ -296,7 +316,7 @@ class FakeHub:
     def _repo_info(self, request: Request) -> Response:
         commit = self._repo(request).at(request.path["revision"] or "main")
         info = {"_id": "0", "id": request.path["id"], "modelId": request.path["id"], "sha": commit.sha}
-        info |= {"private": False, "tags": [], "downloads": 0, "likes": 0}
+        info |= {"private": self._repo(request).private, "tags": [], "downloads": 0, "likes": 0}
         return Response(info | {"siblings": [{"rfilename": path} for path in sorted(commit.files)]})
 
     @route("GET", rf"{API_REPO}/tree/(?P<revision>[^/]+)/?(?P<folder>.*)")

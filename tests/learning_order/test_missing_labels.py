@@ -7,7 +7,7 @@ import pytest
 
 from finecl_hf.data.documents import fact_id
 from finecl_hf.errors import FineCLError
-from finecl_hf.learning_order.missing_labels import MissingLabel, read_missing, write_missing
+from finecl_hf.learning_order.missing_labels import MissingLabel, publish_missing, read_missing, write_missing
 
 
 ROW = MissingLabel("Ada#0#3#has#23", "Ada", 0, 3, "has", "Ada Lovelace", "Babbage", 0.5, -1.25, 2.0, 0.25, 3.5)
@@ -19,6 +19,13 @@ def test_round_trip(tmp_path):
     assert read_missing(tmp_path / "missing.parquet") == rows
     write_missing([], tmp_path / "none.parquet")
     assert read_missing(tmp_path / "none.parquet") == []
+
+
+def test_names_of_entities_are_not_published(tmp_path):
+    write_missing([ROW], tmp_path / "missing.parquet")
+    publish_missing(tmp_path / "missing.parquet", tmp_path / "published.parquet")
+    assert b"Babbage" not in (tmp_path / "published.parquet").read_bytes()
+    assert read_missing(tmp_path / "published.parquet") == [replace(ROW, head_name="", tail_name="")]
 
 
 def test_id_is_that_of_a_label(ada):

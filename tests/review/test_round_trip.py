@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from finecl_hf.data.documents import Document, Fact
 from finecl_hf.data.readers import read_documents, write_documents
 from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import text_key
-from finecl_hf.learning_order.missing_labels import MissingLabel, write_missing
+from finecl_hf.learning_order.missing_labels import MissingLabel, publish_missing, write_missing
 from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.learning_order.verdicts import Verdict, Verdicts, with_verdicts
 from finecl_hf.review.tools import TOOLS, read_votes
@@ -189,6 +190,9 @@ def test_missing_facts_alone_and_once(files, capsys):
     words = ["--worst", "0", "--random", "0", "--missing", str(files / "missing.parquet")]
     found = {plain_id(row["instance_id"]) for row in rows_of(export(files, "csv", *words))}
     assert found == {row.instance_id for row in rows}
+    shutil.copy(files / "missing.parquet", files / "named.parquet")
+    publish_missing(files / "named.parquet", files / "missing.parquet")  # without the names of entities
+    assert {plain_id(row["instance_id"]) for row in rows_of(export(files, "csv", *words))} == found
     order = LearningOrder.read(files / "order.parquet")
     known = [Verdict(r.instance_id, r.title, 1, 0, r.relation, "right", stratum="missing") for r in rows[:4]]
     with_verdicts(order, Verdicts(known)).write(files / "order.parquet")

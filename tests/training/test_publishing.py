@@ -2,22 +2,28 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
+from huggingface_hub import DatasetCard
 
-from finecl_hf import LearningOrder, RelationExtractionPipeline, cli, read_documents
+from finecl_hf import RelationExtractionPipeline, cli, read_documents
 from finecl_hf.cards.code_copies import code_copies
 from finecl_hf.cards.model_code import FOLDER
 from finecl_hf.cards.private_paths import without_folders
-from finecl_hf.errors import FineCLError
+from finecl_hf.errors import FineCLError, UploadError
 from finecl_hf.extraction.evaluation import write_predictions
+from finecl_hf.learning_order.files import SCHEMA
 from finecl_hf.learning_order.noise_estimate import noise_of
 from finecl_hf.learning_order.trust import unit_trust
+from finecl_hf.training.arguments import NOT_UPLOADED, run_script
 from finecl_hf.training.scripts import _command
 from tests.helpers.fake_hub import FakeHub, hub_environment
 from tests.helpers.script_runs import ROOT, arguments, run
@@ -26,10 +32,14 @@ from tests.helpers.script_runs import ROOT, arguments, run
 RUNS = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
+from finecl_hf import cli
 from tests.helpers.script_runs import MAIN
 
 for stage, words in json.loads(sys.argv[2]):
-    MAIN[stage](words)
+    if stage == "push":
+        assert cli.main(["push", *words]) == 0
+    else:
+        MAIN[stage](words)
 """
 
 LOAD_ENCODER = """
@@ -104,8 +114,6 @@ def run_program(code, *args, hub, folder):
 def pushed(bert_folder, corpus, tmp_path_factory):
     """A Hub that all stages were pushed to, and the folder that holds their output folders."""
     folder = tmp_path_factory.mktemp("pushed")
-    ids = list(json.loads((corpus / "truth.json").read_text()))
-    LearningOrder(ids, first_epoch=[0] * len(ids)).write(folder / "order.parquet")
     splits = {f"{name}_file": corpus / f"gold_{name}.json" for name in ("validation", "test")}
     with FakeHub(token="hf_secretsecretsecret") as hub:
         runs = [
@@ -117,7 +125,7 @@ def pushed(bert_folder, corpus, tmp_path_factory):
                     "save_strategy": "epoch",
                 },
             ),
-            ("pretrain", {"hub_model_id": "user/encoder", "learning_order": folder / "order.parquet"}),
+            ("pretrain", {"hub_model_id": "user/encoder", "learning_order": "user/denoised"}),  # a dataset by then
             ("finetune", {"hub_token": hub.token, **splits}),  # named by its output folder
             ("finetune", {"hub_model_id": "adapter", "use_lora": "true", **splits}),
         ]
@@ -128,6 +136,8 @@ def pushed(bert_folder, corpus, tmp_path_factory):
             (stage, arguments(stage, encoder, corpus, folder / name, "--push_to_hub", **{**at_the_end, **options}))
             for encoder, name, (stage, options) in zip(encoders, names, runs, strict=True)
         ]
+        # The classifier of stage 1 is a model of the same name as the dataset
+        lines.append(("push", [str(folder / "denoised"), "--hub_model_id", "user/denoised", "--repo_type", "model"]))
         for name in names:
             set_traps(folder / name)
         run_program(RUNS, ROOT, json.dumps(lines), hub=hub, folder=folder)
@@ -139,8 +149,8 @@ def files(hub, name):
     return hub.repos[f"models/user/{name}"].files
 
 
-def card(hub, name):
-    text = files(hub, name)["README.md"].decode()
+def card(hub, name, kind="models"):
+    text = hub.repos[f"{kind}/user/{name}"].files["README.md"].decode()
     _, header, body = text.split("---\n", 2)
     return yaml.safe_load(header), body
 
@@ -173,7 +183,7 @@ CODE = {f"{FOLDER}/{name}" for name in code_copies()}
 @pytest.mark.parametrize(
     "name, expected",
     [
-        ("denoised", {MODEL, "learning_order.parquet", *CODE}),
+        ("denoised", {MODEL, *CODE}),
         ("encoder", {MODEL}),
         ("extractor", {MODEL, *CODE, "predictions.json", "eval_results.json", "test_results.json",
                        "per_relation.csv", "precision_recall.svg"}),
@@ -187,32 +197,77 @@ def test_what_is_pushed(name, expected, pushed):
     assert files(hub, name).keys() == MODEL_FILES | expected | {".gitattributes"} & files(hub, name).keys()
     for path, data in files(hub, name).items():
         local = folder / name / path
-        if path in ("training_args.json", ".gitattributes"):
+        if path == ".gitattributes" or (name, path) == ("denoised", "README.md"):  # which there names the folder
             continue
         if path.endswith(".json"):
             assert json.loads(data) == without_folders(json.loads(local.read_bytes())), path
         else:
             assert data == local.read_bytes(), path
     assert json.loads(files(hub, name)["training_args.json"])["learning_rate"] == 1e-3
-    if name == "denoised":
-        (folder / "pulled.parquet").write_bytes(files(hub, name)["learning_order.parquet"])
-        assert LearningOrder.read(folder / "pulled.parquet").num_epochs == 2
+
+
+def test_stage_1_publishes_its_learning_order(pushed):
+    """At its end only: until then, the table holds the labels of the self-test."""
+    hub, folder = pushed
+    initial, only = hub.repos["datasets/user/denoised"].history
+    assert only.files.keys() == {
+        "README.md", "learning_order.parquet", "learning_order.png", "missing_labels.parquet", "training_args.json",
+    }  # fmt: skip
+    assert only.files["learning_order.parquet"] == (folder / "denoised" / "learning_order.parquet").read_bytes()
+    missing = pq.read_table(BytesIO(only.files["missing_labels.parquet"]))
+    whole = pq.read_table(folder / "denoised" / "missing_labels.parquet")
+    assert whole.num_rows > 100 and missing.equals(whole.drop_columns(["head_name", "tail_name"]))
+    text = only.files["README.md"].decode()
+    data = DatasetCard(text).data
+    assert data.size_categories == ["n<1K"] and "learning-order" in data.tags
+    assert [config["data_files"] for config in data.configs] == ["learning_order.parquet", "missing_labels.parquet"]
+    for column in {*SCHEMA.names, *missing.column_names} - {"verdict"}:
+        assert f"`{column}`" in text, column
+    assert "--learning_order user/denoised" in text and "(learning_order.png)" in text
+
+
+LOAD_LEARNING_ORDER = """
+from datasets import load_dataset
+from finecl_hf import LearningOrder
+from finecl_hf.learning_order.missing_labels import read_missing
+
+local = sys.argv[2] + "/denoised/"
+table = local + "learning_order.parquet"
+missing = read_missing(local + "missing_labels.parquet")
+pushed, order = LearningOrder.read("user/denoised"), LearningOrder.read(table)
+assert pushed.to_table().equals(order.to_table()) and pushed.num_epochs == 2 and len(pushed) > 50
+assert [row.key for row in read_missing("user/denoised")] == [row.key for row in missing]
+{snippets}
+assert space["order"]["instance_id"][:] == order.instance_id.to_pylist()
+assert space["order"]["first_epoch"][:] == order.first_epoch.tolist()
+assert len(space["missing"]) == len(missing)
+"""
 
 
 def test_nothing_private_is_pushed(pushed, corpus):
-    """Every byte of every commit: no secret, no path of this machine, no sentence of a document, no pickle."""
+    """Every byte of every commit, tables unpacked: no secret, no path of this machine, no sentence of a document, no
+    pickle; in the learning order's dataset no name of an entity either."""
     hub, folder = pushed
     sentence = " ".join(read_documents(corpus / "gold_train.json")[0].sentences[0])
-    words = [SECRET, hub.token, str(folder), str(corpus), str(Path.home()), sentence]
+    silver = read_documents(corpus / "silver.json")
+    titles = " ".join(document.title for document in silver)
+    names = {document.longest_name(at) for document in silver for at in range(len(document.entities))}
+    names = {name for name in names if len(name) > 9 and name not in titles}
+    private = [SECRET, hub.token, str(folder), str(corpus), str(Path.home()), sentence]
+    private += [" ".join(document.sentences[0]) for document in silver]
     seen = 0
-    for repo in hub.repos.values():
+    for repo_id, repo in hub.repos.items():
+        words = [*private, *names] if repo_id.startswith("datasets/") else private
         for commit in repo.history:
             for path, data in commit.files.items():
                 seen += 1
                 assert not path.endswith((".bin", ".pt", ".pth", ".pkl")) and not Path(path).name.startswith("_"), path
+                if path.endswith(".parquet"):
+                    table = pq.read_table(BytesIO(data))
+                    data += f"{table.schema.metadata} {table.to_pylist()}".encode()
                 for word in words:
                     assert word.encode() not in data, (path, word)
-    assert seen > 50
+    assert seen > 50 and len(names) > 20
 
 
 def test_cards_tell_what_was_done(pushed, bert_folder):
@@ -235,6 +290,7 @@ def test_cards_tell_what_was_done(pushed, bert_folder):
     assert card(hub, "adapter")[0]["base_model"] == "user/encoder"
     assert card(hub, "adapter")[0]["library_name"] == "peft"
     assert "model-index" not in card(hub, "encoder")[0]
+    assert card(hub, "encoder")[0]["datasets"] == ["user/denoised"]
     assert "trained on distantly supervised labels" in card(hub, "denoised")[1]
     assert "distantly supervised" not in card(hub, "extractor")[1]
 
@@ -273,17 +329,20 @@ def test_hyperparameters_appear_once_and_none_is_claimed_to_be_set(pushed):
         assert not {"loss", "na_weight"} & set(re.findall(r"`(\w+)` \|", section.split("<details>")[0]))
 
 
-def snippets(hub, name):
+def snippets(hub, name, kind="models"):
     """The Python of a card."""
-    return re.findall(r"```python\n(.*?)```", card(hub, name)[1], re.DOTALL)
+    return re.findall(r"```python\n(.*?)```", card(hub, name, kind)[1], re.DOTALL)
 
 
-def test_models_and_pipelines_load_by_name(pushed, corpus, tmp_path):
-    """The encoder without this library, relation models and adapters with it, and as the cards show it."""
+def test_all_loads_by_name(pushed, corpus, tmp_path):
+    """The encoder without this library, relation models, adapters and the learning order with it, and as the cards
+    show it."""
     hub, folder = pushed
     shown = [snippets(hub, name)[0] for name in ("denoised", "encoder", "extractor", "adapter")]
     shutil.copy(corpus / "gold_test.json", tmp_path / "documents.json")
-    code = LOAD_ENCODER + LOAD_RELATION_MODELS
+    order, trust = snippets(hub, "denoised", "datasets")
+    shown_order = f"space = {{}}\nexec({order!r}, space)\nexec({trust!r}, {{}})"
+    code = LOAD_ENCODER + LOAD_RELATION_MODELS + LOAD_LEARNING_ORDER.replace("{snippets}", shown_order)
     run_program(code, ROOT, folder, corpus / "gold_test.json", json.dumps(shown), hub=hub, folder=tmp_path)
 
 
@@ -302,6 +361,90 @@ def test_relation_models_load_without_the_package(pushed, corpus, tmp_path):
     assert found["extractor"] == json.loads(json.dumps(expected)) and sum(map(len, expected)) > 100
     assert found["by_hand"] == found["extractor"]
     assert hub.repos.pop("models/user/by_hand").files.keys() >= CODE
+
+
+# What becomes of a run where the Hub cannot be reached
+
+
+OFFLINE = {  # the tests are
+    "denoise": {"hub_model_id": "org/order", "hub_private_repo": "true", "hub_revision": "v1", "push_report": "true"},
+    "pretrain": {"hub_model_id": "org/encoder"},
+    "finetune": {"use_lora": "true"},
+}
+LATER = {
+    "denoise": "--hub_model_id org/order --hub_private_repo --hub_revision v1 --push_report",
+    "pretrain": "--hub_model_id org/encoder",
+    "finetune": "--hub_model_id finetune",
+}
+LOAD_LATER = """
+import sys
+from finecl_hf import LearningOrder
+from transformers import AutoModel
+
+read = [LearningOrder.read(path).to_table() for path in ("org/order@v1", "denoise/learning_order.parquet")]
+assert read[0].equals(read[1])
+AutoModel.from_pretrained("org/encoder")
+"""
+
+
+@pytest.mark.parametrize(
+    "stage", ["pretrain", *(pytest.param(stage, marks=pytest.mark.slow) for stage in ("denoise", "finetune"))]
+)
+def test_an_upload_that_fails_leaves_the_finished_run(stage, bert_folder, corpus, tmp_path, capsys):
+    out = tmp_path / "finetune"
+    with pytest.raises(SystemExit) as end:
+        run_script(lambda: run(stage, bert_folder, corpus, out, push_to_hub="true", **OFFLINE[stage]))
+    assert end.value.code == NOT_UPLOADED
+    (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert "OfflineModeIsEnabled" in error and error.endswith(f" finecl-hf push {out} {LATER[stage]}")
+    written = {path.name for path in out.iterdir()}
+    assert written >= {"README.md", "card.json", "config.json", "trainer_state.json", "training_args.json"}
+    assert {"model.safetensors", "adapter_model.safetensors"} & written
+    assert not [name for name in written if name.startswith(".")]  # no lock, and nothing half written
+
+
+@pytest.mark.slow
+def test_finished_runs_are_uploaded_later(bert_folder, corpus, tmp_path, monkeypatch):
+    """By the command that the run names; with all that a push of the run itself has, and nothing else."""
+    lines = []
+    for stage, options in OFFLINE.items():
+        set_traps(tmp_path / stage)
+        with pytest.raises(UploadError) as caught:
+            run(stage, bert_folder, corpus, tmp_path / stage, push_to_hub="true", **options)
+        lines.append(("push", shlex.split(str(caught.value).partition("finecl-hf push ")[2])))
+    with open(tmp_path / "pretrain" / "README.md", "a") as file:
+        file.write("A line of mine.")
+    with FakeHub(token="hf_secretsecretsecret") as hub:
+        run_program(RUNS, ROOT, json.dumps(lines), hub=hub, folder=tmp_path)
+        run_program(LOAD_LATER, hub=hub, folder=tmp_path)
+        assert hub.unknown == []
+    order, encoder, adapter = (hub.repos[name] for name in ("datasets/org/order", "models/org/encoder",
+                                                            "models/user/finetune"))  # fmt: skip
+    assert (order.private, encoder.private, adapter.private) == (True, False, False)
+    assert not order.files  # of the main branch
+    published = order.branches["v1"][-1].files
+    assert published.keys() == {"README.md", "learning_order.parquet", "learning_order.png", "missing_labels.parquet",
+                                "training_args.json", "report.html", "report.md"}  # fmt: skip
+    assert "head_name" in pq.read_schema(BytesIO(published["missing_labels.parquet"])).names
+    assert "It quotes the documents" in published["README.md"].decode()
+    assert encoder.files.keys() == MODEL_FILES | {MODEL}
+    assert encoder.files["README.md"].endswith(b"A line of mine.")
+    assert adapter.files.keys() == MODEL_FILES | {"adapter_model.safetensors", "adapter_config.json"}
+    assert b'"user/finetune"' in adapter.files["README.md"]
+    for files in (published, encoder.files, adapter.files):
+        for path, data in files.items():
+            if path not in ("report.html", "report.md"):
+                assert not [word for word in (SECRET, hub.token, str(tmp_path)) if word.encode() in data], path
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [(["nowhere"], "there is no such folder"), (["."], "there is no card.json")],
+)
+def test_only_finished_runs_are_uploaded(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["push", *words]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_other_processes_write_no_predictions():

@@ -39,6 +39,7 @@ LATE = {
     "--optim": ["lomo"],
     "--torch_compile_backend": ["nosuch"],
     "--hub_strategy": ["checkpoint", "--push_to_hub", "true"],
+    "--hub_model_id": ["not/a/name", "--push_to_hub", "true"],
     "--label_smoothing_factor": ["0.1"],
     "--dataloader_drop_last": ["true", "--per_device_train_batch_size", "400"],
     "--cache_dir": ["/proc/none"],

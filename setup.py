@@ -22,7 +22,7 @@ EXTRAS = {
         "hypothesis>=6.100",
         "sentencepiece>=0.2",
         "cleanlab>=2.8",  # for an example; the first that allows numpy 2
-        "optuna>=4.0",  # for the search in the README
+        "optuna>=4.0",  # for the search in docs/python.md
     ],
     "quality": ["ruff>=0.9"],
 }

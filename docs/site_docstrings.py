@@ -48,7 +48,7 @@ class HouseStyle(griffe.Extension):
         entries = {found.path for found in everything if has_entry(found, listed())}
         for found in everything:
             if found.docstring:
-                text = found.docstring.value
+                text = found.docstring.value.replace("\nExample:\n", "\nExamples:\n")  # which shows them as code
                 if found.is_class and "__init__" not in found.members:  # a configuration: its fields are its arguments
                     text = text.replace("\nArgs:\n", "\nAttributes:\n")
                 text = one_item_a_line(text)

@@ -1,7 +1,7 @@
 """Draws the picture at the top of the README, docs/images/stages.svg: `python docs/draw_stages.py`.
 
-All text lies in boxes with a ground of their own, so that it can be read on light and dark pages. The bars and dots are
-drawn by hand and show what a stage does, not what was measured.
+All text lies in boxes with a ground of their own, so that it can be read on light and dark pages. The bars and dots
+are drawn by hand and show what a stage does, not what was measured.
 """
 
 from html import escape
@@ -11,7 +11,8 @@ from pathlib import Path
 PICTURE = Path(__file__).parent / "images" / "stages.svg"
 WIDTH, LEFT, BOX, GAP = 400, 6, 112, 24
 STYLE = """
-  text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; font-size: 14px; fill: #1f2328 }
+  text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif }
+  text { font-size: 14px; fill: #1f2328 }
   .title { font-weight: 600; font-size: 16px }
   .small { font-size: 13px; fill: #4a535d }
   .box { fill: #f3f6f9; stroke: #9aa5b1 }
@@ -76,20 +77,24 @@ def triple(x: float, y: float) -> list[str]:
     return [*parts, text(x + 66, y + 1, "born in", "small")]
 
 
+WORDS = [
+    ("Denoise", ["Right labels are learned early,", "wrong ones late or never:", "trust in each label."]),
+    (
+        "Pre-train",
+        ["Pairs with one relation attract,", "others repel; what is trusted", "counts for more: an encoder."],
+    ),
+    ("Fine-tune", ["On a few gold documents", "or sentences: an extractor,", "from text to triples."]),
+]
+
+
 def drawing() -> str:
     """The whole picture."""
     top, places = 46, [46 + GAP + (BOX + GAP) * number for number in range(3)]
     height = places[-1] + BOX + LEFT
     start = [f'<rect x="{LEFT}" y="{LEFT}" width="{WIDTH - 2 * LEFT}" height="{top - LEFT}" rx="10" class="box"/>']
     start += [text(WIDTH / 2, 32, "text, labelled by a knowledge base", "", "middle")]
-    stages = [
-        box(places[0], "1", "Denoise", ["Right labels are learned early,", "wrong ones late or never:", "trust in each label."]),
-        bars(256, places[0] + 86),
-        box(places[1], "2", "Pre-train", ["Pairs with one relation attract,", "others repel; what is trusted", "counts for more: an encoder."]),
-        pairs(260, places[1] + 62),
-        box(places[2], "3", "Fine-tune", ["On a few gold documents", "or sentences: an extractor,", "from text to triples."]),
-        triple(258, places[2] + 60),
-    ]  # fmt: skip
+    stages = [box(y, str(number), *words) for number, (y, words) in enumerate(zip(places, WORDS, strict=True), 1)]
+    stages += [bars(256, places[0] + 86), pairs(260, places[1] + 62), triple(258, places[2] + 60)]
     arrows = [arrow(y - GAP) for y in places]
     body = "\n".join(["\n".join(start), *("\n".join(part) for part in [*arrows, *stages])])
     label = "Stage 1 finds wrong labels, stage 2 pre-trains with what is trusted, stage 3 fine-tunes an extractor"

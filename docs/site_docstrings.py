@@ -1,4 +1,4 @@
-"""An extension of griffe (`make docs`): what our docstrings write in a way of their own, as the API reference wants it.
+"""An extension of griffe (`make docs`): what our docstrings write in their own way, as the API reference wants it.
 
 - `[`name`]`, as in transformers, is a link where the name has an entry in docs/reference/, else code.
 - Several arguments that are told in one line (`head, tail: (N,)`, `logits: (P, R); targets: (P,)`) get a line each.

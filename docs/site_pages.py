@@ -1,11 +1,12 @@
 """A hook of mkdocs (`make docs`): pages that lie outside docs/ come onto the site, and links to them are led there.
 
-The README is the first page, examples/accelerate/README.md a page of its own. Any other file that a page links to, such
-as a module or a table, gets a page that shows it.
+The README is the first page, those of examples/ are pages of their own, and so are the notebooks. Any other file that
+a page links to, such as a module or a table, gets a page that shows it.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -16,7 +17,11 @@ from mkdocs.structure.pages import Page
 
 
 ROOT = Path(__file__).parent.parent
-PAGES = {"README.md": "index.md", "examples/accelerate/README.md": "examples/accelerate.md"}
+PAGES = {
+    "README.md": "index.md",
+    "examples/accelerate/README.md": "examples/accelerate.md",
+    "examples/notebooks/README.md": "examples/notebooks.md",
+}
 LINK = re.compile(r"(\]\(|(?:src|srcset)=\")(?![a-z]+:|#|/)([^)\s\"#]+)")
 LANGUAGES = {".py": "python", ".yaml": "yaml", ".md": "markdown"}
 FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
@@ -61,6 +66,12 @@ def outside(page: str, markdown: str) -> set[str]:
     return {path for path in links if not path.startswith("docs/") and (ROOT / path).is_file()}
 
 
+def notebook(text: str) -> str:
+    """The cells of a notebook as a page."""
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
+    return "\n\n".join(source if kind == "markdown" else f"```python\n{source}\n```" for kind, source in cells) + "\n"
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages that do not lie in docs/."""
     known = [f"docs/{file.src_uri}" for file in files.documentation_pages()]
@@ -69,7 +80,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         shown |= outside(page, (ROOT / page).read_text(encoding="utf-8"))
     for path in sorted(shown):
         text = (ROOT / path).read_text(encoding="utf-8")
-        if path not in PAGES:
+        if path.endswith(".ipynb"):
+            text = notebook(text)
+        elif path not in PAGES:
             text = f"# {path}\n\n````{LANGUAGES.get(Path(path).suffix, 'text')}\n{text}\n````\n"
         files.append(File.generated(config, place_of(path), content=text))
     return files

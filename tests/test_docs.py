@@ -170,7 +170,9 @@ class Desk:
             folder.mkdir(exist_ok=True)
         code = with_tiny_encoder(block.code, self.encoder)
         code = "".join(line for line in code.splitlines(keepends=True) if not any(part in line for part in ELSEWHERE))
-        if block.language == "python" and self.environment is not os.environ:  # as the Hub's client reads it at its start
+        if (
+            block.language == "python" and self.environment is not os.environ
+        ):  # as the Hub's client reads it at its start
             self._in_a_process([sys.executable, "-c", code], block, folder)
             return
         if block.language == "python":
@@ -232,7 +234,11 @@ def test_pages(desk, page, request):
             block = replace(block, code=rest)
         desk.run(block)
     if page.name == "publish.md":
-        assert hub.repos["models/user/extractor"].files.keys() >= {"README.md", "model.safetensors", "predictions.json"}
+        assert hub.repos["models/user/extractor"].files.keys() >= {
+            "README.md",
+            "model.safetensors",
+            "predictions.json",
+        }
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The notebook of docs/python.md runs as it stands there, on a tiny encoder; and what trainers say to notebook users."""
+"""The notebook of docs/python.md runs as it is, on a tiny encoder; and what trainers say to notebook users."""
 
 import re
 from importlib.util import find_spec

@@ -19,7 +19,7 @@ from finecl_hf import learning_order, losses, metrics
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-FROM_ELSEWHERE = {"index.md", "examples/accelerate.md"}  # README.md, examples/accelerate/README.md
+FROM_ELSEWHERE = {"index.md", "examples/accelerate.md", "examples/notebooks.md"}  # README.md, those of examples/
 ENTRY = re.compile(r"^::: ([\w.]+)", re.MULTILINE)
 
 
@@ -83,7 +83,9 @@ def site(tmp_path_factory):
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-d", str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    return {path.relative_to(folder).as_posix(): Page(path.read_text("utf-8")) for path in folder.rglob("*.html")}, folder
+    return {
+        path.relative_to(folder).as_posix(): Page(path.read_text("utf-8")) for path in folder.rglob("*.html")
+    }, folder
 
 
 @pytest.mark.slow

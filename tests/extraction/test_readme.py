@@ -1,4 +1,4 @@
-"""Blocks on spreadsheets (README), scores and raw text (docs/extraction.md) run as they stand there, with another encoder."""
+"""Blocks on spreadsheets (README), scores and raw text (docs/extraction.md) run as they are, with another encoder."""
 
 import json
 import os
@@ -14,9 +14,7 @@ from tests.extraction.test_pipeline import build
 
 
 ROOT = Path(__file__).parents[2]
-README, EXTRACTION = (
-    (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/extraction.md")
-)
+README, EXTRACTION = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/extraction.md"))
 
 
 def blocks(page, title, language):
@@ -28,7 +26,9 @@ def blocks(page, title, language):
 def test_from_a_spreadsheet_to_triples(bert_folder, tmp_path, monkeypatch, capsys):
     shutil.copy(ROOT / "examples" / "new_task" / "sentences.csv", tmp_path)
     monkeypatch.chdir(tmp_path)
-    (commands,), (code,) = (blocks(README, "From a spreadsheet to triples", language) for language in ("bash", "python"))
+    (commands,), (code,) = (
+        blocks(README, "From a spreadsheet to triples", language) for language in ("bash", "python")
+    )
     assert len([line for line in (commands + code).splitlines() if line]) <= 10
     encoder = "sentence-transformers/all-MiniLM-L6-v2"
     train, *files, predict = commands.replace(encoder, str(bert_folder)).replace("\\\n", " ").splitlines()

@@ -41,7 +41,7 @@ evidence-table: $(VENV)/.installed  ## tables and charts of README and docs/evid
 	@$(EVIDENCE) --wide --only $(IN_README) --write README.md
 
 docs: $(DOCS_VENV)/.installed  ## all pages and an API reference, into site/index.html; has an environment of its own
-	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/python -m mkdocs build --strict -q
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/python -m mkdocs build --strict  # with -q, it would not see warnings
 	@echo "Wrote site/index.html"
 
 wheel: $(VENV)/.installed  ## build a wheel into dist/

@@ -1,11 +1,11 @@
 """The site of `make docs`: it builds without a warning, shows every public name, and its links lead somewhere."""
 
+import importlib.util
 import re
 import subprocess
 import sys
 from html.parser import HTMLParser
 from importlib import import_module
-from importlib.util import find_spec
 from inspect import isfunction
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -49,6 +49,14 @@ def test_every_page_is_in_the_navigation():
     assert len(listed) == len(set(listed)) and set(listed) == pages | FROM_ELSEWHERE
 
 
+def test_the_picture_is_what_its_program_draws():
+    spec = importlib.util.spec_from_file_location("draw_stages", DOCS / "draw_stages.py")
+    program = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(program)
+    assert program.PICTURE.read_text(encoding="utf-8") == program.drawing()
+    assert program.PICTURE.relative_to(ROOT).as_posix() in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 def test_every_public_name_has_a_place_in_the_reference():
     entries = {name for page in (DOCS / "reference").glob("*.md") for name in ENTRY.findall(page.read_text("utf-8"))}
     for path in public_objects():
@@ -77,7 +85,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    if find_spec("mkdocs") is None or find_spec("mkdocstrings_handlers") is None:
+    if None in map(importlib.util.find_spec, ("mkdocs", "mkdocstrings_handlers")):
         pytest.skip("the extra docs is not installed")
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(folder)]
@@ -102,7 +110,7 @@ def test_links_lead_to_pages_and_places_that_exist(site):
     for name, page in pages.items():
         if name == "404.html":  # its links are of the place it is put at
             continue
-        for link in page.links:
+        for link in [*page.links, *page.asked]:
             parts = urlsplit(link)
             if parts.scheme or parts.netloc:
                 continue

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -39,7 +40,7 @@ def make_desk(folder, encoder, corpus, hub, monkeypatch):
     LearningOrder(ids, first_epoch=[0] * len(ids)).write(folder / "order.parquet")
     for script in FEW_STEPS:
         (folder / script).symlink_to(ROOT / script)
-    shutil.copytree(encoder, folder / encoder.name)  # as the command of a card names it
+    shutil.copytree(encoder, folder / Path(encoder).name)  # as the command of a card names it
     desk = Desk(folder, encoder, monkeypatch)
     desk.environment = hub_environment(hub, folder)
     return desk

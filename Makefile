@@ -1,11 +1,12 @@
 # Each target does its own set-up: a virtual environment with the versions of constraints.txt.
 PYTHON ?= python3
 VENV ?= .venv
+DOCS_VENV ?= .venv-docs
 BIN := $(VENV)/bin
 SOURCES := finecl_hf tests docs examples benchmarks setup.py run_denoise.py run_pretrain.py run_finetune.py
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-slow style quality bench evidence-table wheel clean
+.PHONY: help quickstart test test-slow style quality bench evidence-table docs wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,13 +40,24 @@ evidence-table: $(VENV)/.installed  ## tables and charts of README and docs/evid
 	    --chart docs/images/$$grid.svg || exit 1; done
 	@$(EVIDENCE) --wide --only $(IN_README) --write README.md
 
+docs: $(DOCS_VENV)/.installed  ## all pages and an API reference, into site/index.html; has an environment of its own
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/python -m mkdocs build --strict  # with -q, it would not see warnings
+	@echo "Wrote site/index.html"
+
 wheel: $(VENV)/.installed  ## build a wheel into dist/
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .
 
 clean:  ## remove the virtual environment and what runs left behind
-	rm -rf $(VENV) dist build *.egg-info quickstart_output .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DOCS_VENV) site dist build *.egg-info quickstart_output .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.installed: setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+# The reference is read from the source, so neither the package nor torch is needed
+$(DOCS_VENV)/.installed: constraints.txt
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt \
+	    mkdocs mkdocs-material "mkdocstrings[python]"
 	touch $@

@@ -16,17 +16,18 @@ EXTRAS = {
     "gradio": ["gradio>=6.31"],  # finecl-hf demo
     "trackers": ["tensorboard>=2.15", "codecarbon>=3.0"],  # --report_to
     "tables": ["openpyxl>=3.1"],  # spreadsheets
+    "docs": ["mkdocs>=1.6", "mkdocs-material>=9.6", "mkdocstrings[python]>=1.0"],  # make docs
     "test": [
         "pytest>=8.0",
         "pytest-xdist>=3.5",
         "hypothesis>=6.100",
         "sentencepiece>=0.2",
         "cleanlab>=2.8",  # for an example; the first that allows numpy 2
-        "optuna>=4.0",  # for the search in the README
+        "optuna>=4.0",  # for the search in docs/python.md
     ],
     "quality": ["ruff>=0.9"],
 }
-LARGE = {"ray", "gradio", "trackers"}  # whose tests skip where they are absent
+LARGE = {"ray", "gradio", "trackers", "docs"}  # whose tests skip where they are absent
 EXTRAS["dev"] = sorted({requirement for name in EXTRAS.keys() - LARGE for requirement in EXTRAS[name]})
 
 setup(

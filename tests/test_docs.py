@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from finecl_hf import read_documents, write_documents
+from finecl_hf import LearningOrder, read_documents, write_documents
 from tests.extraction.test_pipeline import build
+from tests.helpers.fake_hub import FakeHub, hub_environment
 
 
 ROOT = Path(__file__).parents[1]
-OTHERS = [*(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*/*.md"), ROOT / "SKILL.md"]
+OTHERS = [*(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*/*.md"), ROOT / "SKILL.md"]
 PAGES = [ROOT / "README.md", *sorted(OTHERS)]
 ENCODERS = ("sentence-transformers/all-MiniLM-L6-v2", "bert-base-uncased", "all-MiniLM-L6-v2", "ENCODER")
 FEW_STEPS = {
@@ -33,6 +34,7 @@ SKIPPED = {
     "python benchmarks/": "tests/benchmarks looks at its flags",
     "DATA=": "a benchmark",
     "accelerate": "tests/test_accelerate_configs.py runs it",
+    "hf auth": "it asks for a token",
 }
 ELSEWHERE = ('read_documents("user/dataset"',)  # tests/data/test_hub_datasets.py
 
@@ -114,15 +116,40 @@ def desk(bert_folder, corpus, tmp_path, monkeypatch):
         parts = (sentence(i, word, relation) for i, (word, relation) in enumerate(
             [("harbour", "Entity-Origin(e1,e2)"), ("fog", "Other")] * 10))  # fmt: skip
         (tmp_path / name).write_text("".join(parts))
+    write_as_the_original(silver, tmp_path)
     for script in FEW_STEPS:
         (tmp_path / script).symlink_to(ROOT / script)
     return Desk(tmp_path, bert_folder, monkeypatch)
+
+
+def write_as_the_original(documents: list, folder: Path) -> dict[str, int]:
+    """Two shards in the layout of the paper's preprocessed corpus, and its order. Returns epochs by our ids."""
+    numbers = {relation: i for i, relation in enumerate(sorted({f.relation for d in documents for f in d.relations}))}
+    shards, epochs, ours, uid = ([], []), {}, {}, 0
+    for place, document in enumerate(documents):
+        raw, before = document.to_dict(), [0]
+        for sentence in raw["sents"]:
+            before.append(before[-1] + len(sentence))
+        for mention in (mention for entity in raw["vertexSet"] for mention in entity):
+            mention["pos"] = [bound + before[mention["sent_id"]] for bound in mention["pos"]]
+        title = f"erica-{place % 2}-{len(shards[place % 2])}"
+        for label in raw["labels"]:
+            if uid % 3:  # others were never learned
+                epochs[str(uid)] = ours[f"{title}#{label['h']}#{label['t']}#{label['r']}"] = uid % 5
+            label |= {"r": numbers[label["r"]], "uid": uid, "in_annotated_train": False}
+            uid += 1
+        shards[place % 2].append({key: raw[key] for key in ("vertexSet", "labels", "sents")} | {"Ls": before})
+    for name, value in [("relation2idx", numbers), ("order_dict_augmented", epochs),
+                        *((f"train_distant_{i}", shard) for i, shard in enumerate(shards))]:  # fmt: skip
+        (folder / f"{name}.json").write_text(json.dumps(value))
+    return ours
 
 
 class Desk:
     def __init__(self, folder: Path, encoder: Path, monkeypatch):
         self.folder, self.encoder, self.monkeypatch = folder, encoder, monkeypatch
         self.names: dict[str, dict] = {}
+        self.environment = os.environ  # a page about the Hub has one of its own
         self.programs = folder / "programs"
         self.programs.mkdir()
         few = "".join(f"  {name}) set -- \"$@\" {flags} --use_cpu true --disable_tqdm true ;;\n"
@@ -143,6 +170,11 @@ class Desk:
             folder.mkdir(exist_ok=True)
         code = with_tiny_encoder(block.code, self.encoder)
         code = "".join(line for line in code.splitlines(keepends=True) if not any(part in line for part in ELSEWHERE))
+        if (
+            block.language == "python" and self.environment is not os.environ
+        ):  # as the Hub's client reads it at its start
+            self._in_a_process([sys.executable, "-c", code], block, folder)
+            return
         if block.language == "python":
             self.monkeypatch.chdir(folder)
             names = self.names.setdefault(block.section, {})
@@ -151,17 +183,19 @@ class Desk:
             exec(compile(code, block.section, "exec"), names)
             return
         commands = [command for command in commands_of(code) if not is_skipped(command)]
-        environment = {**os.environ, "PATH": f"{self.programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
         script = code if len(commands) == len(commands_of(code)) else "\n".join(commands)
-        done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=environment, text=True,
-                              capture_output=True)  # fmt: skip
+        self._in_a_process(["bash", "-euo", "pipefail", "-c", script], block, folder)
+
+    def _in_a_process(self, command: list[str], block: Block, folder: Path) -> None:
+        paths = {"PATH": f"{self.programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, cwd=folder, env={**self.environment, **paths}, text=True, capture_output=True)
         assert done.returncode == 0, f"{block.section}:\n{block.code}\n{done.stderr[-3000:]}"
 
 
 def test_blocks_are_found():
     blocks = blocks_of(ROOT / "README.md")
-    assert len(blocks) >= 20 and {block.language for block in blocks} == {"bash", "python"}
-    assert "Stage 2 in more detail" in {block.section for block in blocks}
+    assert len(blocks) >= 8 and {block.language for block in blocks} == {"bash", "python"}
+    assert "Is my run sane?" in {block.section for block in blocks}
     assert with_tiny_encoder("--model ENCODER x/bert-base-uncased MY_ENCODER", Path("t")) == (
         "--model t x/bert-base-uncased MY_ENCODER"
     )
@@ -179,12 +213,16 @@ BEFORE = {"denoising_report.md": ["denoising.md"], "review.md": ["denoising.md"]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES[1:] if blocks_of(page)], ids=lambda page: page.name)
-def test_pages(desk, page):
+def test_pages(desk, page, request):
     for name in BEFORE.get(page.name, ()):
         desk.run(blocks_of(ROOT / "docs" / name)[0])
     if page.name in ("export.md", "extraction.md"):
-        build(desk.encoder, desk.folder / "outputs" / "extractor")
+        if page.name == "export.md":
+            build(desk.encoder, desk.folder / "outputs" / "extractor")
         shutil.copytree(desk.encoder, desk.folder / "outputs" / "encoder")
+    if page.name == "publish.md":
+        hub = request.getfixturevalue("hub")
+        desk.environment = hub_environment(hub, desk.folder)
     if page.name == "export.md":
         pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
     for block in blocks_of(page):
@@ -195,6 +233,33 @@ def test_pages(desk, page):
             (desk.folder / "export.json").write_text(json.dumps(judged(tasks)))
             block = replace(block, code=rest)
         desk.run(block)
+    if page.name == "publish.md":
+        assert hub.repos["models/user/extractor"].files.keys() >= {
+            "README.md",
+            "model.safetensors",
+            "predictions.json",
+        }
+
+
+@pytest.fixture
+def hub():
+    with FakeHub() as hub:
+        yield hub
+        assert hub.unknown == []
+
+
+def test_files_of_the_original_give_the_same_documents_and_order(corpus, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    silver = read_documents(corpus / "silver.json")
+    epochs = write_as_the_original(silver, tmp_path)
+    page = ROOT / "docs" / "tutorials" / "from_the_original.md"
+    exec(blocks_of(page)[0].code, {})
+    found = read_documents("erica.jsonl")
+    assert [replace(d, title="") for d in found] == [replace(d, title="") for d in silver[::2] + silver[1::2]]
+    order = LearningOrder.read("order.json")
+    assert dict(zip(order.instance_id.to_pylist(), order.first_epoch.tolist(), strict=True)) == epochs
+    known = {document.instance_id(fact) for document in found for fact in document.relations}
+    assert len(epochs) > 50 and epochs.keys() < known
 
 
 def judged(tasks: list[dict]) -> list[dict]:

@@ -1,4 +1,4 @@
-"""The README's notebook runs as it stands there, on a tiny encoder; and what trainers say to notebook users."""
+"""The notebook of docs/python.md runs as it is, on a tiny encoder; and what trainers say to notebook users."""
 
 import re
 from importlib.util import find_spec
@@ -23,8 +23,8 @@ from finecl_hf import (
 from finecl_hf.errors import FineCLError
 
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-NOTEBOOK = README[README.index("### In a notebook") :]
+PAGE = (Path(__file__).parents[1] / "docs" / "python.md").read_text(encoding="utf-8")
+NOTEBOOK = PAGE[PAGE.index("## In a notebook") :]
 RECORDS, FINETUNE, DENOISE, PRETRAIN, SEARCH = re.findall(r"```python\n(.*?)```", NOTEBOOK, re.DOTALL)[:5]
 LABELS = {"NA": 0, "born in": 1, "works for": 2}
 needs_optuna = pytest.mark.skipif(find_spec("optuna") is None, reason="optuna is not installed")
@@ -32,7 +32,7 @@ needs_optuna = pytest.mark.skipif(find_spec("optuna") is None, reason="optuna is
 
 @pytest.fixture
 def cell(bert_folder, tmp_path, monkeypatch):
-    """Runs a block of the README in one namespace, with the tiny encoder, in a folder of its own."""
+    """Runs a block of the page in one namespace, with the tiny encoder, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     names = {}
 
@@ -66,7 +66,7 @@ def test_no_trainer_needs_more_than_fifteen_lines(code):
     assert len([line for line in code.splitlines() if line.strip()]) <= 15
 
 
-def test_the_notebook_of_the_readme(cell, records, tmp_path):
+def test_the_notebook_of_the_page(cell, records, tmp_path):
     trainer = cell(FINETUNE)["trainer"]
     assert trainer.state.epoch == 3 and 0 <= trainer.evaluate()["eval_f1"] <= 1
     assert trainer.evaluate()["eval_ign_f1"] < trainer.evaluate()["eval_f1"] or trainer.evaluate()["eval_f1"] == 0
@@ -80,7 +80,7 @@ def test_the_notebook_of_the_readme(cell, records, tmp_path):
 
 
 @needs_optuna
-def test_the_search_of_the_readme(cell, records):
+def test_the_search_of_the_page(cell, records):
     cell(FINETUNE)
     names = cell(SEARCH)
     assert 1e-5 <= names["trainer"].args.learning_rate <= 1e-3

@@ -13,8 +13,8 @@ from finecl_hf.training.arguments import FineCLTrainingArguments, check_range, o
 
 @dataclass
 class DenoiseArguments(FineCLTrainingArguments):
-    """Stage 1. Defaults other than the above: num_train_epochs=5, learning_rate=1e-4, save_strategy="epoch",
-    per_device_train_batch_size=16.
+    """Stage 1. Defaults other than [`FineCLTrainingArguments`]': num_train_epochs=5, learning_rate=1e-4,
+    save_strategy="epoch", per_device_train_batch_size=16.
 
     The default recipe also learns from a few thousand labels; `--preset paper` is the published one.
     """

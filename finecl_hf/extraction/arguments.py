@@ -55,9 +55,10 @@ def width_factor(hidden_size: int | None) -> float:
 
 @dataclass
 class FinetuneArguments(FineCLTrainingArguments):
-    """Stage 3. Defaults other than the above: num_train_epochs=None, learning_rate=None; they mean [`DEFAULTS`] of the
-    task, and with use_lora `LORA_LEARNING_RATE`. eval_strategy=None, save_strategy=None, load_best_model_at_end=None:
-    run_finetune.py keeps the checkpoint that is best on the validation file, see `choose_best_checkpoint`."""
+    """Stage 3. Defaults other than [`FineCLTrainingArguments`]': num_train_epochs=None, learning_rate=None; they mean
+    [`DEFAULTS`] of the task, and with use_lora `LORA_LEARNING_RATE`. eval_strategy=None, save_strategy=None,
+    load_best_model_at_end=None: run_finetune.py keeps the checkpoint that is best on the validation file, see
+    `choose_best_checkpoint`."""
 
     only_trains: ClassVar[bool] = False
     presets: ClassVar[dict[str, dict[str, Any]]] = {

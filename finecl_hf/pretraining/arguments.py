@@ -12,9 +12,9 @@ from finecl_hf.training.trainer_flags import REFUSED, REFUSED_WITH_PARTNERS
 
 @dataclass
 class PretrainArguments(FineCLTrainingArguments):
-    """Stage 2. Defaults other than the above are the paper's: learning_rate=3e-5, weight_decay=1e-5, warmup_steps=500,
-    gradient_accumulation_steps=16, per_device_train_batch_size=16 (each document makes a relation row and an entity
-    row), max_steps=6000."""
+    """Stage 2. Defaults other than [`FineCLTrainingArguments`]' are the paper's: learning_rate=3e-5,
+    weight_decay=1e-5, warmup_steps=500, gradient_accumulation_steps=16, per_device_train_batch_size=16 (each document
+    makes a relation row and an entity row), max_steps=6000."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "blanked": {"ed_weight": 0.0, "blank_share": 0.7, "weight_by": "evidence"},  # docs/evidence.md

@@ -1,4 +1,4 @@
-"""The README's blocks on spreadsheets, scores and raw text run as they stand there; but with another encoder."""
+"""Blocks on spreadsheets (README), scores and raw text (docs/extraction.md) run as they are, with another encoder."""
 
 import json
 import os
@@ -14,19 +14,21 @@ from tests.extraction.test_pipeline import build
 
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README, EXTRACTION = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/extraction.md"))
 
 
-def blocks(title, language):
+def blocks(page, title, language):
     """The code of a section, block by block."""
-    section = re.split(r"\n##+ ", README[README.index(f"## {title}") + 3 :])[0]
+    section = re.split(r"\n##+ ", page[page.index(f"## {title}") + 3 :])[0]
     return re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
 
 
 def test_from_a_spreadsheet_to_triples(bert_folder, tmp_path, monkeypatch, capsys):
     shutil.copy(ROOT / "examples" / "new_task" / "sentences.csv", tmp_path)
     monkeypatch.chdir(tmp_path)
-    (commands,), (code,) = (blocks("From a spreadsheet to triples", language) for language in ("bash", "python"))
+    (commands,), (code,) = (
+        blocks(README, "From a spreadsheet to triples", language) for language in ("bash", "python")
+    )
     assert len([line for line in (commands + code).splitlines() if line]) <= 10
     encoder = "sentence-transformers/all-MiniLM-L6-v2"
     train, *files, predict = commands.replace(encoder, str(bert_folder)).replace("\\\n", " ").splitlines()
@@ -48,7 +50,7 @@ def test_from_a_spreadsheet_to_triples(bert_folder, tmp_path, monkeypatch, capsy
 def test_raw_text_to_triples(bert_folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     build(bert_folder, "outputs/extractor")
-    for code in blocks("Raw text to triples", "python"):
+    for code in blocks(EXTRACTION, "Raw text", "python"):
         exec(code, {})
         assert "Marie Curie" in capsys.readouterr().out
 
@@ -65,5 +67,5 @@ def test_predictions_are_scored_by_the_evaluate_module(tmp_path, monkeypatch, ca
     Path("outputs/extractor").mkdir(parents=True)
     Path("test.json").write_text(json.dumps([document]), encoding="utf-8")
     Path("outputs/extractor/predictions.json").write_text(json.dumps(rows), encoding="utf-8")
-    exec(blocks("Stage 3 in more detail", "python")[1], {})
+    exec(blocks(EXTRACTION, "Training, scores, predictions", "python")[1], {})
     assert "'f1': 1.0" in capsys.readouterr().out

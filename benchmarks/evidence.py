@@ -16,7 +16,8 @@ pretraining.json:
   they say uniform; `order: "oracle"` is the order that knows which labels were flipped; `flags` are those of the task.
 - `tasks`: scripts of this folder, their `flags` (`files` are flags that name a file of the corpora), and where the
   figure stands in the JSON that they end with. One that says `stage_1` is told the folder of a run of stage 1.
-- `references`: arms that the others are compared with.
+- `references`: arms that the others are compared with. `together`: tasks whose mean is a further row, of the arms and
+  seeds that have a cell in each of them.
 
 `--only` takes the cells of some tasks, corpora, arms or seeds, `--jobs` runs so many side by side. `--table` runs
 nothing and prints what the kept cells say: mean and standard deviation over seeds, and of each arm the paired
@@ -276,6 +277,10 @@ def table(cells: list[Settings], config: Settings, folder: Path) -> list[Setting
         if path.is_file():
             of_task = figures.setdefault((cell["task"], cell["corpus"]), {})
             of_task.setdefault(cell["arm"], {})[cell["seed"]] = _figure_in(path)
+    for corpus in config["corpora"]:
+        parts = [figures.get((task, corpus), {}) for task in config.get("together", ())]
+        if means := mean_of(parts):
+            figures[f"mean of {len(parts)} tasks", corpus] = means
     rows = []
     for (task, corpus), of_task in figures.items():
         for arm, by_seed in of_task.items():
@@ -288,6 +293,17 @@ def table(cells: list[Settings], config: Settings, folder: Path) -> list[Setting
                     row[f"to {reference}"] = paired(by_seed, of_task[reference])
             rows.append(row)
     return rows
+
+
+def mean_of(tasks: list[dict[str, dict[int, float]]]) -> dict[str, dict[int, float]]:
+    """Figures by arm and seed, each the mean over all tasks; what one of them lacks is left out."""
+    means = {}
+    for arm in tasks[0] if tasks else ():
+        parts = [task.get(arm, {}) for task in tasks]
+        seeds = sorted(set.intersection(*(set(part) for part in parts)))
+        if seeds:
+            means[arm] = {seed: float(np.mean([part[seed] for part in parts])) for seed in seeds}
+    return means
 
 
 def _figure_in(path: Path) -> float:
@@ -386,7 +402,8 @@ def _difference(row: Settings | None) -> str:
     if row["p"] is None:
         return told
     low, high = row["interval"]
-    return f"{told} ({100 * low:+.1f} to {100 * high:+.1f}, p = {row['p']:.3f})"
+    chance = "p < 0.001" if row["p"] < 0.001 else f"p = {row['p']:.3f}"
+    return f"{told} ({100 * low:+.1f} to {100 * high:+.1f}, {chance})"
 
 
 if __name__ == "__main__":

@@ -189,6 +189,15 @@ def test_a_page_has_the_table_between_its_marks(tmp_path):
         evidence.write_between(page, "z.json", "text")
 
 
+def test_the_mean_over_tasks():
+    tasks = [
+        {"none": {0: 0.2, 1: 0.4}, "better": {0: 0.3, 1: 0.6}, "once": {0: 0.1}},
+        {"none": {0: 0.6, 1: 0.4}, "better": {1: 0.8}},
+    ]
+    assert evidence.mean_of(tasks) == {"none": {0: 0.4, 1: 0.4}, "better": {1: pytest.approx(0.7)}}
+    assert evidence.mean_of([]) == evidence.mean_of([{}, tasks[0]]) == {}
+
+
 def test_a_wide_table_has_a_column_for_each_task():
     other = {"task": "u", "corpus": "c", "arm": "none", "seeds": [0], "mean": 0.25, "sd": None}
     better = {**ROWS[1], "mean": 0.5123}

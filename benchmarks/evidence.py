@@ -216,13 +216,13 @@ class Grid:
             documents = {document.title: document for file in files for document in read_documents(file)}
             tested = (Path(self.args.documents, name) for name in corpus.get("held_out", ()))
             held_out = HeldOutPairs(document for file in tested for document in read_documents(file))
-            documents = {title: held_out.strip(document)[0] for title, document in documents.items()}
+            kept = [found for document in documents.values() if (found := held_out.strip(document)[0])]
             if "wrong_share" in corpus:
-                silver, is_right = flip_labels(list(documents.values()), corpus["wrong_share"])
+                silver, is_right = flip_labels(kept, corpus["wrong_share"])
                 oracle(silver, is_right).write(folder / "oracle.parquet")
             else:
                 facts = knowledge_base(Path(self.args.documents, corpus["facts"]))
-                silver = project(documents.values(), facts)
+                silver = project(kept, facts)
             write_documents([document for document in silver if document.relations], folder / "silver.json")
 
         return self._made({"stage": 0, **corpus}, make) / "silver.json"

@@ -124,7 +124,6 @@ def _facts_of_the_run(output: Path, repo: str) -> dict[str, Any]:
 
 
 def _learned(order: LearningOrder) -> list[tuple[str, str, str]]:
-    counts = order.learned_by_epoch().tolist()
-    names = [*map(str, range(len(counts) - 1)), "never"]
-    total = max(sum(counts), 1)
-    return [(name, f"{count:,}", f"{count / total:.1%}") for name, count in zip(names, counts, strict=True)]
+    rows = order.learned_rows
+    total = max(sum(count for _, count in rows), 1)
+    return [(name, f"{count:,}", f"{count / total:.1%}") for name, count in rows]

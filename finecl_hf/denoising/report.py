@@ -206,9 +206,7 @@ class Report:
 
     @property
     def epochs(self) -> list[tuple[str, int]]:
-        """Name of each epoch and how many labels were learned in it; last, how many never."""
-        counts = self.order.learned_by_epoch().tolist()
-        return list(zip([*map(str, range(len(counts) - 1)), "never"], counts, strict=True))
+        return self.order.learned_rows
 
     @property
     def never(self) -> float:

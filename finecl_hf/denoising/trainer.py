@@ -60,6 +60,4 @@ class DenoiseTrainer(RelationTrainer):
     def stage(self, weights: str, staged: Path) -> None:
         """The learning order, not the classifier, which is a means to it."""
         self.save_state()  # which its card shows the log of
-        stage_learning_order(
-            Path(self.args.output_dir), staged, self.hub_model_id, getattr(self.args, "push_report", False)
-        )
+        stage_learning_order(Path(self.args.output_dir), staged, self.hub_model_id, self.pushes_report)

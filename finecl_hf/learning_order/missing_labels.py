@@ -79,5 +79,5 @@ def read_missing(path: str | os.PathLike) -> list[MissingLabel]:
         FineCLError: the file is missing, damaged, or holds other columns.
     """
     file = file_or_download(path, MISSING)
-    rows = read_rows(file, SCHEMA, "missing labels", "`run_denoise.py --missing_labels`", dict.fromkeys(NAMES, ""))
+    rows = read_rows(file, SCHEMA, "missing labels", f"the {MISSING} of a stage 1", dict.fromkeys(NAMES, ""))
     return [MissingLabel(**row) for row in rows]

@@ -23,19 +23,19 @@ def write_rows(rows: Iterable[Any], schema: pa.Schema, path: str | os.PathLike) 
 
 
 def read_rows(
-    path: str | os.PathLike, schema: pa.Schema, what: str, made_by: str, optional: Mapping[str, Any] | None = None
+    path: str | os.PathLike, schema: pa.Schema, what: str, wanted: str, optional: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
     """Reads what [`write_rows`] wrote.
 
     Args:
-        what: the rows are, and made_by: the command that writes them; for messages.
+        what: the rows are, and wanted: the file that holds them; for messages.
         optional: columns that the file may lack, with the value that takes their place then.
 
     Raises:
         FineCLError: the file is missing, damaged, or holds other columns.
     """
     if not os.path.isfile(path):
-        raise FineCLError(f"{path}: there is no such file; name what {made_by} wrote.")
+        raise FineCLError(f"{path}: there is no such file; name {wanted}.")
     try:
         refuse_repeated_values(path)
         absent = {name: value for name, value in (optional or {}).items() if name not in pq.read_schema(path).names}
@@ -43,7 +43,7 @@ def read_rows(
         table = pq.read_table(path, columns=schema.names).cast(schema)
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
-        raise FineCLError(f"{path}: holds no {what}; write it by {made_by} ({reason}).") from error
+        raise FineCLError(f"{path}: holds no {what}; name {wanted} ({reason}).") from error
     if lost := sum(column.null_count for column in table.columns):
-        raise FineCLError(f"{path}: {lost:,} values are missing; write it again by {made_by}.")
+        raise FineCLError(f"{path}: {lost:,} values are missing; name {wanted}, as it was written.")
     return [row | absent for row in table.to_pylist()]

@@ -241,13 +241,19 @@ class LearningOrder:
         first = self.first_epoch[self.judged]
         return np.bincount(np.where(first < 0, epochs, first), minlength=epochs + 1)
 
+    @property
+    def learned_rows(self) -> list[tuple[str, int]]:
+        """Name of each epoch and how many labels were first predicted in it; last, how many never."""
+        counts = self.learned_by_epoch().tolist()
+        return list(zip([*map(str, range(len(counts) - 1)), "never"], counts, strict=True))
+
     def summary(self) -> str:
         """When how many instances were learned, as a short table for the console."""
-        counts = self.learned_by_epoch()
-        lines = [f"{counted(len(self), 'fact')}, {counted(len(counts) - 1, 'epoch')}"]
+        rows = self.learned_rows
+        total = max(sum(count for _, count in rows), 1)
+        lines = [f"{counted(len(self), 'fact')}, {counted(len(rows) - 1, 'epoch')}"]
         lines.append(f"{'epoch':>6}{'learned':>13}{'share':>8}")
-        for epoch, count in zip([*range(len(counts) - 1), "never"], counts, strict=True):
-            lines.append(f"{epoch:>6}{count:>13,}{100 * count / max(counts.sum(), 1):>7.1f}%")
+        lines += [f"{epoch:>6}{count:>13,}{100 * count / total:>7.1f}%" for epoch, count in rows]
         if replaced := self.replaced:
             lines.append(f"{replaced:,} more gave way to labels of the self-test, and were not judged")
         if lost := self.unjudged - replaced:

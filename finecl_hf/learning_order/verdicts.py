@@ -171,7 +171,7 @@ class Verdicts:
         Raises:
             FineCLError: the file is missing, damaged, or holds no verdicts.
         """
-        rows = read_rows(path, SCHEMA, "verdicts", "`finecl-hf review import --verdicts`")
+        rows = read_rows(path, SCHEMA, "verdicts", "what `finecl-hf review import --verdicts` wrote")
         try:
             verdicts = cls(Verdict(**row) for row in rows)
             if strange := [row for row in verdicts.rows if not row.is_possible]:

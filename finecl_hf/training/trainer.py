@@ -260,14 +260,13 @@ class FineCLTrainer(PrivateHooks):
             return None
         self.create_model_card(**kwargs)  # whatever becomes of the upload
         destination = self._destination(token, private, revision)
-        quoting = getattr(self.args, "push_report", False)
-        with uploading(destination.command(self.args.output_dir, quoting)):
+        with uploading(destination.command(self.args.output_dir, self.pushes_report)):
             destination = destination.opened()
         if destination.repo_id != self.hub_model_id:
             self.hub_model_id = destination.repo_id
             self.create_model_card(**kwargs)
         upload = self._pushing.push(lambda to: self.stage(self.args.output_dir, to), destination, commit_message)
-        with uploading(destination.command(self.args.output_dir, quoting)):
+        with uploading(destination.command(self.args.output_dir, self.pushes_report)):
             return upload.result() if blocking else upload
 
     def push_checkpoint(self, checkpoint: str) -> None:
@@ -288,8 +287,12 @@ class FineCLTrainer(PrivateHooks):
         Args:
             weights: the folder where they lie; everything else is taken from the output folder.
         """
-        quoting = getattr(self.args, "push_report", False)
-        stage_model(Path(self.args.output_dir), Path(weights), staged, self.processing_class, quoting)
+        stage_model(Path(self.args.output_dir), Path(weights), staged, self.processing_class, self.pushes_report)
+
+    @property
+    def pushes_report(self) -> bool:
+        """Whether what quotes documents is pushed, too; stage 1 alone has such files."""
+        return getattr(self.args, "push_report", False)
 
     def _destination(
         self, token: str | None = None, private: bool | None = None, revision: str | None = None

@@ -13,7 +13,7 @@ SCHEMA = pa.schema({"head": pa.int32(), "relation": pa.string()})
 
 
 def read(path):
-    return read_rows(path, SCHEMA, "facts", "`finecl-hf x`")
+    return read_rows(path, SCHEMA, "facts", "what `finecl-hf x` wrote")
 
 
 def test_round_trip(tmp_path):

@@ -46,5 +46,5 @@ def test_a_run_with_all_of_it(corpus, bert_folder, tmp_path, trainers):
 
 
 def test_missing_labels_have_to_be_there(corpus, bert_folder, tmp_path):
-    with pytest.raises(FineCLError, match="none.parquet: there is no such file"):
+    with pytest.raises(FineCLError, match="missing_labels.parquet"):
         run("pretrain", bert_folder, corpus, tmp_path / "out", missing_labels=tmp_path / "none.parquet")

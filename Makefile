@@ -16,10 +16,10 @@ quickstart: $(VENV)/.installed  ## all three stages on a generated corpus, in a 
 	$(BIN)/python examples/quickstart.py --output_dir quickstart_output
 
 test: $(VENV)/.installed  ## the test suite, offline
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 test-slow: $(VENV)/.installed  ## also what takes long, or needs the real data named by FINECL_REAL_DATA
-	$(BIN)/python -m pytest -q -n 2 -m "slow or real or not slow"
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "slow or real or not slow"
 
 style: $(VENV)/.installed  ## format the code
 	$(BIN)/ruff format $(SOURCES)

@@ -30,6 +30,7 @@ import numpy as np
 import run_denoise
 from benchmarks.noisy_corpora import CORPORA, FLIPPED, NoisyCorpus
 from benchmarks.ranking import auroc, average_precision, document_resamples, interval, resampled_auroc
+from benchmarks.running import count, run_benchmark
 from finecl_hf import LearningOrder, write_documents
 from finecl_hf.denoising.recorder import LearningOrderCallback
 from finecl_hf.denoising.trainer import DenoiseTrainer
@@ -89,7 +90,7 @@ def parse(argv):
     parser.add_argument(
         "--half", choices=["choose", "report", "both"], default="report", help="projected: judged documents"
     )
-    parser.add_argument("--max_instances", type=int, help="train on about so many labels (flipped ones: 2,400)")
+    parser.add_argument("--max_instances", type=count, help="train on about so many labels (flipped ones: 2,400)")
     parser.add_argument("--keep", help="folder for the learning order of each seed, to look at it later")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     args, further = parser.parse_known_args(argv)
@@ -239,4 +240,4 @@ def show(result: dict) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

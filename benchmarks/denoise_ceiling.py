@@ -24,6 +24,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from benchmarks.noisy_corpora import docred
 from benchmarks.ranking import auroc
+from benchmarks.running import run_benchmark
 from finecl_hf import LearningOrder
 from finecl_hf.learning_order.trust import RECOMMENDED, unit_trust
 
@@ -78,4 +79,4 @@ def cross_validated(features: np.ndarray, is_right: np.ndarray, titles: np.ndarr
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

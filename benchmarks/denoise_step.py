@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import run_denoise
 from benchmarks import step_cost
+from benchmarks.running import run_benchmark
 from finecl_hf import DenoiseTrainer
 
 
@@ -32,4 +33,4 @@ def measure(args, further, folder):
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -50,11 +50,14 @@ import numpy as np
 from scipy.stats import ttest_rel
 
 from benchmarks.evidence_charts import draw_differences
+from benchmarks.evidence_config import read_config
 from benchmarks.noisy_corpora import knowledge_base
+from benchmarks.running import count, run_benchmark
 from finecl_hf import Document, LearningOrder, read_documents, write_documents
 from finecl_hf.data.files import replacing
 from finecl_hf.data.held_out import HeldOutPairs
 from finecl_hf.distant.knowledge_base import project
+from finecl_hf.errors import FineCLError
 from finecl_hf.synthetic.label_flips import flip_labels
 
 
@@ -64,10 +67,12 @@ Settings = dict[str, Any]
 
 def main(argv=None):
     args = parse(argv)
-    config = json.loads(Path(args.config).read_text())
-    cells = [cell for cell in grid(config) if not args.only or {*args.only} & set(map(str, cell.values()))]
-    if not cells:
-        raise SystemExit(f"--only {' '.join(args.only or ())}: {args.config} has no such task, corpus, arm or seed.")
+    config = read_config(args.config, ROOT / "benchmarks")
+    if args.write:
+        check_marks(Path(args.write), Path(args.config).name)
+    if args.chart and not config["references"]:
+        raise SystemExit(f"--chart {args.chart}: {args.config} names no reference to draw differences to; add one.")
+    cells = chosen(grid(config), args.only, args.config)
     if not args.table:
         Grid(args, config).run(cells)
     rows = table(cells, config, Path(args.cells))
@@ -91,7 +96,7 @@ def parse(argv) -> argparse.Namespace:
     parser.add_argument("--documents", help="folder of the corpora")
     parser.add_argument("--model", help="encoder to start from")
     parser.add_argument("--only", nargs="+", help="names of tasks, corpora, arms or seeds")
-    parser.add_argument("--jobs", type=int, default=1, help="cells side by side")
+    parser.add_argument("--jobs", type=count, default=1, help="cells side by side")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--table", action="store_true", help="run nothing")
     parser.add_argument("--write", help="page to put the table into")
@@ -112,6 +117,18 @@ def grid(config: Settings) -> list[Settings]:
         for seed in config["seeds"]
         for arm in config["arms"]
     ]
+
+
+def chosen(cells: list[Settings], only: list[str] | None, config: str) -> list[Settings]:
+    """The cells that have one of the names; all without names.
+
+    Raises:
+        SystemExit: a name is that of no task, corpus, arm or seed.
+    """
+    names = {name for cell in cells for name in map(str, cell.values())}
+    if unknown := [name for name in only or () if name not in names]:
+        raise SystemExit(f"--only {unknown[0]}: {config} has no such task, corpus, arm or seed.")
+    return [cell for cell in cells if not only or {*only} & set(map(str, cell.values()))]
 
 
 def settings_of(cell: Settings, config: Settings) -> Settings:
@@ -146,22 +163,29 @@ class Grid:
         self.args, self.config = args, config
         self.cells, self.work = Path(args.cells), Path(args.work)
         self._locks: dict[str, Lock] = defaultdict(Lock)
+        self._failed: dict[str, Exception] = {}
 
     def run(self, cells: list[Settings]) -> None:
         """Raises SystemExit where a cell failed, once the others are done."""
-        todo = {name_of(settings): settings for settings in (settings_of(cell, self.config) for cell in cells)}
-        todo = {name: settings for name, settings in todo.items() if not (self.cells / f"{name}.json").is_file()}
+        todo: dict[str, Settings] = {}
+        for cell in cells:
+            todo.setdefault(name_of(settings_of(cell, self.config)), cell)
+        todo = {name: cell for name, cell in todo.items() if not (self.cells / f"{name}.json").is_file()}
         print(f"{len(todo)} cells to run.", flush=True)
         with ThreadPoolExecutor(self.args.jobs) as pool:
             failures = [failure for failure in pool.map(self._attempt, todo.values()) if failure]
         if failures:
-            raise SystemExit("\n".join(failures))
+            raise SystemExit("\n".join([f"{len(failures)} of {len(todo)} cells failed:", *failures]))
 
-    def _attempt(self, settings: Settings) -> str:
+    def _attempt(self, cell: Settings) -> str:
+        """What went wrong with a cell, in a line; whatever it is, the others go on."""
         try:
-            self.task(settings)
+            self.task(settings_of(cell, self.config))
         except subprocess.CalledProcessError as error:
-            return f"{settings['task']['script']} with {settings['encoder']}: {error}"
+            script = Path(error.cmd[1]).name
+            return f"{_named(cell)}: {script} ended with status {error.returncode}; its message stands above."
+        except Exception as error:
+            return f"{_named(cell)}: {type(error).__name__}: {' '.join(str(error).split())}"
         return ""
 
     def task(self, settings: Settings) -> None:
@@ -173,9 +197,7 @@ class Grid:
         flags |= {"stage_1": self.order(settings["stage_1"])} if "stage_1" in settings else {}
         flags |= {"device": self.args.device} if task["script"] == "few_shot.py" else self._device()
         printed = self._python(ROOT / "benchmarks" / task["script"], flags)
-        figure = json.loads(printed.splitlines()[-1])
-        for step in task["figure"]:
-            figure = figure[step]
+        figure = figure_of(printed, task)
         cell = {**settings, "figure": figure, "seconds": round(time.perf_counter() - start)}
         self.cells.mkdir(parents=True, exist_ok=True)
         with replacing(self.cells / f"{name_of(settings)}.json") as file:  # half a cell would never be run again
@@ -239,10 +261,16 @@ class Grid:
         """A folder that is there whole or not at all; one that was begun is gone on with."""
         folder = self.work / name_of(settings)
         with self._locks[folder.name]:
+            if folder.name in self._failed:  # hours, perhaps, and nothing has changed since
+                raise self._failed[folder.name]
             if not folder.is_dir():
                 begun = folder.with_suffix(".begun")
                 begun.mkdir(parents=True, exist_ok=True)
-                make(begun)
+                try:
+                    make(begun)
+                except Exception as error:
+                    self._failed[folder.name] = error
+                    raise
                 begun.rename(folder)
         return folder
 
@@ -254,6 +282,28 @@ class Grid:
             [sys.executable, str(script), *words], check=True, stdout=subprocess.PIPE, text=True, env=environment
         )
         return done.stdout
+
+
+def _named(cell: Settings) -> str:
+    return f"{cell['task']}, {cell['corpus']}, {cell['arm']}, seed {cell['seed']}"
+
+
+def figure_of(printed: str, task: Settings) -> float:
+    """The figure in the JSON that a script has ended with.
+
+    Raises:
+        FineCLError: there is none, or it is no finite number; a cell that held it would never be run again.
+    """
+    place = " > ".join(map(str, task["figure"]))
+    try:
+        figure = json.loads((printed.splitlines() or [""])[-1])
+        for step in task["figure"]:
+            figure = figure[step]
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise FineCLError(f"the last line of {task['script']} is no JSON with {place}; correct `figure`.") from error
+    if isinstance(figure, bool) or not isinstance(figure, (int, float)) or not np.isfinite(figure):
+        raise FineCLError(f"{task['script']} gives {place} = {figure!r:.40}, which is no figure.")
+    return figure
 
 
 def oracle(documents: list[Document], is_right: dict[str, bool]) -> LearningOrder:
@@ -278,7 +328,7 @@ def table(cells: list[Settings], config: Settings, folder: Path) -> list[Setting
             of_task = figures.setdefault((cell["task"], cell["corpus"]), {})
             of_task.setdefault(cell["arm"], {})[cell["seed"]] = _figure_in(path)
     for corpus in config["corpora"]:
-        parts = [figures.get((task, corpus), {}) for task in config.get("together", ())]
+        parts = [figures.get((task, corpus), {}) for task in config["together"]]
         if means := mean_of(parts):
             figures[f"mean of {len(parts)} tasks", corpus] = means
     rows = []
@@ -379,20 +429,28 @@ def _percent(row: Settings) -> float:
     return round(100 * row["mean"], 1)
 
 
-def write_between(page: Path, name: str, text: str) -> None:
-    """Replaces what stands between the marks of a name.
+def check_marks(page: Path, name: str) -> tuple[str, str]:
+    """What stands before the table of a name and after it, the marks with them.
 
     Raises:
-        SystemExit: the page has no such marks.
+        SystemExit: the page is missing, or has no such marks.
     """
+    if not page.is_file():
+        raise SystemExit(f"--write {page}: there is no such page; name one that has the marks of the table.")
     before, mark, rest = page.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")
     _, end, after = rest.partition("<!-- end -->")
     if not mark or not end:
         raise SystemExit(
             f"{page}: has no lines <!-- {name} --> and <!-- end -->; put them where the table shall stand."
         )
+    return before + mark, end + after
+
+
+def write_between(page: Path, name: str, text: str) -> None:
+    """Replaces what stands between the marks of a name. Raises SystemExit as [`check_marks`]."""
+    before, after = check_marks(page, name)
     with replacing(page) as file:
-        file.write(f"{before}{mark}\n{text}\n\n{end}{after}".encode())
+        file.write(f"{before}\n{text}\n\n{after}".encode())
 
 
 def _difference(row: Settings | None) -> str:
@@ -407,4 +465,4 @@ def _difference(row: Settings | None) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -24,6 +24,7 @@ from statistics import mean
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.finetuning import finetune, mean_and_spread
+from benchmarks.running import run_benchmark
 from finecl_hf import read_documents, write_documents
 from finecl_hf.data.symmetric import both_ways
 
@@ -132,4 +133,4 @@ def run(args, files: dict[str, str], output: Path, seed: int, further: list[str]
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import torch
 import torch.nn.functional as F
 
+from benchmarks.running import count, run_benchmark
 from finecl_hf import read_documents
 from finecl_hf.data.documents import NA
 from finecl_hf.data.relation_names import read_relation_names
@@ -40,8 +41,17 @@ CHUNK = 2**24  # numbers of the embeddings of episodes that are made at a time
 
 def main(argv=None):
     args = parse(argv)
-    left_out = set(read_relation_names(args.leave_out))
-    documents = first_of_each(read_documents(args.documents), args.sentences, args.relations, left_out)
+    left_out = set(read_relation_names(args.leave_out, "--leave_out"))
+    documents = read_documents(args.documents)
+    if args.leave_out:
+        found = len(left_out & {document.label for document in documents})
+        print(f"{found} relations of {args.documents} are left out; {args.leave_out} names {len(left_out)}.")
+    documents = first_of_each(documents, args.sentences, args.relations, left_out)
+    if not documents:
+        raise FineCLError(
+            f"--documents {args.documents}: no labelled sentence is left by --relations {args.relations} and "
+            f"--leave_out {args.leave_out}; name labelled sentences of other relations."
+        )
     start, rows = time.perf_counter(), []
     for model in args.model:
         embedder = RelationEmbedder(
@@ -77,11 +87,11 @@ def parse(argv) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", required=True, help="labelled sentences, in any supported format")
     parser.add_argument("--model", nargs="+", required=True, help="folder or Hub id of each encoder")
-    parser.add_argument("--ways", type=int, nargs="+", default=[5, 10])
-    parser.add_argument("--shots", type=int, nargs="+", default=[1, 5])
-    parser.add_argument("--sentences", type=int, help="take the first so many of each relation only")
-    parser.add_argument("--queries", type=int, default=5, help="of each relation in an episode")
-    parser.add_argument("--episodes", type=int, default=10_000, help="over all seeds")
+    parser.add_argument("--ways", type=count, nargs="+", default=[5, 10])
+    parser.add_argument("--shots", type=count, nargs="+", default=[1, 5])
+    parser.add_argument("--sentences", type=count, help="take the first so many of each relation only")
+    parser.add_argument("--queries", type=count, default=5, help="of each relation in an episode")
+    parser.add_argument("--episodes", type=count, default=10_000, help="over all seeds")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--relations", choices=HALVES, default="all")
     parser.add_argument("--leave_out", help="relations that pre-training has seen, as a rel_info.json")
@@ -139,6 +149,8 @@ def accuracy(halves: torch.Tensor, table: torch.Tensor, ways: int, shots: int, a
         ]
         by_seed.append(torch.cat(parts))
     every = torch.cat(by_seed)
+    if len(every) < 2:
+        raise FineCLError("one episode has no interval; raise --episodes.")
     return {
         "accuracy": round(float(every.mean()), 4),
         "interval": round(float(1.96 * every.std() / len(every) ** 0.5), 4),
@@ -170,4 +182,4 @@ def judge(halves: torch.Tensor, shots: int, center: bool) -> torch.Tensor:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -23,6 +23,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.finetuning import finetune, mean_and_spread
+from benchmarks.running import run_benchmark
 from finecl_hf import Document, read_documents, write_documents
 
 
@@ -113,4 +114,4 @@ def judge(folder: Path, parts: dict[str, list[Document]]) -> dict[str, dict[str,
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -23,6 +23,7 @@ import torch
 from transformers import AutoConfig
 
 from benchmarks import step_cost
+from benchmarks.running import run_benchmark
 from finecl_hf import FineCLConfig, FineCLForRelationExtraction, RelationExtractionPipeline, read_documents
 from finecl_hf.encoding.encoders import load_tokenizer, max_length_for
 
@@ -96,4 +97,4 @@ def token_ids(pipeline: RelationExtractionPipeline, documents) -> list[torch.Ten
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -26,6 +26,7 @@ import torch
 from transformers import BertConfig
 
 from benchmarks.inference import RELATIONS
+from benchmarks.running import run_benchmark
 from finecl_hf import (
     Document,
     FineCLConfig,
@@ -152,4 +153,4 @@ def extraction(model, tokenizer, document: Document):
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

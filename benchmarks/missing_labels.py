@@ -31,6 +31,7 @@ import numpy as np
 
 import run_denoise
 from benchmarks.ranking import average_precision
+from benchmarks.running import run_benchmark
 from finecl_hf import Document, read_documents
 from finecl_hf.denoising.missing import SIGNS, MissingLabels
 
@@ -228,4 +229,4 @@ def show(result: dict) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

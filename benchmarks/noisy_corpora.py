@@ -22,6 +22,7 @@ import numpy as np
 from finecl_hf import Document, read_documents
 from finecl_hf.data.documents import NA, Fact
 from finecl_hf.distant.knowledge_base import KnowledgeBase, project
+from finecl_hf.errors import FineCLError
 from finecl_hf.synthetic.label_flips import flip_labels
 
 
@@ -56,6 +57,11 @@ def _reversed(documents: list[Document], rate: float, kind: str, seed: int) -> t
     other = {"(e1,e2)": "(e2,e1)", "(e2,e1)": "(e1,e2)"}
     flipped = set(np.random.default_rng(seed).permutation(len(documents))[: round(rate * len(documents))].tolist())
     noisy, truth = [], {}
+    if undirected := [document.label for document in documents if document.label[-7:] not in other]:
+        raise FineCLError(
+            f'--noise direction: "{undirected[0]}" has no direction such as (e1,e2) at its end; take another '
+            "corpus, or another --noise."
+        )
     for place, document in enumerate(documents):
         fact, relation = document.relations[0], document.label
         turned = relation[:-7] + other[relation[-7:]] if place in flipped else relation
@@ -81,11 +87,20 @@ def projection(folder: Path, args, seed: int) -> NoisyCorpus:
 
 
 def knowledge_base(path: Path) -> KnowledgeBase:
-    """The facts of a table: name of the head, relation, name of the tail."""
+    """The facts of a table: name of the head, relation, name of the tail.
+
+    Raises:
+        FineCLError: there is none, or a line holds something else.
+    """
     facts = KnowledgeBase()
-    for line in path.read_text(encoding="utf-8").splitlines():
-        head, relation, tail = line.split("\t")
-        facts.add([head], relation, [tail])
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, 1):
+        cells = line.split("\t")
+        if len(cells) != 3 or not all(cells):
+            raise FineCLError(f"{path}, line {number}: expected head, relation and tail, with tabs; correct it.")
+        facts.add([cells[0]], cells[1], [cells[2]])
+    if not lines:
+        raise FineCLError(f"{path}: the table is empty; write a fact on each line.")
     return facts
 
 

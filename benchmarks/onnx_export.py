@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import torch
 from transformers import BertConfig
 
+from benchmarks.running import run_benchmark
 from finecl_hf import FineCLConfig, FineCLForRelationExtraction, RelationExtractionPipeline, read_documents
 from finecl_hf.extraction import modeling
 from finecl_hf.extraction.onnx_export import export_onnx
@@ -143,4 +144,4 @@ def by_fact(triples):
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

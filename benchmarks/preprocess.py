@@ -29,9 +29,12 @@ from itertools import cycle, islice
 from pathlib import Path
 
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.running import run_benchmark
+
+
+ROOT = Path(__file__).parent.parent
 PHASES = ("first", "second", "order")
 EPOCHS = 5  # of the learning order
 
@@ -232,4 +235,4 @@ def timed(function, *args):
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import run_pretrain
 from benchmarks import step_cost
+from benchmarks.running import run_benchmark
 from finecl_hf import PretrainTrainer
 
 
@@ -35,4 +36,4 @@ def measure(args, further, folder):
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

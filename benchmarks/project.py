@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import duckdb
 
+from benchmarks.running import run_benchmark
 from finecl_hf.data.documents import Document, Mention
 from finecl_hf.data.readers import write_documents
 
@@ -117,4 +118,4 @@ def peak_memory(command):
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

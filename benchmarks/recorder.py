@@ -31,6 +31,7 @@ import numpy as np
 import torch
 from transformers import TrainerControl, TrainerState
 
+from benchmarks.running import run_benchmark
 from finecl_hf import LearningOrder, LearningOrderCallback
 from finecl_hf.data.documents import Document, Fact, Mention
 from finecl_hf.denoising.recorder import TABLE
@@ -255,4 +256,4 @@ def small_encoder(folder):
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

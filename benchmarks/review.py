@@ -31,9 +31,11 @@ import numpy as np
 
 from benchmarks.finetuning import finetune, mean_and_spread
 from benchmarks.noisy_corpora import knowledge_base
+from benchmarks.running import count, run_benchmark
 from finecl_hf import Document, LearningOrder, read_documents, write_documents
 from finecl_hf.data.documents import Fact, fact_id
 from finecl_hf.distant.knowledge_base import project
+from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.missing_labels import read_missing
 from finecl_hf.learning_order.trust import RECOMMENDED, unit_trust
 from finecl_hf.learning_order.verdicts import NO_LABEL, OTHER, RIGHT, WRONG, Verdict, Verdicts
@@ -76,9 +78,12 @@ def parse(argv):
     parser.add_argument("--model", required=True, help="encoder")
     parser.add_argument("--judge", choices=JUDGED, default="relabel")
     parser.add_argument("--labels", type=int, default=200)
-    parser.add_argument("--most", type=int, help="take the first so many documents only")
+    parser.add_argument("--most", type=count, help="take the first so many documents only")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    return parser.parse_known_args(argv)
+    args, further = parser.parse_known_args(argv)
+    if args.labels < (args.judge != "nothing"):
+        parser.error(f"--labels {args.labels}: {args.judge} takes 1 or more")
+    return args, further
 
 
 def judge(args, gold: list[Document], silver: list[Document]) -> Verdicts:
@@ -88,11 +93,13 @@ def judge(args, gold: list[Document], silver: list[Document]) -> Verdicts:
         return Verdicts([])
     if args.judge == "missing":
         found = [row for row in read_missing(args.stage_1 / "missing_labels.parquet") if truth.knows(row.title)]
+        _check_found(args, len(found))
         return Verdicts(truth.of_missing(row.title, row.fact) for row in found[: args.labels])
     labels = {document.instance_id(fact): (document.title, fact) for document in silver for fact in document.relations}
     order = LearningOrder.read(args.stage_1 / "learning_order.parquet")
     names = order.instance_id.to_pylist()
-    rows = np.array([row for row, name in enumerate(names) if name in labels])
+    rows = np.array([row for row, name in enumerate(names) if name in labels], np.int64)
+    _check_found(args, len(rows))
     if args.judge == "random":
         rows = np.random.default_rng(args.seeds[0]).permutation(rows)
     else:
@@ -101,6 +108,15 @@ def judge(args, gold: list[Document], silver: list[Document]) -> Verdicts:
     if args.judge == "drop":
         return Verdicts(verdict(title, fact, WRONG) for title, fact in chosen)
     return Verdicts(truth.of_label(title, fact) for title, fact in chosen)
+
+
+def _check_found(args, count: int) -> None:
+    """Raises FineCLError where nothing could be judged."""
+    if not count:
+        raise FineCLError(
+            f"--stage_1 {args.stage_1}: nothing in it is about the documents of {args.documents}; name a run on their "
+            "silver labels."
+        )
 
 
 class Truth:
@@ -133,4 +149,4 @@ def verdict(title: str, fact: Fact, said: str, right_relation: str = "", stratum
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

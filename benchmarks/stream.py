@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.inference import build_pipeline
 from benchmarks.large_document import SIZES
+from benchmarks.running import run_benchmark
 from finecl_hf.extraction.recognition.gazetteer import Gazetteer
 from finecl_hf.extraction.recognition.raw_text import TextReader
 from finecl_hf.synthetic.encoder import build_small_encoder, train_tokenizer
@@ -79,4 +80,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

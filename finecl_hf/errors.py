@@ -75,3 +75,13 @@ def raised_in(error, packages):
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     names = [frame.f_globals.get("__name__", "").partition(".")[0] for frame in frames]
     return next((name for name in reversed(names) if name not in sys.stdlib_module_names), "") in packages
+
+
+def is_mistake_of_input(error):
+    """Whether an error tells users what to change: ours, the system's, or one that a library itself raised.
+
+    An error in our own lines is a bug of ours, and so is one deep in torch: they keep their traceback.
+    """
+    if isinstance(error, (FineCLError, OSError)):  # a full disk, a folder that may not be written, no network
+        return True
+    return isinstance(error, (ValueError, TypeError, ImportError, RuntimeError)) and raised_in(error, LIBRARIES)

@@ -10,21 +10,24 @@ from finecl_hf.data.json_stream import read_json
 from finecl_hf.errors import FineCLError
 
 
-def read_relation_names(path: str | None) -> dict[str, str]:
+def read_relation_names(path: str | None, flag: str = "--rel_info") -> dict[str, str]:
     """Readable name of each relation id, from a `rel_info`-style JSON object; empty without a file.
+
+    Args:
+        flag: the option that named the file, for messages.
 
     Raises:
         FineCLError: the file is not such an object, or names no relation.
     """
     if path is None:
         return {}
-    names = read_json(path, "--rel_info")
+    names = read_json(path, flag)
     if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
-        raise FineCLError(f'--rel_info {path}: expected an object such as {{"P19": "place of birth"}}.')
+        raise FineCLError(f'{flag} {path}: expected an object such as {{"P19": "place of birth"}}.')
     names = {relation.strip(): name for relation, name in names.items() if not means_no_relation(relation)}
     if not names or "" in names:
         reason = "a relation has no id; give it one" if names else "the label set is empty; name at least one relation"
-        raise FineCLError(f"--rel_info {path}: {reason}.")
+        raise FineCLError(f"{flag} {path}: {reason}.")
     return names
 
 

@@ -18,7 +18,7 @@ from transformers import HfArgumentParser, TrainingArguments
 
 from finecl_hf.data.column_names import parse_columns
 from finecl_hf.data.json_stream import read_json
-from finecl_hf.errors import LIBRARIES, FineCLError, UploadError, escape_what_consoles_cannot_show, raised_in
+from finecl_hf.errors import FineCLError, UploadError, escape_what_consoles_cannot_show, is_mistake_of_input
 from finecl_hf.training.help_page import help_page
 from finecl_hf.training.sigterm import EXIT_STATUS, INTERRUPTED, on_sigterm
 from finecl_hf.training.trainer_flags import REFUSED, refuse_flags
@@ -297,20 +297,10 @@ def run_script(main: Callable[[], Any]) -> None:
         print("Interrupted; the same command goes on from the last complete checkpoint.", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except Exception as error:
-        if not _is_mistake_of_input(error):
+        if not is_mistake_of_input(error):
             raise
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(NOT_UPLOADED if isinstance(error, UploadError) else 2)
-
-
-def _is_mistake_of_input(error: Exception) -> bool:
-    """Whether an error tells users what to change: ours, the system's, or one that a library itself raised.
-
-    An error in our own lines is a bug of ours, and so is one deep in torch: they keep their traceback.
-    """
-    if isinstance(error, (FineCLError, OSError)):  # a full disk, a folder that may not be written, no network
-        return True
-    return isinstance(error, (ValueError, TypeError, ImportError, RuntimeError)) and raised_in(error, LIBRARIES)
 
 
 def _end_at_once(number, frame) -> None:

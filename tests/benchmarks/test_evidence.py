@@ -1,6 +1,7 @@
 """The grid of encoders, seeds and tasks: what decides on a cell, that it is run once, and what the table says."""
 
 import json
+import subprocess
 from copy import deepcopy
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from finecl_hf import read_documents, write_documents
 from finecl_hf.data.corpus import iter_corpus
 from finecl_hf.data.relation_names import read_relation_names
 from finecl_hf.data.spans import text_of
+from finecl_hf.errors import FineCLError
 from finecl_hf.training.arguments import DataArguments, FineCLTrainingArguments
 from finecl_hf.training.loading import load_training_corpus
 
@@ -151,12 +153,53 @@ def test_cells_need_their_data(tmp_path, capsys):
     assert "--table" in capsys.readouterr().err
 
 
+def test_a_cell_that_fails_keeps_nobody_from_running(small, monkeypatch, capsys):
+    """Of three arms one fails, and one needs an encoder that cannot be made: that is tried once for both its tasks."""
+    config = json.loads((small / "config.json").read_text())
+    few = config["tasks"]["few"]
+    config["tasks"]["other"] = {**few, "flags": {**few["flags"], "queries": 1}}
+    config["arms"] = {
+        "odd": {"flags": {"ways": 3}},
+        **config["arms"],
+        "uniform": {"pretrain": {"weight_scheme": "uniform"}},
+    }
+    (small / "config.json").write_text(json.dumps(config))
+    called = []
+
+    def run(self, script, flags):
+        called.append((script.name, flags.get("weight_scheme")))
+        if flags.get("weight_scheme") == "uniform" or script.name == "run_denoise.py":
+            raise subprocess.CalledProcessError(2, ["python", str(script)])
+        return "{}" if flags.get("ways") == 3 else 'progress\n{"results": [{"accuracy": 0.5}]}\n'
+
+    monkeypatch.setattr(evidence.Grid, "_python", run)
+    words = ["--config", small / "config.json", "--cells", small / "cells", "--documents", small / "data"]
+    words += ["--work", small / "work", "--model", "m", "--jobs", "2"]
+    with pytest.raises(SystemExit) as ended:
+        evidence.main([str(word) for word in words])
+    told = str(ended.value).splitlines()
+    assert told[0] == "6 of 8 cells failed:" and len(list((small / "cells").iterdir())) == 2
+    assert any("few, c, odd, seed 0" in line and "results > 0 > accuracy" in line for line in told)
+    assert any("other, c, evidence, seed 0: run_denoise.py ended with status 2" in line for line in told)
+    assert called.count(("run_denoise.py", None)) == called.count(("run_pretrain.py", "uniform")) == 1
+
+
+@pytest.mark.parametrize(
+    "printed", ["", "text", "[]", '{"f1": {}}', '{"f1": [null]}', '{"f1": [NaN]}', '{"f1": [true]}']
+)
+def test_scripts_that_give_no_figure(printed):
+    with pytest.raises(FineCLError, match=r"review\.py.* f1 > 0"):
+        evidence.figure_of(f"progress\n{printed}", {"script": "review.py", "figure": ["f1", 0]})
+
+
 def test_tables_of_nothing(tmp_path):
     words = ["--cells", str(tmp_path), "--table"]
     with pytest.raises(SystemExit, match="holds no cell"):
         evidence.main(words)
-    with pytest.raises(SystemExit, match="--only unheard of"):
-        evidence.main([*words, "--only", "unheard of"])
+    with pytest.raises(SystemExit, match="--only unheard of"):  # a typing error beside a name that is known
+        evidence.main([*words, "--only", "paper", "unheard of"])
+    with pytest.raises(SystemExit, match="there is no such page"):
+        evidence.main([*words, "--write", str(tmp_path / "page.md")])
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"figure": null}', '{"figure": "x"}', '{"figure": NaN}'])

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.noisy_corpora import CORPORA
+from benchmarks.noisy_corpora import CORPORA, knowledge_base
 from finecl_hf import write_documents
 from finecl_hf.data.documents import Fact
+from finecl_hf.errors import FineCLError
 from tests.helpers.small_documents import small_document
 
 
@@ -73,3 +74,17 @@ def test_projection_by_name(documents, tmp_path):
         assert {document.title: triples(document) for document in corpus.documents} == {
             title: [(0, 1, "CID")] for title in "abc"
         }
+
+
+@pytest.mark.parametrize("text, told", [("", "empty"), ("a\tr\tb\na\tb\n", "line 2"), ("a\tr\t\n", "line 1")])
+def test_tables_that_hold_no_facts(tmp_path, text, told):
+    (tmp_path / "facts.tsv").write_text(text)
+    with pytest.raises(FineCLError, match=told):
+        knowledge_base(tmp_path / "facts.tsv")
+
+
+def test_labels_without_a_direction(tmp_path):
+    one = small_document("a", ["x", "y"], [(0, 1, "P19")], pairs=[(0, 1)])
+    write_documents([one], tmp_path / "fewrel.json")
+    with pytest.raises(FineCLError, match='--noise direction: "P19"'):
+        CORPORA["fewrel"](tmp_path / "fewrel.json", options(), 0)

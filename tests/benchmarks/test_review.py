@@ -8,6 +8,7 @@ from benchmarks.evidence import oracle
 from benchmarks.review import Truth, judge
 from finecl_hf import LearningOrder
 from finecl_hf.data.documents import Document, Fact, fact_id
+from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.missing_labels import MissingLabel, write_missing
 from finecl_hf.learning_order.verdicts import OTHER, RIGHT, WRONG
 
@@ -90,3 +91,11 @@ def test_an_oracle_learns_right_labels_alone():
     order = oracle([SILVER], right)
     learned = dict(zip(order.relation.to_pylist(), order.first_epoch.tolist(), strict=True))
     assert learned == {"born": 0, "died": -1, "child": -1, "father": 0}
+
+
+@pytest.mark.parametrize("how", ["relabel", "missing"])
+def test_a_run_on_other_documents(tmp_path, how):
+    LearningOrder(["x#0#1#born"], first_epoch=[0]).write(tmp_path / "learning_order.parquet")
+    write_missing([], tmp_path / "missing_labels.parquet")
+    with pytest.raises(FineCLError, match="--stage_1 .* their silver labels"):
+        judge(Namespace(judge=how, labels=3, stage_1=tmp_path, documents="d", seeds=[0]), [GOLD], [SILVER])

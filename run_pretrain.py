@@ -20,12 +20,14 @@ def main(argv=None):
     model_args, data_args, args = parse_arguments((ModelArguments, DataArguments, PretrainArguments), argv)
 
     from finecl_hf import PretrainTrainer
+    from finecl_hf.data.corpus import keys_of
     from finecl_hf.encoding.feature_table import token_counts
     from finecl_hf.extraction.starting_point import StartingPoint
     from finecl_hf.pretraining.card import encoder_card
     from finecl_hf.pretraining.collator import collator_for
     from finecl_hf.pretraining.fact_weights import check_order, read_weights, usable_facts, weigh_corpus
     from finecl_hf.pretraining.masked_lm import load_masked_lm, masked_lm_of, start_head
+    from finecl_hf.pretraining.na_doubts import NaDoubts
     from finecl_hf.pretraining.streaming import open_stream
     from finecl_hf.training.checkpoints import checkpoint_to_resume
     from finecl_hf.training.loading import load_silver, load_training_corpus, training_data
@@ -34,6 +36,7 @@ def main(argv=None):
     data_args.require_training_documents()
     start_run(args)
     start = StartingPoint.of(model_args)
+    doubts = NaDoubts.read(args.missing_labels)
     if args.streaming:
         silver = open_stream(model_args, data_args, args)
         card = encoder_card(model_args, args, training_data(data_args), silver.encoder.max_length)
@@ -42,6 +45,7 @@ def main(argv=None):
         weights = read_weights(args)
         corpus = load_training_corpus(data_args, args)
         check_order(corpus, weights, args)  # before the corpus is encoded
+        doubts.check(keys_of(corpus), args.missing_labels)
         silver = load_silver(model_args, data_args, args, corpus=corpus)
         features, coverage = weigh_corpus(silver.features, silver.corpus, args, weights)
         data = training_data(data_args, silver.corpus, silver.counts)
@@ -69,7 +73,7 @@ def main(argv=None):
         model=model,
         args=args,
         **training,
-        data_collator=collator_for(args, silver.encoder, silver.names),
+        data_collator=collator_for(args, silver.encoder, silver.names, doubts),
         processing_class=silver.encoder.tokenizer,
         card_data=card,
     )

@@ -137,27 +137,33 @@ def read_arguments(folder: Path) -> dict[str, Any]:
         FineCLError: they cannot be read.
     """
     path = folder / ARGUMENTS
-    try:
-        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError as error:
-        raise FineCLError(f"{path}: is no JSON ({error}); remove the file, or repeat the run.") from error
+    found = _read_json(path) if path.is_file() else {}
     return found if isinstance(found, dict) else {}
 
 
 def _parts(weights: Path) -> list[str]:
     """Names of the files that large weights are spread over."""
-    try:
-        names = set(json.loads((weights / INDEX).read_bytes())["weight_map"].values())
-    except FileNotFoundError:
+    if not (weights / INDEX).is_file():
         return []
+    try:
+        names = set(_read_json(weights / INDEX)["weight_map"].values())
+    except (TypeError, KeyError, AttributeError) as error:
+        raise FineCLError(f"{weights / INDEX}: names no files of weights; repeat the run.") from error
     return sorted(name for name in names if Path(name).name == name and name.endswith(".safetensors"))
 
 
 def _copy(path: Path, target: Path) -> None:
     if path.suffix == ".json" and path.name not in _OF_DOCUMENTS:
-        _write_json(json.loads(path.read_bytes()), target)
+        _write_json(_read_json(path), target)
     elif path != target:
         shutil.copyfile(path, target)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # UTF-8 raises one, too
+        raise FineCLError(f"{path}: is no JSON ({error}); remove the file, or repeat the run.") from error
 
 
 def _write_json(value: Any, path: Path) -> None:

@@ -67,7 +67,9 @@ def file_or_download(source: str | os.PathLike, name: str) -> Path:
     """
     if not is_dataset(source):
         return Path(source)
-    dataset, _, revision = str(source).partition("@")
+    dataset, mark, revision = str(source).partition("@")
+    if mark and not revision.strip():
+        raise DocumentError("no revision follows the @; name one, or leave the @ away.", source=source)
     return _download(dataset, name, revision or "main")
 
 
@@ -128,7 +130,7 @@ def _list_files(dataset: str, revision: str) -> list[str]:
 
 def _refusal(dataset: str, error: Exception) -> DocumentError | None:
     """What the Hub says of a dataset that it does not give; None where it says nothing."""
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 
     if isinstance(error, GatedRepoError):
         message = "access to this dataset must be asked for; accept its terms on the Hub and run `hf auth login`."
@@ -137,6 +139,9 @@ def _refusal(dataset: str, error: Exception) -> DocumentError | None:
             "there is neither such a file nor such a dataset on the Hub; check the spelling, or log in with `hf auth "
             "login` if it is private."
         )
+    elif isinstance(error, HFValidationError):
+        reason = " ".join(str(error).split()).rstrip(".")
+        message = f"there is no such file, and no dataset of the Hub can be called so ({reason}); check the spelling."
     else:
         return None
     return DocumentError(message, source=dataset)

@@ -62,6 +62,6 @@ def _stage_model(folder: Path, staged: Path, card: FineCLCardData, repo: str, qu
     tokenizer = load_tokenizer(str(folder)) if (folder / TOKENIZER).is_file() else None
     stage_model(folder, folder, staged, tokenizer, quoting)
     written = folder / CARD
-    if not written.is_file() or written.read_text(encoding="utf-8") == str(render_model_card(card)):
+    if not written.is_file() or written.read_bytes() == str(render_model_card(card)).encode():
         card.repo = repo
         render_model_card(card).save(staged / CARD)  # else somebody has added to it

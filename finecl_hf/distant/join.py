@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from finecl_hf.data.documents import NA, Document, Fact
+from finecl_hf.data.unicode_files import refuse_utf_16
 from finecl_hf.distant.triple_tables import TripleTable, connect, quoted, scanning, text_source
 from finecl_hf.errors import FineCLError
 
@@ -179,6 +180,7 @@ class TableJoin:
         """Table `alias` (name, id): the aliases of names that occur in the documents."""
         if not path.is_file():
             raise FineCLError(f"--aliases {path}: there is no such file; check the path.")
+        refuse_utf_16(path, "--aliases")
         function, arguments = text_source([path], 1, delimiter="\x01")
         with scanning(f"--aliases {path}"):
             self._db.execute(

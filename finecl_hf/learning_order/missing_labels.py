@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from math import isfinite
 
 import pyarrow as pa
 
-from finecl_hf.data.documents import Fact
+from finecl_hf.data.documents import Fact, means_no_relation
 from finecl_hf.data.hub_datasets import file_or_download
+from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import text_key
 from finecl_hf.learning_order.row_files import read_rows, write_rows
 
@@ -50,6 +52,13 @@ class MissingLabel:
         return Fact(self.head, self.tail, self.relation)
 
     @property
+    def is_possible(self) -> bool:
+        """Whether a document can hold the fact, and its figures are numbers."""
+        figures = (self.probability, self.margin, self.plausibility, self.support, self.score)
+        is_fact = min(self.head, self.tail) >= 0 and self.head != self.tail and not means_no_relation(self.relation)
+        return is_fact and all(map(isfinite, figures))
+
+    @property
     def key(self) -> int:
         """The fact's key, see [`Document.fact_key`]."""
         return text_key(self.instance_id)
@@ -76,8 +85,14 @@ def read_missing(path: str | os.PathLike) -> list[MissingLabel]:
         path: a file, or the dataset on the Hub that holds it: `user/name`, or `user/name@revision`.
 
     Raises:
-        FineCLError: the file is missing, damaged, or holds other columns.
+        FineCLError: the file is missing, damaged, or holds other columns, or what can be no fact.
     """
     file = file_or_download(path, MISSING)
     rows = read_rows(file, SCHEMA, "missing labels", f"the {MISSING} of a stage 1", dict.fromkeys(NAMES, ""))
-    return [MissingLabel(**row) for row in rows]
+    missing = [MissingLabel(**row) for row in rows]
+    if strange := [row for row in missing if not row.is_possible]:
+        raise FineCLError(
+            f"{path}: {strange[0].instance_id} cannot be a fact, or has no numbers; name the {MISSING} of a "
+            "stage 1, as it was written."
+        )
+    return missing

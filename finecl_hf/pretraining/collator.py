@@ -258,12 +258,16 @@ class PretrainCollator:
 
 
 def collator_for(
-    args: PretrainArguments, encoder: DocumentEncoder, relation_names: dict[str, str]
+    args: PretrainArguments,
+    encoder: DocumentEncoder,
+    relation_names: dict[str, str],
+    na_doubts: NaDoubts | None = None,
 ) -> PretrainCollator:
     """The collator that the arguments of stage 2 ask for.
 
     Args:
         relation_names: readable names of relation ids; one without a name is spelt as its id.
+        na_doubts: what the arguments' table of missing labels says, where it was read before.
     """
     return PretrainCollator.for_tokenizer(
         encoder.tokenizer,
@@ -271,7 +275,7 @@ def collator_for(
         max_length=encoder.max_length,
         na_pairs=args.na_pairs,
         na_weight=args.na_weight,
-        na_doubts=NaDoubts.read(args.missing_labels),
+        na_doubts=NaDoubts.read(args.missing_labels) if na_doubts is None else na_doubts,
         mask_share=args.mlm_probability,
         blank_share=args.blank_share,
         entity_rows=args.ed_weight > 0,

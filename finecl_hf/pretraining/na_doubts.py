@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import text_key
 from finecl_hf.learning_order.missing_labels import MissingLabel, read_missing
 
@@ -41,6 +42,18 @@ class NaDoubts:
 
     def __len__(self) -> int:
         return sum(map(len, self._odds.values()))
+
+    def check(self, keys: np.ndarray, path: str | os.PathLike | None) -> None:
+        """Raises FineCLError where no document of a corpus has a pair in doubt: the table is of other documents.
+
+        Args:
+            keys: (D,) int64 of the documents, see [`Document.key`]; path: of the table.
+        """
+        if self._odds and not np.isin(keys, list(self._odds)).any():
+            raise FineCLError(
+                f"--missing_labels {path}: none of the {len(self):,} pairs is in a document of this corpus; name the "
+                "table of a stage 1 on these documents."
+            )
 
     def log_share(self, key: int, pairs: np.ndarray) -> np.ndarray:
         """(P,) log of the probability that each pair of a document is NA: 0 where it is not in doubt.

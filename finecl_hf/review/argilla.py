@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from finecl_hf.review.tasks import MOST_CHOICES, QUESTION, ROLES, VERDICTS, Task, choices
@@ -11,6 +12,8 @@ from finecl_hf.review.votes import Vote, answer_text, stratum_size, verdict_of
 
 
 SUFFIXES = (".jsonl", ".settings.json")
+
+_NO_ANSWER = ("draft", "discarded")  # status of a response
 
 _TEXT = {"type": "text", "use_markdown": False}
 
@@ -97,7 +100,10 @@ def is_export(rows: list[Any]) -> bool:
 
 
 def votes(rows: list[Any]) -> Iterator[Vote | None]:
-    """The responses of exported records, one for each person; None for a record that is not one of ours."""
+    """The responses of exported records, one for each person; None for a record that is not one of ours.
+
+    Drafts, and what somebody has discarded, are no answers.
+    """
     for number, row in enumerate(rows):
         if not isinstance(row, dict) or not isinstance(row.get("id"), str):
             yield None
@@ -114,11 +120,18 @@ def votes(rows: list[Any]) -> Iterator[Vote | None]:
 def _responses(row: dict[str, Any], question: str) -> dict[str, Any]:
     """What each person answered to a question."""
     if f"{question}.responses" in row:
-        values, users = (row.get(f"{question}.{part}") for part in ("responses", "responses.users"))
-        values = values if isinstance(values, list) else []
-        users = users if isinstance(users, list) else []
-        return {answer_text(users[i]) if i < len(users) else f"{i}": value for i, value in enumerate(values)}
-    responses = row.get("responses")
-    given = responses.get(question) if isinstance(responses, dict) else None
-    given = [answer for answer in given if isinstance(answer, dict)] if isinstance(given, list) else []
-    return {answer_text(answer.get("user_id")) or f"{i}": answer.get("value") for i, answer in enumerate(given)}
+        parts = (row.get(f"{question}.responses{part}") for part in ("", ".users", ".status"))
+        values, users, status = (part if isinstance(part, list) else [] for part in parts)
+        given = [
+            {"value": value, "user_id": user, "status": state}
+            for value, user, state in zip_longest(values, users[: len(values)], status[: len(values)])
+        ]
+    else:
+        responses = row.get("responses")
+        found = responses.get(question) if isinstance(responses, dict) else None
+        given = [answer for answer in found if isinstance(answer, dict)] if isinstance(found, list) else []
+    return {
+        answer_text(answer.get("user_id")) or f"{i}": answer.get("value")
+        for i, answer in enumerate(given)
+        if answer.get("status") not in _NO_ANSWER
+    }

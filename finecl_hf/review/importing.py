@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from finecl_hf.data.documents import Document, Fact, means_no_relation, relation_of_id
-from finecl_hf.data.files import refuse_overwriting, replacing
+from finecl_hf.data.files import check_writable, refuse_overwriting, replacing
 from finecl_hf.data.notes import counted
 from finecl_hf.data.readers import Record, local_files, valid_documents, valid_records, write_rows, written_extension
 from finecl_hf.data.relation_names import read_relation_names
@@ -133,24 +135,38 @@ def import_files(
             raise FineCLError(f"{flag} {path}: the name must end in {' or '.join(suffixes)}.")
     outputs = [path for path in (output, verdicts, order_output, report) if path is not None]
     for path in outputs:
+        check_writable(Path(path), "the output")
         refuse_overwriting(path, [verdicts_file, *local_files(source), order, rel_info, reading.get("label_map")])
     if len({Path(path).resolve() for path in outputs}) < len(outputs):
         raise FineCLError("two of the files to write have one name; give each its own.")
     votes, names = read_votes(verdicts_file), read_relation_names(rel_info)
     if not votes:
         raise FineCLError(f"{verdicts_file}: nothing is judged yet; fill in verdicts and import the file again.")
+    known = None if order is None else LearningOrder.read(order)
     review = review_of(votes, valid_documents(source, **reading), names, str(verdicts_file), skip_unknown)
+    if known is not None:
+        _check_order(known, review.verdicts, order)
     counts = CorrectionCounts()
     records = corrected(valid_records(source, quiet=True, **reading), review.verdicts, counts)
     write_rows(_rows(records, counts, written_extension(output) == ".parquet"), output)
     if verdicts is not None:
         review.verdicts.write(verdicts)
-    if order is not None and order_output is not None:
-        with_verdicts(LearningOrder.read(order), review.verdicts).write(order_output)
+    if known is not None and order_output is not None:
+        with_verdicts(known, review.verdicts).write(order_output)
     if report is not None:
         with replacing(Path(report)) as file:
             file.write(json.dumps(review.as_json() | {"corpus": vars(counts)}, indent=1).encode())
     return review, counts
+
+
+def _check_order(order: LearningOrder, verdicts: Verdicts, path: str | os.PathLike) -> None:
+    """Raises FineCLError where a learning order knows none of the labels that were judged."""
+    keys = np.array([text_key(row.instance_id) for row in verdicts.rows if row.stratum != NO_LABEL], np.int64)
+    if len(keys) and (order.rows_of(keys) < 0).all():
+        raise FineCLError(
+            f"--order {path}: it knows none of the {len(keys):,} labels that were judged, so it belongs to "
+            "another corpus; name the one that they were exported from."
+        )
 
 
 def _kinds(counts: Counter[str]) -> str:
@@ -187,6 +203,7 @@ def review_of(
         raise FineCLError(
             f"{source}: {len(unknown):,} of {len(votes):,} verdicts are about labels that the corpus has not, first "
             f'"{unknown[0].instance_id[:80]}" ({unknown[0].where}); name the corpus that was exported'
+            + ("" if unknown[0].stratum else ", with the tasks' own columns, which tell missing facts from labels")
             + (", or pass --skip_unknown." if known else ".")
         )
     votes_of = _by_label(_with_relation_ids(known, relations | set(names), names, labels, source), source)

@@ -138,5 +138,5 @@ def _answer(results: list[dict[str, Any]], name: str) -> Any:
         value = result.get("value")
         if result.get("from_name") == name and isinstance(value, dict):
             given = value.get("choices") or value.get("text")
-            return given[0] if isinstance(given, list) and given else given
+            return given[0] if isinstance(given, list) and len(given) == 1 else given  # several are no verdict
     return None

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
+from finecl_hf.data.unicode_files import utf_16_of
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.verdicts import NO_LABEL
 from finecl_hf.review.sampling import RANDOM, WORST
@@ -89,6 +90,8 @@ def votes(path: Path) -> Iterator[Vote | None]:
         rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=False)
         names = [str(name).strip().lower() for name in rows.fieldnames or ()]
         rows.fieldnames = names
+        if twice := [name for name in COLUMNS if names.count(name) > 1]:
+            raise FineCLError(f"{path}: there are two columns {twice[0]}; leave the one away that is not meant.")
         if not {"instance_id", "verdict"} <= set(names):
             raise FineCLError(
                 f"{path}: the columns instance_id and verdict are not both there; keep the first row of the table as "
@@ -114,9 +117,7 @@ def _vote(row: dict[str, str], where: str) -> Vote | None:
 
 
 def _decoded(data: bytes) -> str:
-    for encoding in ("utf-16",) if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig",):
-        try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return data.decode("cp1252", errors="replace")  # what spreadsheets of the West write
+    try:
+        return data.decode(utf_16_of(data) or "utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace")  # what spreadsheets of the West write

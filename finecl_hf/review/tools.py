@@ -13,6 +13,7 @@ from finecl_hf.review import argilla, label_studio, spreadsheet
 from finecl_hf.review.votes import Vote, kind_of_word
 
 
+_SPREADSHEETS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
 TOOLS = {"label-studio": label_studio, "csv": spreadsheet, "argilla": argilla}
 
 
@@ -25,6 +26,8 @@ def read_votes(path: str | os.PathLike) -> list[Vote]:
     path = Path(path)
     if not path.is_file():
         raise FineCLError(f"{path}: there is no such file; name what the tool exported.")
+    if path.suffix.lower() in _SPREADSHEETS:
+        raise FineCLError(f"{path}: is a spreadsheet of another kind; save it as CSV and import that.")
     if path.suffix.lower() in (".csv", ".tsv", ".txt"):
         found = list(spreadsheet.votes(path))
     else:

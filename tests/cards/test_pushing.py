@@ -59,3 +59,17 @@ def test_whatever_goes_wrong_is_one_sentence():
             raise TimeoutError("no\nanswer")
     assert isinstance(caught.value.__cause__, TimeoutError)
     assert reason_of(ValueError()) == "ValueError: no reason given" and len(reason_of(ValueError("a b " * 999))) <= 250
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe{"])
+def test_damaged_files_are_named(tmp_path, content):
+    (tmp_path / "all_results.json").write_bytes(content)
+    with pytest.raises(FineCLError, match="all_results.json: is no JSON"):
+        copy_named(tmp_path, tmp_path, ["all_results.json"])
+
+
+@pytest.mark.parametrize("index", ["[]", "null", "{}", '{"weight_map": 3}', "{"])
+def test_damaged_indexes_of_weights(tmp_path, index):
+    (tmp_path / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(FineCLError, match="model.safetensors.index.json: "):
+        stage_model(tmp_path, tmp_path, tmp_path / "staged")

@@ -211,3 +211,14 @@ def test_over_http_and_then_from_the_cache_without_a_network(tmp_path, ada):
                 command, env={**environment, "HF_HUB_OFFLINE": offline}, capture_output=True, text=True, timeout=120
             )
             assert run.stdout.strip() == "['Ada']", run.stderr
+
+
+@pytest.mark.parametrize("name, told", [
+    ("user/..", "no dataset of the Hub can be called so"),
+    ("us--er/name", "no dataset of the Hub can be called so"),
+    ("user/name.git@v1", "no dataset of the Hub can be called so"),
+    ("user/name@", "no revision follows the @"),
+])  # fmt: skip
+def test_names_that_no_dataset_can_have(name, told):
+    with pytest.raises(DocumentError, match=told):
+        file_or_download(name, "a.parquet")

@@ -182,6 +182,15 @@ def test_mistakes_about_aliases(join, aliases, tmp_path):
     (tmp_path / "latin.tsv").write_bytes(b"Q1\tx\nQ2\t\xe9\n")
     with pytest.raises(FineCLError, match="latin.tsv, line 2: the text is not UTF-8"):
         join(documents, ALIAS_ROWS, aliases=tmp_path / "latin.tsv")
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be"):  # the last two without a mark
+        (tmp_path / "windows.tsv").write_bytes("Q84\tLondon\n".encode(encoding))
+        with pytest.raises(FineCLError, match="--aliases .*windows.tsv: the file is UTF-16; save it with UTF-8"):
+            join(documents, ALIAS_ROWS, aliases=tmp_path / "windows.tsv")
+
+
+def test_the_mark_of_utf_8_is_no_part_of_an_id(join, aliases):
+    aliases.write_bytes(b"\xef\xbb\xbf" + aliases.read_bytes())
+    assert (0, 0, 1, "P19") in join([small_document("d", ["Ada", "London"])], ALIAS_ROWS, aliases=aliases)[1]
 
 
 @pytest.mark.parametrize("row", [("a", "r", ""), ("", "r", "b"), ("a", " ", "b"), ("a", "NA", "b")])

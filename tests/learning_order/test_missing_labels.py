@@ -44,3 +44,12 @@ def test_unfit_files(tmp_path):
     pq.write_table(pq.read_table(tmp_path / "other.parquet").drop_columns("score"), tmp_path / "other.parquet")
     with pytest.raises(FineCLError, match="holds no missing labels"):
         read_missing(tmp_path / "other.parquet")
+
+
+@pytest.mark.parametrize(
+    "change", [{"head": -1}, {"tail": 0}, {"relation": "NA"}, {"score": float("nan")}, {"probability": float("inf")}]
+)
+def test_what_can_be_no_fact(tmp_path, change):
+    write_missing([ROW, replace(ROW, **change)], tmp_path / "missing.parquet")
+    with pytest.raises(FineCLError, match="missing.parquet: Ada#0#3#has#23 cannot be a fact"):
+        read_missing(tmp_path / "missing.parquet")

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from finecl_hf.errors import FineCLError
 from finecl_hf.hashing import text_key
 from finecl_hf.learning_order.missing_labels import MissingLabel, write_missing
 from finecl_hf.pretraining.na_doubts import SURELY_A_FACT, NaDoubts
@@ -36,3 +37,11 @@ def test_reading(tmp_path):
     found = NaDoubts.read(tmp_path / "missing.parquet").log_share(text_key("Ada"), PAIRS)
     assert found[0] == pytest.approx(np.log(0.5))
     assert len(NaDoubts.read(None)) == 0
+
+
+def test_a_table_of_other_documents(tmp_path):
+    doubts, keys = NaDoubts([FACT]), np.array([text_key("Byron"), text_key("Ada")])
+    doubts.check(keys, "m.parquet")
+    NaDoubts([]).check(keys, "m.parquet")  # nothing is missing
+    with pytest.raises(FineCLError, match="--missing_labels m.parquet: none of the 1 pairs"):
+        doubts.check(keys[:1], "m.parquet")

@@ -28,7 +28,7 @@ def read(path, data):
 HEAD = "instance_id,verdict,right_relation,judge\r\n"
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
 def test_encodings(tmp_path, encoding):
     assert read(tmp_path / "v.csv", f"{HEAD}Zürich#0#1#P1,Yes,,é\r\n".encode(encoding)) == [
         ("Zürich#0#1#P1", "right", "", "é")
@@ -48,3 +48,9 @@ def test_other_tables(tmp_path):
         list(votes(tmp_path / "v.csv"))
     (tmp_path / "v.csv").write_text(f"{HEAD},right,,\n,,,\n")
     assert list(votes(tmp_path / "v.csv"))[0] is None  # a verdict on nothing
+
+
+def test_a_column_that_is_there_twice(tmp_path):
+    (tmp_path / "v.csv").write_text("instance_id,verdict,Verdict\na#0#1#P1,right,wrong\n")
+    with pytest.raises(FineCLError, match="two columns verdict"):
+        list(votes(tmp_path / "v.csv"))

@@ -55,3 +55,9 @@ def test_unknown_words_are_named(tmp_path):
     (tmp_path / "v.json").write_text(json.dumps([record("a#0#1#P1", "perhaps")]))
     with pytest.raises(FineCLError, match='1 verdicts are no word that is known, first "perhaps"'):
         read_votes(tmp_path / "v.json")
+
+
+def test_other_spreadsheets(tmp_path):
+    (tmp_path / "v.XLSX").write_bytes(b"PK")
+    with pytest.raises(FineCLError, match="save it as CSV"):
+        read_votes(tmp_path / "v.XLSX")

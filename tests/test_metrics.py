@@ -13,7 +13,6 @@ from finecl_hf.data.documents import Document
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.metrics import (
     co_occurrence_fpr,
-    docred_f1_path,
     docred_scores,
     false_positive_rate,
     fit_threshold,
@@ -509,45 +508,6 @@ def test_semeval_equals_the_official_tables(pairs):
     assert scores["macro_f1"] == pytest.approx(sum(f1(*counts) for counts in rows) / len(rows) if rows else 0)
     assert scores["micro_f1"] == pytest.approx(f1(*map(sum, zip(*rows, strict=True))) if rows else 0)
     assert scores["accuracy"] == sum(table.get((r, r), 0) for r in gold) / len(pairs)
-
-
-# The evaluate module ------------------------------------------------------------------------------
-
-
-def facts(*rows):
-    return [{"h_idx": head, "t_idx": tail, "r": relation} for head, tail, relation in rows]
-
-
-def test_evaluate_module_loads_offline_and_agrees(gold, ada, curie):
-    import evaluate
-
-    metric = evaluate.load(docred_f1_path())
-    predictions = [facts((0, 1, "born in"), (2, 1, "capital of")), [], facts((0, 1, "knows"))]
-    documents = [ada, curie, Document.from_dict(gold[0])]
-    references = [document.to_json() for document in documents]
-    scores = metric.compute(predictions=predictions, references=references, train_documents=[curie.to_json(), ada])
-    documents[2].title = "Gold"  # two of the three are titled Ada; the module goes by position
-    rows = [row("Ada", 0, 1, "born in"), row("Ada", 2, 1, "capital of"), row("Gold", 0, 1, "knows")]
-    expected = docred_scores(rows, documents, [curie, ada])
-    assert scores == {key: value for key, value in expected.items() if key != "evidence_f1"}
-
-    metric.add(prediction=predictions[0], reference=references[0])
-    metric.add(prediction=[], reference=references[1])
-    assert metric.compute()["precision"] == 1 / 2
-    assert metric.compute(predictions=[[], []], references=references[:2])["f1"] == 0
-    with pytest.raises(FineCLError, match=r"references\[0\] is not JSON"):
-        metric.compute(predictions=[[]], references=["Ada"])
-    with pytest.raises(DocumentError, match="document 0"):
-        metric.compute(predictions=[[]], references=["{}"])
-
-
-def test_evaluate_module_scores_evidence_where_asked(curie):
-    import evaluate
-
-    metric = evaluate.load(docred_f1_path(), "evidence")
-    prediction = [{"h_idx": 0, "t_idx": 1, "r": "born in", "evidence": [0]}]
-    scores = metric.compute(predictions=[prediction], references=[curie.to_json()])
-    assert scores["evidence_f1"] == pytest.approx(2 / 3)
 
 
 def test_metrics_need_no_torch():

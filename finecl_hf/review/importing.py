@@ -267,11 +267,10 @@ def _with_relation_ids(
         for spelling in {relation, names.get(relation, relation), f"{relation}: {names.get(relation, relation)}"}:
             # of two relations with one name, neither is meant for certain
             spelled[spelling.casefold()] = None if spelled.get(spelling.casefold(), relation) != relation else relation
-    spelled |= {relation: relation for relation in relations}  # type: ignore[assignment]
     fixed, unknown, contradictory = [], [], []
     for vote in votes:
         given, label = vote.right_relation, labels[_key(vote)][1].relation
-        right = spelled.get(given) or spelled.get(given.casefold())
+        right = given if given in relations else spelled.get(given.casefold())
         if vote.stratum == NO_LABEL and label not in relations:
             unknown.append(replace(vote, right_relation=label))
         elif given and vote.verdict == OTHER and right is None and not means_no_relation(given):

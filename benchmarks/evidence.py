@@ -19,7 +19,8 @@ pretraining.json:
 - `references`: arms that the others are compared with. `together`: tasks whose mean is a further row, of the arms and
   seeds that have a cell in each of them.
 
-`--only` takes the cells of some tasks, corpora, arms or seeds, `--jobs` runs so many side by side. `--table` runs
+`--only` takes the cells of some tasks, corpora, arms or seeds, `--jobs` runs so many side by side. A cell that fails
+keeps none of the others from running; the last words name it, and it is tried again at the next start. `--table` runs
 nothing and prints what the kept cells say: mean and standard deviation over seeds, and of each arm the paired
 difference to the references, with a 95 % interval and p of a paired t-test. `--write FILE` puts the table between the
 lines `<!-- NAME.json -->` and `<!-- end -->` of a page, NAME.json being the grid's file; with `--wide`, a column is a

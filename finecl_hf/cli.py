@@ -66,6 +66,13 @@ def _discard_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _seed(text: str) -> int:
+    """A seed, as the random numbers of all libraries take it."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) < 2**32):
+        raise ArgumentTypeError(f'"{text[:40]}" is no seed; give a whole number from 0 to {2**32 - 1:,}')
+    return int(text)
+
+
 class _Parser(ArgumentParser):
     """Tells a mistake in one line, as every other one is told, instead of below the usage."""
 
@@ -111,7 +118,7 @@ def make_parser() -> ArgumentParser:
     sub.add_argument("output", help="where to write the noisy documents")
     sub.add_argument("--rate", type=float, required=True, help="share of the labels to flip, 0 to 1")
     sub.add_argument("--kind", choices=["uniform", "pair"], default="uniform", help="to any relation, or to the next")
-    sub.add_argument("--seed", type=int, default=0, help="another seed flips other labels")
+    sub.add_argument("--seed", type=_seed, default=0, help="another seed flips other labels")
     sub.add_argument("--truth", help="where to write {instance id: whether the label is still right}")
     _add_reading_options(sub)
 
@@ -147,7 +154,7 @@ def make_parser() -> ArgumentParser:
     sub = command(synthesize, "synthesize", "Generate an example corpus whose label noise is known.")
     sub.add_argument("folder", help="where to write it")
     sub.add_argument("--num_documents", type=int, default=600, help="silver documents")
-    sub.add_argument("--seed", type=int, default=0, help="another seed, another world")
+    sub.add_argument("--seed", type=_seed, default=0, help="another seed, another world")
 
     _add_predict_options(command(predict, "predict", "Find the triples of texts or documents with a relation model."))
 
@@ -206,7 +213,7 @@ def _add_review_commands(sub: ArgumentParser) -> None:
                         "be judged, too")  # fmt: skip
     export.add_argument("--candidates", type=int, default=100, help="how many of them (default 100)")
     export.add_argument("--rel_info", help="JSON of relation id -> readable name")
-    export.add_argument("--seed", type=int, default=0, help="another seed draws other labels")
+    export.add_argument("--seed", type=_seed, default=0, help="another seed draws other labels")
     text = "Read verdicts and write the corrected corpus; tells how many labels of the whole corpus are wrong."
     sub = commands.add_parser("import", help=text, description=text)
     sub.set_defaults(run=review_import)
@@ -283,7 +290,7 @@ def _add_doctor_options(sub: ArgumentParser) -> None:
     sub.add_argument("--no_overfit", action="store_true", help="do not learn a few documents by heart")
     sub.add_argument("--overfit_seconds", type=_number_of("seconds"), default=60.0,
                      help="most seconds for it (default 60)")  # fmt: skip
-    sub.add_argument("--seed", type=int, default=0, help="of the model that does it")
+    sub.add_argument("--seed", type=_seed, default=0, help="of the model that does it")
     sub.add_argument("--json", metavar="FILE", help="where to write the findings, with all figures")
     _add_reading_options(sub)
 

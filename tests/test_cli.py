@@ -67,7 +67,14 @@ def test_version_is_the_package_version(capsys):
     assert capsys.readouterr().out == f"finecl_hf {finecl_hf.__version__}\n"
 
 
-@pytest.mark.parametrize("argv", [[], ["no-such-command"], ["flip", "a", "b"], ["merge-orders", "out"]])
+SYNTHESIZE = ["synthesize", "out", "--seed"]
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [[], ["no-such-command"], ["flip", "a", "b"], ["merge-orders", "out"]]
+    + [[*SYNTHESIZE, seed] for seed in ("-1", "x", "", "1.5", str(2**32), "9" * 5000)],
+)  # fmt: skip
 def test_wrong_usage_exits_with_2(argv, capsys):
     with pytest.raises(SystemExit) as end:
         main(argv)

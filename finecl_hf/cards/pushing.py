@@ -14,6 +14,7 @@ from textwrap import shorten
 from typing import Any
 
 from huggingface_hub import HfApi
+from huggingface_hub.errors import HFValidationError
 
 from finecl_hf.cards.model_code import write_model_code
 from finecl_hf.cards.private_paths import without_folders
@@ -86,8 +87,10 @@ def uploading(command: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # the HTTP client's own exceptions change with the release of huggingface_hub
+        is_name = isinstance(error, HFValidationError)
+        mended = "; no repository can be called so, so give another --hub_model_id" if is_name else ""
         raise UploadError(
-            f"the upload failed ({reason_of(error)}). The run has finished, and its folder is whole. This uploads it "
+            f"the upload failed ({reason_of(error)}){mended}. The run has finished, and its folder is whole. This uploads it "
             f"later (`hf auth login` logs in): {command}"
         ) from error
 

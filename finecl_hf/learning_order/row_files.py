@@ -38,11 +38,14 @@ def read_rows(
         raise FineCLError(f"{path}: there is no such file; name {wanted}.")
     try:
         refuse_repeated_values(path)
-        absent = {name: value for name, value in (optional or {}).items() if name not in pq.read_schema(path).names}
+        present = set(pq.read_schema(path).names)
+        absent = {name: value for name, value in (optional or {}).items() if name not in present}
         schema = pa.schema([field for field in schema if field.name not in absent])
+        if lacking := [name for name in schema.names if name not in present]:
+            raise KeyError(f"the column {lacking[0]} is missing")
         table = pq.read_table(path, columns=schema.names).cast(schema)
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error.args[0] if isinstance(error, KeyError) else error).split())
         raise FineCLError(f"{path}: holds no {what}; name {wanted} ({reason}).") from error
     if lost := sum(column.null_count for column in table.columns):
         raise FineCLError(f"{path}: {lost:,} values are missing; name {wanted}, as it was written.")

@@ -58,6 +58,9 @@ def test_whatever_goes_wrong_is_one_sentence():
         with uploading("finecl-hf push run"):
             raise TimeoutError("no\nanswer")
     assert isinstance(caught.value.__cause__, TimeoutError)
+    with pytest.raises(UploadError, match="give another --hub_model_id. The run has finished"):
+        with uploading("finecl-hf push run --hub_model_id a/b/c"):
+            Destination("a/b/c").opened()  # refused before the Hub is asked
     assert reason_of(ValueError()) == "ValueError: no reason given" and len(reason_of(ValueError("a b " * 999))) <= 250
 
 

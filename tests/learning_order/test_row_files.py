@@ -24,7 +24,7 @@ def test_round_trip(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"head": [1]}, "holds no facts"),
+        ({"head": [1]}, r"holds no facts.*\(the column relation is missing\)"),
         ({"head": ["one"], "relation": ["r"]}, "holds no facts"),
         ({"head": [2**40], "relation": ["r"]}, "holds no facts"),
         ({"head": [1, None], "relation": ["r", None]}, "2 values are missing"),
@@ -32,5 +32,5 @@ def test_round_trip(tmp_path):
 )
 def test_other_tables(tmp_path, columns, said):
     pq.write_table(pa.table(columns), tmp_path / "a.parquet")
-    with pytest.raises(FineCLError, match=f"a.parquet: .*{said}.*finecl-hf x"):
+    with pytest.raises(FineCLError, match=f"a.parquet: (?=.*finecl-hf x).*{said}"):
         read(tmp_path / "a.parquet")

@@ -90,8 +90,8 @@ def uploading(command: str) -> Iterator[None]:
         is_name = isinstance(error, HFValidationError)
         mended = "; no repository can be called so, so give another --hub_model_id" if is_name else ""
         raise UploadError(
-            f"the upload failed ({reason_of(error)}){mended}. The run has finished, and its folder is whole. This uploads it "
-            f"later (`hf auth login` logs in): {command}"
+            f"the upload failed ({reason_of(error)}){mended}. The run has finished, and its folder is whole. This "
+            f"uploads it later (`hf auth login` logs in): {command}"
         ) from error
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from finecl_hf.data.documents import means_no_relation
 from finecl_hf.data.json_stream import read_json
+from finecl_hf.data.unicode_files import refuse_utf_16
 from finecl_hf.errors import FineCLError
 
 
@@ -55,6 +56,7 @@ def read_relation_choice(values: Sequence[str] | None) -> list[str] | None:
 
 def _relations_of(path: Path) -> list[str]:
     try:
+        refuse_utf_16(path, "--relations")
         text = path.read_text(encoding="utf-8-sig")
         is_json = text.lstrip().startswith(("[", "{"))
         values = read_json(path, "--relations") if is_json else text.splitlines()

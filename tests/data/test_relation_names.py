@@ -67,3 +67,16 @@ def test_relation_names_that_are_not_there_or_not_text(tmp_path):
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(FineCLError, match="cannot be read as JSON"):
         read_relation_names(str(tmp_path / "binary.json"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_of_relations_as_windows_writes_it(encoding, tmp_path):
+    (tmp_path / "r.txt").write_bytes("P1\nP2\n".encode(encoding))
+    with pytest.raises(FineCLError, match="--relations .*r.txt: the file is UTF-16"):
+        read_relation_choice([str(tmp_path / "r.txt")])
+
+
+def test_messages_name_the_option(tmp_path):
+    (tmp_path / "seen.json").write_text("[]")
+    with pytest.raises(FineCLError, match="--leave_out .*seen.json: expected an object"):
+        read_relation_names(str(tmp_path / "seen.json"), "--leave_out")

@@ -99,6 +99,7 @@ def test_a_finished_run_has_the_same_status_again(model, names, tmp_path, capsys
         (["{tmp}/in.txt", "-", "--recogniser", "{tmp}/none.tsv"], "cannot be read"),
         (["{tmp}/in.txt", "{tmp}/o.jsonl"], "nothing finds the entities of raw text"),
         (["{tmp}/utf16.txt", "-", *NAMES], "the file is UTF-16; save it with UTF-8"),
+        (["{tmp}/no_mark.txt", "-", *NAMES], "the file is UTF-16; save it with UTF-8"),
         (["{tmp}/in.txt", "-", *NAMES, "--threshold", "nan"], "--threshold nan is no number"),
         (["{tmp}/in.txt", "-", *NAMES, "--device", "nowhere"], "device nowhere: the model cannot run there"),
         (["{tmp}/in.txt", "-", *NAMES, "--device", "meta"], "device meta: it holds no numbers"),
@@ -112,6 +113,7 @@ def test_a_finished_run_has_the_same_status_again(model, names, tmp_path, capsys
 def test_mistakes_are_sentences(more, words, model, tmp_path, capsys):
     (tmp_path / "in.txt").write_text("x")
     (tmp_path / "utf16.txt").write_text("x", encoding="utf-16")
+    (tmp_path / "no_mark.txt").write_text("x", encoding="utf-16-le")
     (tmp_path / "names.tsv").write_text("x\tPER")
     (tmp_path / "dir.html").mkdir()
     assert main(["predict", model, *(part.format(tmp=tmp_path) for part in more)]) == 2

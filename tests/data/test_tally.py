@@ -48,7 +48,7 @@ def test_facts_that_two_files_share(ada):
     test = counted(small_document("b", ["XX", "y", "w"], [(0, 1, "other"), (1, 2, "r")]))
     assert facts_in(test, train, "pair_names") == 1 and facts_in(test, train, "triple_names") == 0
     assert facts_in(train, train, "triple_names") == 2  # though one of them has two names
-    assert shared(train.pair_names, test.pair_names).tolist() == [False, True, False]  # x, xx and y, and y with z
+    assert sum(shared(train.pair_names, test.pair_names)) == 1 and len(train.pair_names) == 3  # of x and xx with y
 
 
 def test_names_that_stand_elsewhere(ada):

@@ -226,7 +226,9 @@ class TableJoin:
         queries = {"keys": keys, "facts": "SELECT * FROM facts"}
         if self._has("alias"):
             queries["alias"] = f"SELECT * FROM alias WHERE id IN (SELECT key FROM ({keys}))"
-        return KnownFacts(match, **{name: self._db.execute(query).to_arrow_table() for name, query in queries.items()})
+        return KnownFacts(
+            match, **{name: self._db.cursor().sql(query).to_arrow_table() for name, query in queries.items()}
+        )
 
     def labels(self) -> Iterator[tuple[int, list[Fact]]]:
         """(number of the document, its facts sorted by head, tail, relation), in order, without empty ones."""

@@ -42,6 +42,7 @@ CREATE MACRO looks_like_id(x) AS regexp_matches(x, '^(<?https?://|(wdt?:)?[QPL][
 _LABELS = "SELECT DISTINCT doc, head, tail, relation FROM matches ORDER BY doc, head, tail, relation"
 _AMBIGUOUS = """SELECT h.key, t.key, relations, entity_pairs FROM ambiguous_pair
 JOIN keys AS h ON h.id = head_key JOIN keys AS t ON t.id = tail_key"""
+_OF_PART = ("raw", "judged", "explicit_pairs", "keys", "entities", "facts", "matches", "ambiguous_pair")
 _PAIR = ("head", "tail", "relations", "entity_pairs")
 
 
@@ -434,8 +435,8 @@ class PartialJoin(TableJoin):
     def __init__(self, known: KnownFacts, memory_gb: float = 4.0):
         self._db, self._match = connect(None, memory_gb, 1), known.match
         self._db.execute(_MACROS)
-        for name in ("keys", "facts", "alias"):
-            if (table := getattr(known, name)) is not None:
+        for name, table in (("all_keys", known.keys), ("all_facts", known.facts), ("alias", known.alias)):
+            if table is not None:
                 self._db.register("known", table)
                 self._db.execute(f"CREATE TABLE {name} AS SELECT * FROM known")
                 self._db.unregister("known")
@@ -445,12 +446,18 @@ class PartialJoin(TableJoin):
         self._make_tables()
         self.add_documents(documents)
         self._make_mentions(self._match)
+        # What is hashed is what stands on the right of a join: the part, not the whole
+        self._db.execute("CREATE TABLE keys AS SELECT * FROM all_keys WHERE key IN (SELECT key FROM mentions)")
         self._make_entities()
+        self._db.execute(
+            "CREATE TABLE facts AS SELECT * FROM all_facts "
+            "WHERE head IN (SELECT id FROM keys) AND tail IN (SELECT id FROM keys)"
+        )
         self._pair()
         self._make_ambiguous()
         labels = _by_document(self._db.execute(_LABELS).fetchall())
         pairs = self._db.execute(_AMBIGUOUS).fetchall()
-        for name in ("raw", "judged", "explicit_pairs", "entities", "matches", "ambiguous_pair"):
+        for name in _OF_PART:
             self._db.execute(f"DROP TABLE {name}")
         return labels, pairs
 

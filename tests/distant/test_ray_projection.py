@@ -38,7 +38,7 @@ def corpus(seed, count=40):
 @pytest.fixture
 def files(tmp_path, monkeypatch):
     """Documents with an invalid one among them, two tables, aliases of which one is ambiguous, a test file."""
-    monkeypatch.setattr(ray_projection, "WINDOW", 7)
+    monkeypatch.setattr(ray_projection, "WINDOW", 15)
     rng = random.Random(1)
     lines = [json.dumps(document.to_dict()) for document in corpus(0)]
     lines.insert(20, json.dumps({"title": "broken"}))

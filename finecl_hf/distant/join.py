@@ -158,20 +158,6 @@ class TableJoin:
         for buffer in (raw, judged, explicit):
             buffer.flush()
 
-    def match(
-        self,
-        table: TripleTable,
-        match: str = "auto",
-        aliases: Path | None = None,
-        ambiguous: str = "keep",
-        relations: list[str] | None = None,
-        skip_invalid: bool = False,
-    ) -> JoinStatistics:
-        """[`look_up`], then [`pair`]."""
-        statistics = self.look_up(table, match, aliases, ambiguous, relations, skip_invalid)
-        self.pair(statistics, str(table))
-        return statistics
-
     def look_up(
         self,
         table: TripleTable,

@@ -34,7 +34,7 @@ class ProjectionOptions:
     Attributes:
         format: of the knowledge base: `"documents"`, `"tsv"`, `"parquet"` or `"jsonl"`; None finds it out.
         columns: names of the head, relation and tail columns of a triple table.
-        match: `"name"`, `"id"` or `"auto"`; see [`TableJoin.match`].
+        match: `"name"`, `"id"` or `"auto"`; see [`TableJoin.look_up`].
         aliases: file of `id<TAB>alias`, which gives ids to entities that have none.
         ambiguous: `"keep"` or `"drop"` names that are aliases of several ids.
         relations: project only these; None projects all.

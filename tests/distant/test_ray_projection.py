@@ -64,10 +64,8 @@ def here(read, worker, arguments, num_workers=None, with_gpu=True):
 @pytest.mark.parametrize(
     "table, extension, more",
     [
-        ("names.tsv", "json.gz", {}),
+        ("ids.tsv", "json.gz", {"aliases": "aliases.tsv"}),
         ("names.tsv", "parquet", {"exclude_files": ["test.json"], "drop_unlabelled": True, "relations": ["r", "q"]}),
-        ("ids.tsv", "jsonl", {}),
-        ("ids.tsv", "json", {"aliases": "aliases.tsv"}),
         ("ids.tsv", "jsonl", {"aliases": "aliases.tsv", "ambiguous": "drop"}),
     ],
 )

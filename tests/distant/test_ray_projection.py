@@ -106,7 +106,7 @@ def test_a_worker_that_is_killed_loses_nothing(two_workers, files, monkeypatch):
 
     class Mortal(worker):
         def __call__(self, window):
-            if window[0].title == "document 21" and not mark.exists():
+            if window[0].title == "document 15" and not mark.exists():
                 mark.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
             return worker.__call__(self, window)

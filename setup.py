@@ -12,7 +12,7 @@ EXTRAS = {
     # export and inference by onnxruntime; the lowest that should know opset 23
     "onnx": ["onnx>=1.18", "onnxruntime>=1.23", "onnxscript>=0.5", "torch>=2.9"],
     "spacy": ["spacy>=3.7"],  # its documents, files and pipelines
-    "ray": ["ray[data]>=2.60"],  # prediction over a cluster
+    "ray": ["ray[data]>=2.60"],  # prediction and projection over a cluster
     "gradio": ["gradio>=6.31"],  # finecl-hf demo
     "trackers": ["tensorboard>=2.15", "codecarbon>=3.0"],  # --report_to
     "tables": ["openpyxl>=3.1"],  # spreadsheets

@@ -258,9 +258,13 @@ def _add_predict_options(sub: ArgumentParser) -> None:
     sub.add_argument("--skip_invalid", action="store_true", help="write nothing of what cannot be read")
     sub.add_argument("--html", metavar="FILE", help="also a page that shows the first 200 texts with their triples")
     sub.add_argument("--device", help="where the model runs, such as cuda:0")
-    sub.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help="predict on a Ray cluster: at an "
+    _add_ray_options(sub, "predict", "one on each GPU, or each core")
+
+
+def _add_ray_options(sub: ArgumentParser, verb: str, default: str) -> None:
+    sub.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help=f"{verb} on a Ray cluster: at an "
                      "address, or that of this machine, or one that is started here")  # fmt: skip
-    sub.add_argument("--ray_workers", type=int, help="workers on it at most (default: one on each GPU, or each core)")
+    sub.add_argument("--ray_workers", type=int, help=f"workers on it at most (default: {default})")
 
 
 def _add_reading_options(sub: ArgumentParser) -> None:
@@ -322,6 +326,7 @@ def _add_project_options(sub: ArgumentParser) -> None:
                      "pairs get no label; may be given several times")  # fmt: skip
     sub.add_argument("--drop_unlabelled", action="store_true", help="leave out documents without any label")
     sub.add_argument("--skip_invalid", action="store_true", help="go on without invalid documents and rows")
+    _add_ray_options(sub, "label documents", "one on each core")
     table = sub.add_argument_group("triple tables")
     table.add_argument("--knowledge_base_format", choices=["documents", "tsv", "csv", "parquet", "jsonl"],
                        help="where the content does not tell")  # fmt: skip
@@ -437,6 +442,7 @@ def project(args: Namespace) -> None:
     from finecl_hf.data.relation_names import read_relation_choice, read_relation_names
     from finecl_hf.distant.projection import ProjectionOptions, project_files
 
+    _check_ray(args)
     names = read_relation_names(args.rel_info)
     inputs = [*local_files(args.documents), *args.knowledge_base, *args.exclude_file, args.aliases, args.rel_info]
     refuse_overwriting(args.output, inputs)
@@ -446,7 +452,8 @@ def project(args: Namespace) -> None:
         read_relation_choice(args.relations), args.exclude_file, args.drop_unlabelled, args.skip_invalid,
         args.memory_gb, args.temp_dir,
     )  # fmt: skip
-    report = project_files(args.documents, args.knowledge_base, args.output, options)
+    with _projection_on_ray(args) as spread:
+        report = project_files(args.documents, args.knowledge_base, args.output, options, spread)
     print(
         f"Wrote {counted(report.written_documents, 'document')}, {report.labelled_documents:,} of them with labels, "
         f"to {args.output}: {counted(report.labels.total(), 'label')} of {counted(len(report.labels), 'relation')}."
@@ -455,6 +462,19 @@ def project(args: Namespace) -> None:
     if args.report:
         report.write(Path(args.report), names)
         print(f"Wrote {args.report}")
+
+
+@contextmanager
+def _projection_on_ray(args: Namespace):
+    """What labels the documents of `project`: a Ray cluster, or, for None, this process."""
+    if args.ray is None:
+        yield None
+        return
+    from finecl_hf.data.ray_cluster import ray_cluster
+    from finecl_hf.distant.ray_projection import RayProjection
+
+    with ray_cluster(args.ray):
+        yield RayProjection(args.ray_workers)
 
 
 def flip(args: Namespace) -> None:

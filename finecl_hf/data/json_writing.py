@@ -24,8 +24,8 @@ def replacing_packed(path: Path) -> Iterator[BinaryIO]:
             yield packed
 
 
-def write_json(rows: Iterable[dict[str, Any]], out: BinaryIO, lines: bool) -> None:
-    """Writes rows as one JSON list with a row a line, or as JSON Lines."""
+def write_json(rows: Iterable[dict[str, Any] | bytes], out: BinaryIO, lines: bool) -> None:
+    """Writes rows, some of them perhaps [`encoded`], as one JSON list with a row a line, or as JSON Lines."""
     if lines:
         for row in rows:
             out.write(encoded(row) + b"\n")
@@ -37,7 +37,9 @@ def write_json(rows: Iterable[dict[str, Any]], out: BinaryIO, lines: bool) -> No
     out.write(b"[]\n" if separator == b"[\n" else b"\n]\n")
 
 
-def encoded(row: dict[str, Any]) -> bytes:
+def encoded(row: dict[str, Any] | bytes) -> bytes:
     """A row as UTF-8, which has no half characters; those may stand in keys that no reader looks at."""
+    if isinstance(row, bytes):
+        return row
     text = json.dumps(row, ensure_ascii=False, separators=(",", ":"), default=str)  # parquet may hold dates
     return text.encode(errors="backslashreplace")

@@ -248,9 +248,9 @@ def _that_fit(
         yield document
 
 
-def write_rows(rows: Iterable[dict[str, Any]], path: str | os.PathLike) -> None:
-    """[`write_documents`] for dicts in DocRED's layout. JSON keeps keys that a document does not have, parquet its
-    columns only."""
+def write_rows(rows: Iterable[dict[str, Any] | bytes], path: str | os.PathLike) -> None:
+    """[`write_documents`] for dicts in DocRED's layout, or, into JSON, for what `json_writing.encoded` makes of them.
+    JSON keeps keys that a document does not have, parquet its columns only."""
     path = Path(path)
     extension = written_extension(path)
     with replacing_packed(path) as file:

@@ -8,12 +8,13 @@ spill to disk; Python holds one batch of mentions, and later one batch of labels
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from finecl_hf.data.documents import NA, Document, Fact
 from finecl_hf.data.unicode_files import refuse_utf_16
@@ -38,6 +39,12 @@ CREATE MACRO id_key(x) AS CASE
     ELSE trim(x) END;
 CREATE MACRO looks_like_id(x) AS regexp_matches(x, '^(<?https?://|(wdt?:)?[QPL][0-9]+$|/[mg]/)');
 """
+
+_LABELS = "SELECT DISTINCT doc, head, tail, relation FROM matches ORDER BY doc, head, tail, relation"
+_AMBIGUOUS = """SELECT h.key, t.key, relations, entity_pairs FROM ambiguous_pair
+JOIN keys AS h ON h.id = head_key JOIN keys AS t ON t.id = tail_key"""
+_OF_PART = ("raw", "judged", "explicit_pairs", "keys", "entities", "facts", "matches", "ambiguous_pair")
+_PAIR = ("head", "tail", "relations", "entity_pairs")
 
 
 @dataclass
@@ -69,6 +76,47 @@ class JoinStatistics:
     top_names: list[dict[str, Any]] = field(default_factory=list)
 
 
+class KnownFacts(NamedTuple):
+    """What a knowledge base says between the names of a corpus: all that the labels of any part of it depend on.
+
+    Attributes:
+        match: `"name"` or `"id"`.
+        keys: Arrow table of the names or ids, `(id, key)`.
+        facts: Arrow table of `(head, relation, tail)`, heads and tails by their number in `keys`.
+        alias: Arrow table of `(name, id)`; None where names have no ids.
+    """
+
+    match: str
+    keys: Any
+    facts: Any
+    alias: Any = None
+
+
+AmbiguousPair = tuple[str, str, list[str], int]  # head and tail, by name or id; relations; entity pairs
+
+
+class AmbiguousPairs:
+    """The ambiguous pairs of a corpus, added up from its parts as one join over the whole of it counts them."""
+
+    def __init__(self):
+        self._relations: dict[tuple[str, str], list[str]] = {}
+        self._entity_pairs: Counter[tuple[str, str]] = Counter()
+
+    def add(self, pairs: Iterable[AmbiguousPair]) -> None:
+        """Takes those of one more part."""
+        for head, tail, relations, entity_pairs in pairs:
+            self._relations[head, tail] = relations  # all that the knowledge base says of the two: alike in each part
+            self._entity_pairs[head, tail] += entity_pairs
+
+    def tell(self, statistics: JoinStatistics) -> None:
+        """Writes down what [`TableJoin.pair`] does."""
+        top = sorted(self._entity_pairs.items(), key=lambda item: (-item[1], item[0]))[:TOP_AMBIGUOUS]
+        statistics.ambiguous_pairs = len(self._relations)
+        statistics.top_pairs = [
+            dict(zip(_PAIR, (*pair, self._relations[pair], count), strict=True)) for pair, count in top
+        ]
+
+
 class TableJoin:
     """Documents, then a table, then the labels of the documents; a database in a folder of its own.
 
@@ -83,6 +131,9 @@ class TableJoin:
         self.folder = folder
         self._db = connect(folder / "join.duckdb", memory_gb, threads)
         self._db.execute(_MACROS)
+        self._make_tables()
+
+    def _make_tables(self) -> None:
         self._db.execute(
             "CREATE TABLE raw (doc BIGINT, entity INTEGER, name VARCHAR, kb_id VARCHAR);"
             "CREATE TABLE judged (doc BIGINT, head INTEGER, tail INTEGER);"
@@ -108,7 +159,7 @@ class TableJoin:
         for buffer in (raw, judged, explicit):
             buffer.flush()
 
-    def match(
+    def look_up(
         self,
         table: TripleTable,
         match: str = "auto",
@@ -117,7 +168,7 @@ class TableJoin:
         relations: list[str] | None = None,
         skip_invalid: bool = False,
     ) -> JoinStatistics:
-        """Finds the labels of all documents; [`labels`] reads them.
+        """Finds the facts between names of the documents, for [`pair`] or [`known_facts`].
 
         Args:
             table: the triples.
@@ -148,10 +199,24 @@ class TableJoin:
             self._make_keys(statistics)
         with scanning(str(table), table.paths, table.format):
             self._scan(table, statistics.match, relations, skip_invalid, statistics)
-        with scanning(str(table)):
-            self._pair()
-            self._count_ambiguous(statistics)
         return statistics
+
+    def pair(self, statistics: JoinStatistics, table: str) -> None:
+        """Finds the labels of all documents; [`labels`] reads them. `table` is its name for messages."""
+        with scanning(table):
+            self._pair()
+            self._db.execute(f"COPY ({_LABELS}) TO {quoted(str(self.folder / 'labels.parquet'))} (FORMAT parquet)")
+            self._count_ambiguous(statistics)
+
+    def known_facts(self, match: str) -> KnownFacts:
+        """The facts that [`look_up`] has found, with the names that stand in them and nothing else."""
+        keys = "SELECT * FROM keys WHERE id IN (SELECT head FROM facts UNION SELECT tail FROM facts)"
+        queries = {"keys": keys, "facts": "SELECT * FROM facts"}
+        if self._has("alias"):
+            queries["alias"] = f"SELECT * FROM alias WHERE id IN (SELECT key FROM ({keys}))"
+        return KnownFacts(
+            match, **{name: self._db.cursor().sql(query).to_arrow_table() for name, query in queries.items()}
+        )
 
     def labels(self) -> Iterator[tuple[int, list[Fact]]]:
         """(number of the document, its facts sorted by head, tail, relation), in order, without empty ones."""
@@ -163,8 +228,10 @@ class TableJoin:
                 for batch in file.iter_batches(_BATCH)
                 for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)
             )
-            for number, facts in groupby(rows, itemgetter(0)):
-                yield number, [Fact(*fact[1:]) for fact in facts]
+            yield from _by_document(rows)
+
+    def _has(self, table: str) -> bool:
+        return bool(self._one(f"SELECT count(*) FROM duckdb_tables() WHERE table_name = {quoted(table)}"))
 
     def _match_of(self, table: TripleTable, match: str, aliases: Path | None) -> str:
         if match == "name" and aliases is not None:
@@ -217,26 +284,36 @@ class TableJoin:
             self._db.execute("DELETE FROM alias WHERE name IN (SELECT name FROM ambiguous_name)")
 
     def _make_keys(self, statistics: JoinStatistics) -> None:
-        """Tables `keys` (id, key), the documents' distinct names or ids, and `entities` (doc, entity, key)."""
+        """Tables `keys` (id, key), the documents' distinct names or ids, and `entities`."""
+        self._make_mentions(statistics.match)
+        self._db.execute(
+            "CREATE TABLE keys AS SELECT (row_number() OVER ())::INTEGER AS id, key "
+            "FROM (SELECT DISTINCT key FROM mentions)"
+        )
+        self._make_entities()
+        statistics.names = self._one("SELECT count(*) FROM keys")
+
+    def _make_mentions(self, match: str) -> None:
+        """Table `mentions` (doc, entity, key): the names or ids of each entity."""
         mentions = "SELECT DISTINCT doc, entity, name_key(name) AS key FROM raw"
-        if statistics.match == "id":
+        if match == "id":
             mentions = "SELECT DISTINCT doc, entity, id_key(kb_id) AS key FROM raw WHERE kb_id <> ''"
-            if self._one("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'alias'"):
+            if self._has("alias"):
                 mentions += """
                     UNION SELECT raw.doc, raw.entity, alias.id
                     FROM raw ANTI JOIN (SELECT DISTINCT doc, entity FROM raw WHERE kb_id <> '') USING (doc, entity)
                     JOIN alias ON name_key(raw.name) = alias.name
                 """
+        self._db.execute(f"CREATE TABLE mentions AS SELECT * FROM ({mentions}) WHERE key <> ''")
+
+    def _make_entities(self) -> None:
+        """Table `entities` (doc, entity, key): the mentions, by the numbers of their keys."""
         self._db.execute(
-            f"""
-            CREATE TABLE mentions AS SELECT * FROM ({mentions}) WHERE key <> '';
-            CREATE TABLE keys AS SELECT (row_number() OVER ())::INTEGER AS id, key
-                FROM (SELECT DISTINCT key FROM mentions);
+            """
             CREATE TABLE entities AS SELECT doc, entity, keys.id AS key FROM mentions JOIN keys USING (key);
             DROP TABLE mentions;
             """
         )
-        statistics.names = self._one("SELECT count(*) FROM keys")
 
     def _scan(
         self,
@@ -299,7 +376,7 @@ class TableJoin:
             )
 
     def _pair(self) -> None:
-        """Table `matches`, one row for each label and pair of names that gives it, and the file of labels."""
+        """Table `matches`, one row for each label and pair of names that gives it."""
         self._db.execute(
             """
             CREATE TABLE matches AS
@@ -313,12 +390,15 @@ class TableJoin:
             WHERE explicit.doc IS NULL OR judged.doc IS NOT NULL
             """
         )
-        self._db.execute(
-            "COPY (SELECT DISTINCT doc, head, tail, relation FROM matches ORDER BY doc, head, tail, relation) "
-            f"TO {quoted(str(self.folder / 'labels.parquet'))} (FORMAT parquet)"
-        )
 
     def _count_ambiguous(self, statistics: JoinStatistics) -> None:
+        self._make_ambiguous()
+        statistics.ambiguous_pairs = self._one("SELECT count(*) FROM ambiguous_pair")
+        top = self._db.execute(f"{_AMBIGUOUS} ORDER BY entity_pairs DESC, h.key, t.key LIMIT {TOP_AMBIGUOUS}")
+        statistics.top_pairs = [dict(zip(_PAIR, row, strict=True)) for row in top.fetchall()]
+
+    def _make_ambiguous(self) -> None:
+        """Table `ambiguous_pair`: pairs of names that label with more than one relation."""
         self._db.execute(
             """
             CREATE TABLE ambiguous_pair AS
@@ -327,19 +407,52 @@ class TableJoin:
             FROM matches GROUP BY head_key, tail_key HAVING count(DISTINCT relation) > 1
             """
         )
-        statistics.ambiguous_pairs = self._one("SELECT count(*) FROM ambiguous_pair")
-        top = self._db.execute(
-            f"""
-            SELECT h.key, t.key, relations, entity_pairs FROM ambiguous_pair
-            JOIN keys AS h ON h.id = head_key JOIN keys AS t ON t.id = tail_key
-            ORDER BY entity_pairs DESC, h.key, t.key LIMIT {TOP_AMBIGUOUS}
-            """
-        )
-        names = ("head", "tail", "relations", "entity_pairs")
-        statistics.top_pairs = [dict(zip(names, row, strict=True)) for row in top.fetchall()]
 
     def _one(self, query: str) -> Any:
         return self._db.execute(query).fetchone()[0]
+
+
+class PartialJoin(TableJoin):
+    """The labels of one part of a corpus after the other, by facts that were looked up for all of it. In memory.
+
+    Args:
+        known: the facts.
+        memory_gb: how much memory DuckDB may take.
+    """
+
+    def __init__(self, known: KnownFacts, memory_gb: float = 4.0):
+        self._db, self._match = connect(None, memory_gb, 1), known.match
+        self._db.execute(_MACROS)
+        for name, table in (("all_keys", known.keys), ("all_facts", known.facts), ("alias", known.alias)):
+            if table is not None:
+                self._db.register("known", table)
+                self._db.execute(f"CREATE TABLE {name} AS SELECT * FROM known")
+                self._db.unregister("known")
+
+    def labels_of(self, documents: Iterable[Document]) -> tuple[Iterator[tuple[int, list[Fact]]], list[AmbiguousPair]]:
+        """The labels, as [`labels`] gives them, and what of their names is ambiguous."""
+        self._make_tables()
+        self.add_documents(documents)
+        self._make_mentions(self._match)
+        # What is hashed is what stands on the right of a join: the part, not the whole
+        self._db.execute("CREATE TABLE keys AS SELECT * FROM all_keys WHERE key IN (SELECT key FROM mentions)")
+        self._make_entities()
+        self._db.execute(
+            "CREATE TABLE facts AS SELECT * FROM all_facts "
+            "WHERE head IN (SELECT id FROM keys) AND tail IN (SELECT id FROM keys)"
+        )
+        self._pair()
+        self._make_ambiguous()
+        labels = _by_document(self._db.execute(_LABELS).fetchall())
+        pairs = self._db.execute(_AMBIGUOUS).fetchall()
+        for name in _OF_PART:
+            self._db.execute(f"DROP TABLE {name}")
+        return labels, pairs
+
+
+def _by_document(rows: Iterable[tuple]) -> Iterator[tuple[int, list[Fact]]]:
+    for number, facts in groupby(rows, itemgetter(0)):
+        yield number, [Fact(*fact[1:]) for fact in facts]
 
 
 class _Buffer:

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from finecl_hf.data.documents import Document, Fact
 from finecl_hf.data.files import check_writable, replacing
 from finecl_hf.data.held_out import HeldOutPairs
 from finecl_hf.data.notes import counted
-from finecl_hf.data.readers import EXTENSIONS, local_files, valid_documents, write_documents
-from finecl_hf.distant.join import JoinStatistics, TableJoin
+from finecl_hf.data.readers import EXTENSIONS, local_files, valid_documents, write_rows
+from finecl_hf.distant.join import JoinStatistics, KnownFacts, TableJoin
 from finecl_hf.distant.knowledge_base import KnowledgeBase
 from finecl_hf.distant.triple_tables import TripleTable, scanning, table_format
 from finecl_hf.errors import FineCLError
@@ -33,7 +34,7 @@ class ProjectionOptions:
     Attributes:
         format: of the knowledge base: `"documents"`, `"tsv"`, `"parquet"` or `"jsonl"`; None finds it out.
         columns: names of the head, relation and tail columns of a triple table.
-        match: `"name"`, `"id"` or `"auto"`; see [`TableJoin.match`].
+        match: `"name"`, `"id"` or `"auto"`; see [`TableJoin.look_up`].
         aliases: file of `id<TAB>alias`, which gives ids to entities that have none.
         ambiguous: `"keep"` or `"drop"` names that are aliases of several ids.
         relations: project only these; None projects all.
@@ -79,6 +80,12 @@ class ProjectionReport:
     excluded_labels: int = 0
     labels: Counter[str] = field(default_factory=Counter)
     join: JoinStatistics = field(default_factory=lambda: JoinStatistics("name"))
+
+    def add(self, part: ProjectionReport) -> None:
+        """Counts what a part of the corpus counted. What was looked up is of the whole corpus, and stays."""
+        for name, count in vars(part).items():
+            if name != "join":
+                setattr(self, name, getattr(self, name) + count)
 
     def to_dict(self, names: dict[str, str] | None = None) -> dict:
         """The report as JSON holds it; `names` are readable names of relations."""
@@ -132,8 +139,27 @@ class ProjectionReport:
             file.write(json.dumps(self.to_dict(names), ensure_ascii=False, indent=2).encode() + b"\n")
 
 
+class Spread(Protocol):
+    """What labels a corpus by facts that were looked up for it, elsewhere than in this process."""
+
+    def __call__(
+        self,
+        source: str,
+        known: KnownFacts,
+        held_out: HeldOutPairs,
+        options: ProjectionOptions,
+        report: ProjectionReport,
+        encode: bool,
+    ) -> Iterator[dict | bytes]:
+        """Yields the rows to write, in order, [`encoded`] where that is asked for; counts in `report` what passes."""
+
+
 def project_files(
-    documents: str, knowledge_base: str | Sequence[str], output: str, options: ProjectionOptions | None = None
+    documents: str,
+    knowledge_base: str | Sequence[str],
+    output: str,
+    options: ProjectionOptions | None = None,
+    spread: Spread | None = None,
 ) -> ProjectionReport:
     """Labels the documents of one file by a knowledge base, and writes them in the same order.
 
@@ -146,6 +172,8 @@ def project_files(
         knowledge_base: labelled documents, whose facts are looked up by name (or id); or a triple table in one or
             more files. They are joined on disk by DuckDB.
         output: file to write; appears whole or not at all.
+        spread: labels the documents once the facts between their names are known, such as
+            [`~finecl_hf.distant.ray_projection.RayProjection`]; None for this process.
 
     Raises:
         FineCLError: whatever is wrong with the input, or nothing was labelled.
@@ -159,18 +187,24 @@ def project_files(
         for document in valid_documents(path, skip_invalid=options.skip_invalid):
             held_out.add(document)
     report = ProjectionReport()
-    with _labels_of(documents, paths, Path(output), options, report) as labelled, _writing(output):
-        silver = _silver(labelled, held_out, options, report, documents, paths[0])
-        write_documents(silver, output)
+    with _facts_of(documents, paths, Path(output), options, report) as join, _writing(output):
+        if spread is None:
+            join.pair(report.join, paths[0])
+            labelled = in_step(valid_documents(documents, skip_invalid=True, quiet=True), join.labels())
+            rows = (document.to_dict() for document in silver(labelled, held_out, options, report))
+        else:
+            known = join.known_facts(report.join.match)
+            rows = spread(documents, known, held_out, options, report, encode=not output.lower().endswith(".parquet"))
+        write_rows(_unless_nothing(rows, options, report, documents, paths[0]), output)
     return report
 
 
 @contextmanager
-def _labels_of(
+def _facts_of(
     source: str, paths: list[str], output: Path, options: ProjectionOptions, report: ProjectionReport
-) -> Iterator[Labelled]:
-    """Joins the documents with the knowledge base on disk; they are read twice, once for the join, once to be
-    written."""
+) -> Iterator[TableJoin]:
+    """Looks up the names of the documents in the knowledge base, on disk. The documents are read twice, once for
+    this, once to be written."""
     folder = Path(options.temp_dir) if options.temp_dir else output.parent
     if not folder.is_dir():
         raise FineCLError(f"--temp_dir {folder}: there is no such folder; make it or name another.")
@@ -185,10 +219,10 @@ def _labels_of(
         try:
             with scanning(source):
                 join.add_documents(valid_documents(source, skip_invalid=options.skip_invalid))
-            report.join = join.match(
+            report.join = join.look_up(
                 table, options.match, aliases, options.ambiguous, options.relations, options.skip_invalid
             )
-            yield _in_step(valid_documents(source, skip_invalid=True, quiet=True), join.labels())
+            yield join
         finally:
             join.close()
 
@@ -223,7 +257,7 @@ def _open_table(paths: list[str], options: ProjectionOptions, folder: Path) -> T
     return TripleTable.of_documents(knowledge_base.write(folder / "facts.parquet"), paths[0])
 
 
-def _in_step(documents: Iterable[Document], labels: Iterator[tuple[int, list[Fact]]]) -> Labelled:
+def in_step(documents: Iterable[Document], labels: Iterator[tuple[int, list[Fact]]]) -> Labelled:
     """Documents with their facts; `labels` are (number of the document, facts), in order, without empty ones."""
     number, facts = next(labels, (-1, []))
     for i, document in enumerate(documents):
@@ -234,15 +268,10 @@ def _in_step(documents: Iterable[Document], labels: Iterator[tuple[int, list[Fac
             yield document, []
 
 
-def _silver(
-    labelled: Labelled,
-    held_out: HeldOutPairs,
-    options: ProjectionOptions,
-    report: ProjectionReport,
-    source: str,
-    knowledge_base: str,
+def silver(
+    labelled: Labelled, held_out: HeldOutPairs, options: ProjectionOptions, report: ProjectionReport
 ) -> Iterator[Document]:
-    """The documents to write; counts what passes. Raises where no label is left, so that nothing is written."""
+    """The documents to write; counts what passes."""
     for document, facts in labelled:
         _count(report, document, facts)
         rest, removed = held_out.strip(replace(document, relations=facts, labelled=True))
@@ -254,6 +283,17 @@ def _silver(
         if rest.relations or not options.drop_unlabelled:
             report.written_documents += 1
             yield rest
+
+
+def _unless_nothing(
+    rows: Iterable[dict | bytes],
+    options: ProjectionOptions,
+    report: ProjectionReport,
+    source: str,
+    knowledge_base: str,
+) -> Iterator[dict | bytes]:
+    """The rows; raises behind them where no label is left, so that nothing is written."""
+    yield from rows
     if report.labels:
         return
     if report.excluded_labels:

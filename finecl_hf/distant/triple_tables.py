@@ -121,8 +121,9 @@ class TripleTable:
         return f"SELECT {columns} FROM {self.source}"
 
 
-def connect(database: Path, memory_gb: float, threads: int) -> Any:
-    """A DuckDB connection to a database file; what does not fit into memory is spilled beside it.
+def connect(database: Path | None, memory_gb: float, threads: int) -> Any:
+    """A DuckDB connection to a database file; what does not fit into memory is spilled beside it. None: a database in
+    memory, which spills nothing.
 
     Raises:
         FineCLError: DuckDB is not installed, though it is a requirement.
@@ -134,10 +135,10 @@ def connect(database: Path, memory_gb: float, threads: int) -> Any:
             'a knowledge base needs DuckDB, which is not installed; run `pip install "finecl_hf[distant]"` or '
             "`pip install duckdb`."
         ) from error
-    connection = duckdb.connect(str(database))
+    connection = duckdb.connect(str(database or ":memory:"))
     connection.execute(f"SET memory_limit = '{int(memory_gb * 1024)}MiB'")
     connection.execute(f"SET threads = {threads}")
-    connection.execute(f"SET temp_directory = {quoted(str(database.parent / 'spill'))}")
+    connection.execute(f"SET temp_directory = {quoted(str(database.parent / 'spill') if database else '')}")
     connection.execute("SET enable_progress_bar = false")
     connection.execute("SET autoinstall_known_extensions = false")  # nothing is ever downloaded
     # The joins of table_join are written in the order that keeps every hash table small; DuckDB can only guess it

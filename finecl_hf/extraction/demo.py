@@ -16,11 +16,17 @@ if TYPE_CHECKING:
     from gradio import Blocks
 
 
-COLUMNS = {"head": "27%", "relation": "27%", "tail": "27%", "score": "19%"}  # and their widths, also on a telephone
+COLUMNS = {"head": "25%", "relation": "31%", "tail": "25%", "score": "19%"}  # and their widths, also on a telephone
 FONTS = ["system-ui", "sans-serif"]  # those of the machine
+# The browser's own parts, such as bars for scrolling, go dark with the page; a telephone has no room for wide margins
+CSS = """.dark { color-scheme: dark; }
+#shown .html-container { padding: 0 !important; }
+.app { padding: 16px clamp(12px, 3vw, 32px) !important; }
+@media (max-width: 480px) { #table [role=grid] * { font-size: 13px !important; } }"""
 # The page has styles and arcs of its own, which a frame keeps apart; it is as high as what it shows
 FRAME = (
-    '<iframe title="the text with its triples" style="width: 100%; border: 0" onload="new ResizeObserver(() => {{ '
+    '<iframe title="the text with its triples" style="width: 100%; border: 0; border-radius: 8px" '
+    'onload="new ResizeObserver(() => {{ '
     "this.style.height = this.contentDocument.body.offsetHeight + 'px' }}).observe(this.contentDocument.body)\" "
     'srcdoc="{page}"></iframe>'
 )
@@ -47,18 +53,24 @@ def make_demo(extract: RelationExtractionPipeline, title: str) -> Blocks:
         gradio.Markdown(f"### {html.escape(title)}")
         text = gradio.Textbox(label="Text", lines=4, max_lines=12, placeholder="Paste a text of a few sentences.")
         button = gradio.Button("Find triples", variant="primary")
-        shown = gradio.HTML(label="Triples in the text")
+        shown = gradio.HTML(label="Triples in the text", elem_id="shown")
         table = gradio.Dataframe(
-            headers=list(COLUMNS), column_widths=list(COLUMNS.values()), label="Triples", interactive=False, wrap=True
-        )
-        button.click(lambda given: found_in(extract, given), text, [shown, table], api_name="triples")
+            headers=list(COLUMNS), column_widths=list(COLUMNS.values()), label="Triples", interactive=False, wrap=True,
+            visible=False, elem_id="table", max_height=2000,
+        )  # fmt: skip
+
+        def show(given: str) -> tuple[str, Any]:
+            frame, rows = found_in(extract, given)
+            return frame, gradio.Dataframe(rows, visible=bool(rows))
+
+        button.click(show, text, [shown, table], api_name="triples")
     return demo
 
 
 def found_in(extract: RelationExtractionPipeline, text: str) -> tuple[str, list[list[str]]]:
     """The frame that shows a text with its triples, and the rows of the table."""
     (extraction,) = extract.extractions([{"text": text, "title": "Text"}])
-    record = {"index": 0, **extraction.to_dict()}
+    record = {"index": 0, **extraction.to_dict(), "title": ""}  # the one text needs no name
     rows = [
         [triple["head"], triple["name"], triple["tail"], f"{triple['score']:.2f}"]
         for triple in record.get("triples", [])
@@ -84,5 +96,5 @@ def launch(demo: Blocks, **options: Any) -> Any:
     from gradio.themes import Default
 
     return demo.launch(
-        theme=Default(font=FONTS, font_mono=FONTS), share=False, ssr_mode=False, footer_links=[], **options
+        theme=Default(font=FONTS, font_mono=FONTS), css=CSS, share=False, ssr_mode=False, footer_links=[], **options
     )

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from finecl_hf.data.held_out import name_key
-from finecl_hf.distant.join import _MACROS, TableJoin
+from finecl_hf.distant.join import _MACROS, AmbiguousPairs, JoinStatistics, PartialJoin, TableJoin
 from finecl_hf.distant.knowledge_base import KnowledgeBase, project
 from finecl_hf.distant.triple_tables import TripleTable
 from finecl_hf.errors import FineCLError
@@ -30,13 +30,35 @@ def join(tmp_path):
         joined = TableJoin(folder, memory_gb=0.5)
         try:
             joined.add_documents(documents)
-            statistics = joined.match(TripleTable.open(table), **options)
-            labels = [(i, fact.head, fact.tail, fact.relation) for i, facts in joined.labels() for fact in facts]
+            statistics = joined.look_up(TripleTable.open(table), **options)
+            joined.pair(statistics, str(table))
+            labels = _rows(joined.labels())
+            assert _in_parts(joined.known_facts(statistics.match), documents) == (labels, *_pairs(statistics))
         finally:
             joined.close()
         return statistics, labels
 
     return run
+
+
+def _rows(labels, first=0):
+    return [(first + i, fact.head, fact.tail, fact.relation) for i, facts in labels for fact in facts]
+
+
+def _in_parts(known, documents):
+    """The labels and the ambiguous pairs, by joins of two documents at a time."""
+    join, labels, ambiguous, statistics = PartialJoin(known, 0.5), [], AmbiguousPairs(), JoinStatistics(known.match)
+    for first in range(0, len(documents), 2):
+        found, pairs = join.labels_of(documents[first : first + 2])
+        labels += _rows(found, first)
+        ambiguous.add(pairs)
+    join.close()
+    ambiguous.tell(statistics)
+    return labels, *_pairs(statistics)
+
+
+def _pairs(statistics):
+    return statistics.ambiguous_pairs, statistics.top_pairs
 
 
 def _slow(documents, rows):

@@ -207,7 +207,7 @@ def test_mistakes_that_the_scan_meets(tmp_path, name, content, message):
     join = TableJoin(tmp_path / "join", memory_gb=0.5)
     join.add_documents([small_document("d", ["a", "b"])])
     with pytest.raises(FineCLError, match=message) as caught:
-        join.match(TripleTable.open(path), match="name")
+        join.look_up(TripleTable.open(path), match="name")
     join.close()
     assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
 

@@ -20,6 +20,9 @@ area.dispatchEvent(new Event("input", {{ bubbles: true }}));
 [...document.querySelectorAll("button")].find((b) => b.textContent.includes("Find")).click(); return true; }})()"""
 TABLE = 'document.querySelector("[role=grid]")'
 IN_FRAME = 'document.querySelector("iframe")?.contentDocument'
+# How far below the window's upper edge the first mark is that a triple is about
+ABOVE = f"""(document.querySelector("iframe").getBoundingClientRect().top
++ {IN_FRAME}.querySelector("mark.end").getBoundingClientRect().top)"""
 
 
 @pytest.fixture
@@ -60,17 +63,25 @@ def test_the_page_in_a_browser(extract, tmp_path, width):
             page.size(width)
             page.tell("Page.navigate", url=address)
             page.wait('document.querySelector("textarea") !== null')
+            assert page.value(f"{TABLE} === null")  # an empty one says nothing
             page.value(TYPE.format(text=TEXT))
             page.wait(f'{IN_FRAME}?.querySelectorAll("li").length')
             page.wait(f"{TABLE}?.ariaRowCount == {IN_FRAME}.querySelectorAll('li').length + 1")  # and the header
             page.value(f'{IN_FRAME}.querySelector("li").click()')
             assert page.value(f'{IN_FRAME}.querySelectorAll("svg path").length') == 1
             assert page.value(f'{IN_FRAME}.querySelectorAll("mark").length') == 5
+            assert page.value(f'{IN_FRAME}.querySelectorAll("mark.end").length') == 2
             for place in ("document", IN_FRAME):  # nothing is cut off
                 assert page.value(f"{place}.documentElement.scrollWidth <= {place}.documentElement.clientWidth")
             assert page.value(
                 f'{IN_FRAME}.documentElement.scrollHeight <= document.querySelector("iframe").clientHeight'
             )
+            page.size(width, 200)  # too low for the text and its triples
+            page.value("scrollTo(0, document.documentElement.scrollHeight)")
+            assert page.value(f"{ABOVE} < 0")
+            page.value(f'{IN_FRAME}.querySelector("li").click()')
+            page.wait(f"{ABOVE} >= 0")
+            page.size(width)
             elsewhere = [url for url in page.asked if not url.startswith((address, "data:", "blob:", "about:"))]
             assert not elsewhere
             if "FINECL_SCREENSHOTS" in os.environ:

@@ -90,6 +90,8 @@ def main(argv=None):
     # Features
     encoder = load_encoder(model_args, label2id, args.long_documents)
     features, truncation = load_features(trained_on, encoder, data_args, args) if args.do_train else (None, None)
+    if features is not None:
+        args.train_long_enough(len(features))
     validation, test = (
         load_evaluation_set(file if wanted is not False else None, max_samples, what, encoder, data_args, args)
         for wanted, file, max_samples, what in (

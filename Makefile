@@ -9,7 +9,7 @@ SOURCES := finecl_hf tests docs examples benchmarks setup.py run_denoise.py run_
 .PHONY: help quickstart test test-slow style quality bench evidence-table docs wheel clean
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 quickstart: $(VENV)/.installed  ## all three stages on a generated corpus, in a few minutes
 	rm -rf quickstart_output
@@ -37,8 +37,9 @@ IN_README = "FewRel, 5-way 1-shot, unseen relations" "SemEval 1 %" "Re-DocRED 1 
 EVIDENCE = $(BIN)/python benchmarks/evidence.py --cells benchmarks/cells --table
 evidence-table: $(VENV)/.installed  ## tables and charts of README and docs/evidence.md, from the kept cells of benchmarks/evidence.py
 	@for grid in $(GRIDS); do $(EVIDENCE) --config benchmarks/configs/$$grid.json --write docs/evidence.md \
-	    --chart docs/images/$$grid.svg || exit 1; done
-	@$(EVIDENCE) --wide --only $(IN_README) --write README.md
+	    --chart docs/images/$$grid.svg > /dev/null || exit 1; done
+	@$(EVIDENCE) --wide --only $(IN_README) --write README.md > /dev/null
+	@echo "Wrote the tables and charts of README.md and docs/evidence.md"
 
 docs: $(DOCS_VENV)/.installed  ## all pages and an API reference, into site/index.html; has an environment of its own
 	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/python -m mkdocs build --strict  # with -q, it would not see warnings

@@ -698,7 +698,10 @@ def score(args: Namespace) -> None:
     if not any(document.labelled for document in gold):
         raise FineCLError(f"{args.gold}: the documents have no labels to score against; name a labelled file.")
     train = read_documents(args.train_file) if args.train_file else None
-    print(json.dumps(docred_scores(predictions, gold, train), indent=2))
+    scores = docred_scores(predictions, gold, train)
+    if not any(fact.get("evidence") for fact in predictions):
+        del scores["evidence_f1"]  # zero would look like a result
+    print(json.dumps(scores, indent=2))
     titles = predicted_titles(predictions)
     if unknown := titles - {document.title for document in gold}:
         print(

@@ -337,9 +337,14 @@ def test_score_prints_the_figures(gold, tmp_path, ada, curie, capsys):
     ]
     (tmp_path / "predictions.json").write_text(json.dumps(rows))
     assert main(["score", str(tmp_path / "predictions.json"), gold]) == 0
-    assert json.loads(capsys.readouterr().out) == docred_scores(rows, [ada, curie])
+    figures = docred_scores(rows, [ada, curie])
+    assert figures.pop("evidence_f1") == 0  # of predictions without evidence, which is no result
+    assert json.loads(capsys.readouterr().out) == figures
     assert main(["score", str(tmp_path / "predictions.json"), gold, "--train_file", gold]) == 0
     assert json.loads(capsys.readouterr().out)["ign_f1"] == 0
+    (tmp_path / "predictions.json").write_text(json.dumps([{**rows[0], "evidence": [0]}]))
+    assert main(["score", str(tmp_path / "predictions.json"), gold]) == 0
+    assert "evidence_f1" in json.loads(capsys.readouterr().out)
 
 
 def test_score_refuses_what_cannot_be_scored(gold, tmp_path, ada, capsys):

@@ -139,7 +139,10 @@ class Report:
         trust = _checked_trust(trust, order)
         judged = order.judged
         if not judged.any():
-            raise FineCLError("stage 1 has judged none of the labels: they lie past the length it was given.")
+            raise FineCLError(
+                "stage 1 has judged none of the labels: they lie past the length it was given, or "
+                "had no turn before the training ended."
+            )
         self.whole, self.order, self.trust = order, order.select(judged), trust[judged]
         self.is_clean = None if is_clean is None else np.asarray(is_clean)[judged]
         self.relation_names, self.noise, self.score_name = relation_names or {}, noise, score_name

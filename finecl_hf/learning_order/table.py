@@ -257,7 +257,8 @@ class LearningOrder:
         if replaced := self.replaced:
             lines.append(f"{replaced:,} more gave way to labels of the self-test, and were not judged")
         if lost := self.unjudged - replaced:
-            lines.append(f"{lost:,} more lie past the length that documents were cut to, and were not judged")
+            why = "lie past the length that documents were cut to, or had no turn before the training ended"
+            lines.append(f"{lost:,} more {why}, and were not judged")
         if self.verdict.any():
             lines.append(verdict_counts(self.verdict))
         return "\n".join(lines)

@@ -143,9 +143,10 @@ def check_coverage(coverage: Coverage, args: PretrainArguments, example: str = "
         logger.warning("%s. They take no part in stage 2.", unknown)
     if coverage.unjudged:
         logger.warning(
-            "%s: stage 1 never judged %s of %s labels (%.1f%%), which lie past the length it was given or gave way to "
-            "labels of its self-test. They take no part in stage 2; repeat stage 1 with a --max_seq_length as large "
-            "as here and --probe_share 0 to have them judged.",
+            "%s: stage 1 never judged %s of %s labels (%.1f%%), which lie past the length it was given, had no turn "
+            "before its training ended, or gave way to labels of its self-test. They take no part in stage 2; repeat "
+            "stage 1 for whole epochs, with a --max_seq_length as large as here and --probe_share 0, to have them "
+            "judged.",
             path, f"{coverage.unjudged:,}", f"{total:,}", 100 * coverage.unjudged / total,
         )  # fmt: skip
 

@@ -208,8 +208,8 @@ def _rare(tallies: list[Tally], task: str, names: dict[str, str]) -> Iterator[Fi
     share = sum(judged.facts[relation] for relation in rare) / max(judged.facts.total(), 1)
     yield Finding(
         "rare relations", LOOK if share > RARE_SHARE or 2 * len(rare) > len(train.facts) else OK,
-        f"{_listed(rare)} have fewer than {RARE} training facts; {share:.1%} of the facts of {judged.role} are of "
-        "these.",
+        f"{_listed(rare)} {'has' if len(rare) == 1 else 'have'} fewer than {RARE} training facts; "
+        f"{share:.1%} of the facts of {judged.role} are of these.",
         "They are hardly learned, and class-wise and macro figures of them are noise.",
         "More examples of them (with `--train_fraction`, the share is small), or leave them out.",
         {"rare": rare, "share": share},

@@ -119,7 +119,8 @@ class ProjectionReport:
             f"{counted(join.ambiguous_names, 'name')} of several ids.",
         ]
         lines += [
-            f'{pair["entity_pairs"]:>8,} entity pairs "{pair["head"]}" -> "{pair["tail"]}": '
+            f"{pair['entity_pairs']:>8,} entity pair{'s' if pair['entity_pairs'] != 1 else ''} "
+            f'"{pair["head"]}" -> "{pair["tail"]}": '
             + ", ".join(names.get(relation, relation) for relation in pair["relations"][:6])
             for pair in join.top_pairs[:5]
         ]

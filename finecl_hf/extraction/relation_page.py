@@ -10,6 +10,7 @@ from typing import Any
 
 from finecl_hf.cards.templates import templates_in
 from finecl_hf.data.files import replacing
+from finecl_hf.data.notes import counted
 from finecl_hf.hashing import text_key
 
 
@@ -35,7 +36,7 @@ def write_page(predictions: str | os.PathLike, path: str | os.PathLike) -> str:
     with replacing(Path(path)) as file:
         file.write(render(shown, total - len(shown)).encode(errors="backslashreplace"))
     left_out = f", the other {total - len(shown):,} are left out" if total > len(shown) else ""
-    return f"{len(shown):,} texts{left_out}."
+    return f"{counted(len(shown), 'text')}{left_out}."
 
 
 def render(documents: list[dict[str, Any]], left_out: int = 0) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +13,9 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from finecl_hf.errors import LIBRARIES, FineCLError, raised_in
+
+
+logger = logging.getLogger(__name__)
 
 
 def keep_bars_out_of_logs() -> None:
@@ -52,6 +56,31 @@ def loading_options(name_or_path: str, attention_dropout: float | None = None, *
 def hub_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:
     """Those keyword arguments of `from_pretrained` that are in [`HUB_ARGUMENTS`] and are given."""
     return {name: value for name, value in kwargs.items() if name in HUB_ARGUMENTS and value is not None}
+
+
+@contextmanager
+def without_loading_report() -> Iterator[None]:
+    """Keeps transformers from telling at length which weights do not fit; whoever loads says what matters of that."""
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+
+
+def warn_of_missing_weights(name: str, missing: Iterable[str]) -> None:
+    """Says which weights of an encoder its checkpoint lacks; a pooler is never read.
+
+    Args:
+        name: folder or Hub id.
+        missing: the encoder's keys that transformers did not find.
+    """
+    missing = [key for key in missing if "pooler" not in key]
+    if missing:
+        logger.warning(
+            "%s lacks %d weights of its encoder, which start at random: %s ...", name, len(missing), missing[0]
+        )
 
 
 @contextmanager

@@ -13,9 +13,8 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers.utils import logging as transformers_logging
 
-from finecl_hf.encoding.encoders import hub_arguments, loading_from
+from finecl_hf.encoding.encoders import hub_arguments, loading_from, without_loading_report
 from finecl_hf.encoding.packing import enable_packing
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.adapters import for_encoder, read_adapter_config
@@ -176,12 +175,8 @@ class AdapterHeads:
 
     def _load_weights(self, source: str, name: str, **options: Any) -> Any:
         """As transformers, which would report all weights that are not in the file, those of other adapters too."""
-        verbosity = transformers_logging.get_verbosity()
-        transformers_logging.set_verbosity_error()
-        try:
+        with without_loading_report():
             report = super().load_adapter(source, name, **options)
-        finally:
-            transformers_logging.set_verbosity(verbosity)
         missing = sorted(key for key in report.missing_keys if f".{name}." in key)
         # transformers does not know by which names peft saves the sizes of DoRA
         if missing and all("lora_magnitude_vector" in key for key in missing):

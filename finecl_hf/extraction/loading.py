@@ -9,9 +9,15 @@ from typing import Any
 import torch
 from peft import PeftModel
 from transformers import AutoModel, PreTrainedModel
-from transformers.utils import logging as transformers_logging
 
-from finecl_hf.encoding.encoders import HUB_ARGUMENTS, hub_arguments, loading_from, loading_options
+from finecl_hf.encoding.encoders import (
+    HUB_ARGUMENTS,
+    hub_arguments,
+    loading_from,
+    loading_options,
+    warn_of_missing_weights,
+    without_loading_report,
+)
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.adapters import is_adapter, read_adapter_config
 from finecl_hf.extraction.base_encoder import other_weights
@@ -150,18 +156,9 @@ def load_encoder(
         if export_facts(name_or_path, **kwargs):
             export = load_export(name_or_path, dtype, **kwargs)
             return export.encoder if isinstance(export, FineCLForRelationExtraction) else export
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    try:
-        with loading_from(name_or_path):
-            encoder, report = AutoModel.from_pretrained(
-                name_or_path, dtype=dtype, output_loading_info=True, **loading_options(name_or_path, **kwargs)
-            )
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-    missing = [name for name in report["missing_keys"] if "pooler" not in name]
-    if missing:
-        logger.warning(
-            "%s lacks %d weights of its encoder, which start at random: %s ...", name_or_path, len(missing), missing[0]
+    with loading_from(name_or_path), without_loading_report():
+        encoder, report = AutoModel.from_pretrained(
+            name_or_path, dtype=dtype, output_loading_info=True, **loading_options(name_or_path, **kwargs)
         )
+    warn_of_missing_weights(name_or_path, report["missing_keys"])
     return encoder.encoder if isinstance(encoder, FineCLForRelationExtraction) else encoder

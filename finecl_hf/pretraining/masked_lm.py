@@ -10,12 +10,17 @@ import numpy as np
 import torch
 from transformers import AutoModelForMaskedLM, PreTrainedModel
 
-from finecl_hf.encoding.encoders import loading_from, loading_options
+from finecl_hf.encoding.encoders import (
+    loading_from,
+    loading_options,
+    warn_of_missing_weights,
+    without_loading_report,
+)
 from finecl_hf.encoding.packing import enable_packing, encode
 
 
 def load_masked_lm(name_or_path: str, dtype: torch.dtype = torch.float32, **kwargs) -> tuple[PreTrainedModel, bool]:
-    """Loads an encoder with its MLM head.
+    """Loads an encoder with its MLM head; encoder weights that are missing are said.
 
     Args:
         kwargs: see [`~finecl_hf.encoding.encoders.loading_options`]; the rest is passed to `from_pretrained`.
@@ -23,13 +28,14 @@ def load_masked_lm(name_or_path: str, dtype: torch.dtype = torch.float32, **kwar
     Returns:
         the model, and whether the checkpoint had a head; if not, a new one was started.
     """
-    with loading_from(name_or_path):
+    with loading_from(name_or_path), without_loading_report():
         model, report = AutoModelForMaskedLM.from_pretrained(
             name_or_path, dtype=dtype, output_loading_info=True, **loading_options(name_or_path, **kwargs)
         )
     enable_packing(model)
     prefix = f"{model.base_model_prefix}."
     new = [name for name in report["missing_keys"] if not name.startswith(prefix)]
+    warn_of_missing_weights(name_or_path, (name for name in report["missing_keys"] if name.startswith(prefix)))
     return model, not new
 
 

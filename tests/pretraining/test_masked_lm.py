@@ -98,6 +98,16 @@ def test_load_masked_lm_says_whether_there_was_a_head(folder, tmp_path):
     assert load_masked_lm(tmp_path / "again")[1]
 
 
+def test_encoder_weights_that_are_missing_are_said(folder, tmp_path, caplog):
+    encoder = AutoModel.from_pretrained(folder)
+    encoder.save_pretrained(tmp_path, state_dict=dict(list(encoder.state_dict().items())[1:]))
+    caplog.clear()
+    load_masked_lm(folder)
+    assert not caplog.records
+    load_masked_lm(tmp_path)
+    assert "lacks 1 weights of its encoder" in caplog.text and "LOAD REPORT" not in caplog.text
+
+
 def test_a_new_head_begins_with_the_frequencies(folder):
     model, _ = load_masked_lm(folder)
     counts = np.random.default_rng(0).integers(0, 50, model.config.vocab_size)

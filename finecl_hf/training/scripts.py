@@ -39,6 +39,7 @@ def start_run(args: FineCLTrainingArguments) -> None:
     level = logging.INFO if args.should_log else logging.ERROR
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.stdout, level=logging.WARNING)
     logging.getLogger("finecl_hf").setLevel(level)
+    logging.getLogger("huggingface_hub").propagate = False  # it has a handler of its own: each line came twice
     transformers.logging.set_verbosity(logging.WARNING if args.should_log else logging.ERROR)
     datasets.logging.set_verbosity(logging.WARNING if args.should_log else logging.ERROR)
     keep_bars_out_of_logs()

@@ -1,6 +1,7 @@
 """How a script begins: folders that cannot be used, links, flags that nothing could come of."""
 
 import json
+import logging
 import shutil
 
 import pytest
@@ -10,6 +11,8 @@ import run_finetune
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.arguments import FinetuneArguments
 from finecl_hf.training.arguments import parse_arguments, run_script
+from finecl_hf.training.lock import unlock_folder
+from finecl_hf.training.scripts import start_run
 from tests.helpers.script_runs import arguments, run
 
 
@@ -96,3 +99,11 @@ def test_a_resumed_run_says_so_and_claims_no_figures_of_a_part(bert_folder, corp
     assert f"Going on from {tmp_path / 'checkpoint-2'}." in caplog.text
     assert "train_loss" not in json.loads((tmp_path / "train_results.json").read_text())
     assert "Training time" not in (tmp_path / "README.md").read_text()
+
+
+def test_lines_of_the_hub_come_once(tmp_path, monkeypatch):
+    hub = logging.getLogger("huggingface_hub")
+    monkeypatch.setattr(hub, "propagate", True)
+    start_run(FinetuneArguments(str(tmp_path), use_cpu=True))
+    unlock_folder(str(tmp_path))
+    assert hub.handlers and not hub.propagate

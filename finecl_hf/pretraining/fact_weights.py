@@ -95,8 +95,9 @@ def weigh_corpus(
             f"{args.learning_order}: no label of this corpus was ever learned, so nothing is left to learn from; "
             "train stage 1 longer, or take --weight_scheme uniform."
         )
-    logger.info("%s of %s labels take part, with a mean weight of %.2f.", f"{takes_part.sum():,}", f"{len(keys):,}",
-                weights[takes_part].mean() if len(keys) else 0.0)  # fmt: skip
+    mean = weights[takes_part].mean() if len(keys) else 0.0
+    how = "all with the same weight" if args.weight_scheme == "uniform" else f"with a mean weight of {mean:.2f}"
+    logger.info("%s of %s labels take part, %s.", f"{takes_part.sum():,}", f"{len(keys):,}", how)
     features = with_fact_column(features, "weight", weights)
     return features, None if args.learning_order is None else coverage
 

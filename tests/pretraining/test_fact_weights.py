@@ -82,8 +82,10 @@ def order_file(path, ids, epochs):
     return str(path)
 
 
-def test_without_an_order_all_labels_weigh_nothing_extra(features, documents, silver, tmp_path):
-    weights, coverage = weights_of(features, documents, pretrain(tmp_path, weight_scheme="uniform"))
+def test_without_an_order_all_labels_weigh_nothing_extra(features, documents, silver, tmp_path, caplog):
+    with caplog.at_level(logging.INFO, "finecl_hf"):
+        weights, coverage = weights_of(features, documents, pretrain(tmp_path, weight_scheme="uniform"))
+    assert "6 of 6 labels take part, all with the same weight." in caplog.text
     assert weights.tolist() == [0.0] * 6 and weights.dtype == np.float32 and coverage is None
 
 

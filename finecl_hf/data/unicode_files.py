@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 
-from finecl_hf.errors import FineCLError
+from finecl_hf.errors import DocumentError
 
 
 def utf_16_of(data: bytes) -> str | None:
@@ -22,8 +22,12 @@ def utf_16_of(data: bytes) -> str | None:
     return "utf-16-le" if zeros[0] % 2 else "utf-16-be"
 
 
-def refuse_utf_16(path: str | os.PathLike, flag: str) -> None:
-    """Raises FineCLError where a file that is read as UTF-8 is UTF-16: its lines would look like text with zeros."""
+def refuse_utf_16(path: str | os.PathLike, flag: str = "") -> None:
+    """Raises DocumentError where a file that is read as UTF-8 is UTF-16: its lines would look like text with zeros.
+
+    Args:
+        flag: the option that named the file, for the message.
+    """
     with open(path, "rb") as file:
         if utf_16_of(file.read(4)):
-            raise FineCLError(f"{flag} {path}: the file is UTF-16; save it with UTF-8 encoding.")
+            raise DocumentError("the file is UTF-16; save it with UTF-8 encoding.", source=f"{flag} {path}".lstrip())

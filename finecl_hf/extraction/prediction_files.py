@@ -21,7 +21,7 @@ from finecl_hf.data.files import refuse_overwriting, replacing, writing
 from finecl_hf.data.formats import format_of_record
 from finecl_hf.data.raw_records import raw_records
 from finecl_hf.data.readers import iter_documents, local_files
-from finecl_hf.data.unicode_files import utf_16_of
+from finecl_hf.data.unicode_files import refuse_utf_16
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.extraction.base_encoder import weights_digest
 from finecl_hf.extraction.pipeline import WINDOW, RelationExtractionPipeline
@@ -192,9 +192,7 @@ def _is_plain(path: Path, options: PredictOptions) -> bool:
 
 
 def _texts(path: Path, whole: bool) -> Iterator[Any]:
-    with open(path, "rb") as file:
-        if utf_16_of(file.read(4)):  # its lines would look like text with zeros
-            raise DocumentError("the file is UTF-16; save it with UTF-8 encoding.", source=str(path))
+    refuse_utf_16(path)
     if whole:
         data = path.read_bytes()
         yield _decoded(data.removeprefix(b"\xef\xbb\xbf"), path, None)

@@ -67,7 +67,7 @@ def relation_discrimination_terms(
     negatives = (similarity + weights).masked_fill(~negative_mask[used], -torch.inf)
     log_negatives = negatives.logsumexp(dim=1)  # (A',), -inf for an anchor without negatives
     positive = similarity[row, partner]
-    log_ratio = positive - torch.logaddexp(positive, log_negatives[row])
+    log_ratio = positive - torch.logaddexp(positive, log_negatives.index_select(0, row))
     return -weights[anchors[used]][row].exp() * log_ratio
 
 
@@ -131,7 +131,7 @@ def softmax_relation_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.
     pair, relation = targets.nonzero(as_tuple=True)
     gold = logits[pair, relation]
     others = logits.masked_fill(targets, -torch.inf).logsumexp(dim=1)
-    return (torch.logaddexp(gold, others[pair]) - gold).mean()
+    return (torch.logaddexp(gold, others.index_select(0, pair)) - gold).mean()
 
 
 def adaptive_threshold_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -148,7 +148,7 @@ def adaptive_threshold_loss(logits: torch.Tensor, targets: torch.Tensor) -> torc
     pair, relation = gold.nonzero(as_tuple=True)
     above = logits.masked_fill(~(gold | threshold), -torch.inf).logsumexp(dim=1)
     below = logits.masked_fill(gold, -torch.inf).logsumexp(dim=1)
-    return ((above[pair] - logits[pair, relation]).sum() + (below - logits[:, 0]).sum()) / len(logits)
+    return ((above.index_select(0, pair) - logits[pair, relation]).sum() + (below - logits[:, 0]).sum()) / len(logits)
 
 
 LABEL_WEIGHT = 3.0

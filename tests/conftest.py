@@ -1,5 +1,6 @@
 """Fixtures shared by all tests. Set before the first Hugging Face import: nothing here may reach a network."""
 
+import gc
 import json
 import os
 import tempfile
@@ -22,6 +23,12 @@ from tests.helpers.tiny_models import build_bert, build_roberta
 
 
 torch.set_num_threads(1)
+
+
+def pytest_collection_finish():
+    """Every run collects garbage, which need not look through all tests and libraries each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

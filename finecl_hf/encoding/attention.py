@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from finecl_hf.encoding.pooling import rank_within
+from finecl_hf.encoding.pooling import rank_within, take_rows
 
 
 class EntityAttention:
@@ -77,9 +77,9 @@ class EntityAttention:
         most, longest = int(rank.max()) + 1 if len(row) else 1, max(lengths)
         place = torch.arange(longest, device=index.device)
         real = place < sizes[:, None]  # (W, l)
-        keys = key[0].transpose(0, 1)[(first[:, None] + place).clamp(max=len(index) - 1)]  # (W, l, H, d)
+        keys = take_rows(key[0].transpose(0, 1), (first[:, None] + place).clamp(max=len(index) - 1))  # (W, l, H, d)
         queries = query.new_zeros(len(lengths), most, *query.shape[1::2])  # (W, m, H, d)
-        queries = queries.index_put((window, rank), query[0].transpose(0, 1)[row])
+        queries = queries.index_put((window, rank), take_rows(query[0].transpose(0, 1), row))
         with torch.autocast(index.device.type, enabled=False):
             scale = query.shape[-1] ** -0.5 if scaling is None else scaling
             scores = torch.einsum("wmhd,wlhd->whml", queries.float() * scale, keys.float())

@@ -88,6 +88,21 @@ def logsumexp_within(values: torch.Tensor, group: torch.Tensor, groups: int) -> 
         return ((total + empty).log() + highest).to(values.dtype)
 
 
+def take_rows(table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """`table[index]`, for gradients that are the same in every run.
+
+    On several CPU threads the gradient of indexing by a tensor adds up rows that are taken more than once in whatever
+    order the threads come; that of an embedding has one order, and is several times as fast.
+
+    Args:
+        table: (N, ...); index: of any shape.
+
+    Returns:
+        (*index.shape, ...).
+    """
+    return F.embedding(index, table.flatten(1)).unflatten(-1, table.shape[1:])
+
+
 def rank_within(group: torch.Tensor) -> torch.Tensor:
     """(P,) how many earlier entries have the same value."""
     order = group.argsort(stable=True)

@@ -18,7 +18,6 @@ import pyarrow as pa
 from datasets import Dataset
 from transformers import PreTrainedConfig, Trainer, TrainingArguments
 
-from finecl_hf.data.arrow import arrow_column
 from finecl_hf.errors import FineCLError
 
 
@@ -83,12 +82,12 @@ def describe_run(trainer: Trainer) -> dict[str, str]:
 
 def _digest_of_rows(dataset: Dataset) -> str:
     """A hash of all that is trained on: labels, their evidence, positions and windows as much as tokens."""
-    digest = blake2b(digest_size=8)
-    for name in sorted(dataset.column_names):
-        digest.update(name.encode())
-        for chunk in arrow_column(dataset, name).chunks:
-            digest.update(np.asarray(chunk.flatten() if pa.types.is_list(chunk.type) else chunk).tobytes())
-    return digest.hexdigest()
+    columns = {name: blake2b(name.encode(), digest_size=8) for name in sorted(dataset.column_names)}
+    for batch in dataset.with_format("arrow").iter(1000):
+        for name, digest in columns.items():
+            column = batch[name].combine_chunks()
+            digest.update(np.asarray(column.flatten() if pa.types.is_list(column.type) else column).tobytes())
+    return blake2b(b"".join(digest.digest() for digest in columns.values()), digest_size=8).hexdigest()
 
 
 def _dropouts(config: PreTrainedConfig) -> dict[str, float]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from finecl_hf.encoding.pooling import mention_weights, places_in, pool_entities, rank_within
+from finecl_hf.encoding.pooling import mention_weights, places_in, pool_entities, rank_within, take_rows
 
 
 def _random_mentions(seed, num_entities=7, num_mentions=15, num_tokens=40):
@@ -91,3 +91,16 @@ def test_ranks_and_places_by_loops(seed):
     place, is_known = places_in(known, group)
     for value, at, there in zip(group.tolist(), place.tolist(), is_known.tolist(), strict=True):
         assert there == (value in (1, 4, 7)) and (not there or known[at] == value)
+
+
+@pytest.mark.parametrize("shape", [(7,), (7, 2), (0,), (3, 0)])
+@pytest.mark.parametrize("width", [(4,), (2, 3)])
+def test_rows_and_their_gradients_are_those_of_indexing(shape, width):
+    generator = torch.Generator().manual_seed(0)
+    table = torch.randn(5, *width, dtype=torch.double, generator=generator, requires_grad=True)
+    index = torch.randint(0, 5, shape, generator=generator)
+    rows, expected = take_rows(table, index), table[index]
+    assert torch.equal(rows, expected)
+    direction = torch.randn(expected.shape, dtype=torch.double, generator=generator)
+    gradients = [torch.autograd.grad((taken * direction).sum(), table)[0] for taken in (rows, expected)]
+    torch.testing.assert_close(*gradients)

@@ -31,6 +31,8 @@ def arguments(stage, model, corpus, output, *flags, **options):
             options.setdefault("weight_scheme", "uniform")
     else:
         options.setdefault("num_train_epochs", 2)
+    if stage == "denoise":
+        options.setdefault("report", "false")  # its charts take longer than these runs
     words = [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]
     return [*words, "--use_cpu", "true", "--disable_tqdm", "true", *flags]
 

@@ -14,7 +14,7 @@ from finecl_hf.errors import FineCLError
 from finecl_hf.pretraining.arguments import PretrainArguments
 from finecl_hf.pretraining.trainer import PretrainTrainer
 from finecl_hf.training.arguments import run_script
-from tests.helpers.script_runs import program, run, same_weights, weights
+from tests.helpers.script_runs import program, run, same_weights, weights, when_built
 from tests.helpers.tiny_models import build_bert
 
 
@@ -193,21 +193,24 @@ def test_every_parameter_of_the_encoder_moves(bert_folder, corpus, tmp_path, tra
 # Stage 3
 
 
-@pytest.fixture
-def fine_tuned(bert_folder, corpus, tmp_path, trainers):
-    """The trainer of a fine-tuned model, and its folder."""
-    run(
-        "finetune", bert_folder, corpus, tmp_path / "model", learning_rate=3e-3, num_train_epochs=4,
-        validation_file=corpus / "gold_validation.json", test_file=corpus / "gold_test.json",
-    )  # fmt: skip
-    return trainers[0], tmp_path / "model"
+@pytest.fixture(scope="module")
+def fine_tuned(bert_folder, corpus, tmp_path_factory):
+    """The trainer of a model that has learned something whatever the processor's roundings are, and its folder."""
+    folder, built = tmp_path_factory.mktemp("fine_tuned"), []
+    with pytest.MonkeyPatch.context() as patch:
+        when_built(patch, built.append)
+        run(
+            "finetune", bert_folder, corpus, folder, learning_rate=3e-3, num_train_epochs=12, eval_strategy="no",
+            validation_file=corpus / "gold_validation.json", test_file=corpus / "gold_test.json",
+        )  # fmt: skip
+    return built[0], folder
 
 
-def test_scores_do_not_depend_on_the_batch_size(fine_tuned):
+def test_scores_do_not_depend_on_the_batch_size(fine_tuned, monkeypatch):
     trainer, _ = fine_tuned
     scores = []
     for size in (1, 2, 3, 4, 7):
-        trainer.args.per_device_eval_batch_size = size
+        monkeypatch.setattr(trainer.args, "per_device_eval_batch_size", size)
         metrics = trainer.evaluate()
         kept = ("eval_f1", "eval_ign_f1", "eval_precision", "eval_recall", "eval_intra_f1", "eval_inter_f1")
         scores.append({name: metrics[name] for name in kept} | {"threshold": round(metrics["eval_threshold"], 4)})
@@ -215,9 +218,9 @@ def test_scores_do_not_depend_on_the_batch_size(fine_tuned):
     assert all(score == scores[0] for score in scores)
 
 
-def test_predictions_come_in_the_order_of_the_documents(fine_tuned, corpus):
+def test_predictions_come_in_the_order_of_the_documents(fine_tuned, corpus, monkeypatch):
     trainer, _ = fine_tuned
-    trainer.args.per_device_eval_batch_size = 3
+    monkeypatch.setattr(trainer.args, "per_device_eval_batch_size", 3)
     everything = trainer.predict(trainer.eval_dataset)
     for document, found in zip(read_documents(corpus / "gold_validation.json"), everything.predictions, strict=True):
         assert found.head.max(initial=0) < len(document.entities)

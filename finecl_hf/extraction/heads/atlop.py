@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from finecl_hf.encoding.pooling import take_rows
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.heads import HeadInputs, RelationHead, chunks
 from finecl_hf.extraction.heads.local_context import couples_of, local_contexts
@@ -41,7 +42,10 @@ class AtlopHead(RelationHead):
         for part in parts:
             head, tail = pairs[part].unbind(dim=1)
             couple = couples.of_pair[part]
-            states = heads[head] + head_contexts[couple], tails[tail] + tail_contexts[couple]
+            states = (
+                take_rows(heads, head) + take_rows(head_contexts, couple),
+                take_rows(tails, tail) + take_rows(tail_contexts, couple),
+            )
             if len(parts) > 1 and torch.is_grad_enabled():
                 logits.append(checkpoint(self._classify, *states, use_reentrant=False))
             else:

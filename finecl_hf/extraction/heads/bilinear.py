@@ -7,7 +7,7 @@ from torch import nn
 from transformers import initialization as init
 
 from finecl_hf.data.distances import NUM_DISTANCES
-from finecl_hf.encoding.pooling import rank_within
+from finecl_hf.encoding.pooling import rank_within, take_rows
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.heads import HeadInputs, RelationHead
 
@@ -44,8 +44,11 @@ class BilinearHead(RelationHead):
         by_head = torch.einsum("ei,rij,sj->esr", entities, w_ed, distance)  # (E, S, R)
         by_tail = torch.einsum("si,rij,ej->esr", distance, w_de, entities)
         by_distance = torch.einsum("si,rij,uj->sur", distance, w_dd, distance)  # (S, S, R)
-        logits = by_head[head, back] + by_tail[tail, distances] + by_distance[distances, back] + self.bias
-        return logits + entity_products(entities, w_ee, head, tail)
+        size = len(distance)
+        of_head = take_rows(by_head.flatten(0, 1), head * size + back)
+        of_tail = take_rows(by_tail.flatten(0, 1), tail * size + distances)
+        of_distance = take_rows(by_distance.flatten(0, 1), distances * size + back)
+        return of_head + of_tail + of_distance + self.bias + entity_products(entities, w_ee, head, tail)
 
 
 def entity_products(
@@ -68,5 +71,5 @@ def entity_products(
     tails = torch.zeros(len(heads), int(column.max()) + 1, dtype=torch.long, device=head.device)
     tails[row, column] = tail
     projected = torch.einsum("hi,rij->hrj", entities[heads], weight)  # (H, R, K)
-    products = projected @ entities[tails].transpose(1, 2)  # (H, R, T)
+    products = projected @ take_rows(entities, tails).transpose(1, 2)  # (H, R, T)
     return products.transpose(1, 2)[row, column]

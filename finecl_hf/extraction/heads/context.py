@@ -10,7 +10,7 @@ from torch import nn
 from transformers import initialization as init
 
 from finecl_hf.data.distances import NUM_DISTANCES
-from finecl_hf.encoding.pooling import places_in
+from finecl_hf.encoding.pooling import places_in, take_rows
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.heads import HeadInputs, RelationHead, chunks
 from finecl_hf.extraction.heads.bilinear import entity_products
@@ -51,7 +51,8 @@ class ContextHead(RelationHead):
         heads, tails = self.of_head(entities), self.of_tail(entities)
         logits = []
         for part in chunks(len(pairs), 4 * contexts.shape[1]):  # what stays in the caches of a CPU
-            hidden = heads[head[part]] + tails[tail[part]] + contexts[couples.of_pair[part]]
+            hidden = take_rows(heads, head[part]) + take_rows(tails, tail[part])
+            hidden = hidden + take_rows(contexts, couples.of_pair[part])
             hidden = nn.functional.gelu(hidden + self.distance(inputs.distances[part]))
             logits.append(self.classify(self.dropout(hidden)))
         logits = torch.cat(logits)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from finecl_hf.encoding.pooling import take_rows
 from finecl_hf.extraction.heads import HeadInputs
 from finecl_hf.extraction.heads.context import ContextHead
 from finecl_hf.extraction.heads.local_context import Couples, local_contexts
@@ -21,5 +22,5 @@ class EvidenceHead(ContextHead):
         hidden = at_least_float32(inputs.hidden)
         both = local_contexts(inputs, couples, torch.cat([hidden, belongs.to(hidden.dtype)], dim=2))
         contexts, evidence = both.split([hidden.shape[2], sentences], dim=1)
-        inputs.evidence = evidence[couples.of_pair]
+        inputs.evidence = take_rows(evidence, couples.of_pair)
         return contexts.to(inputs.hidden.dtype)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from finecl_hf.encoding.pooling import take_rows
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.heads import HeadInputs, RelationHead
 
@@ -18,5 +19,5 @@ class LinearHead(RelationHead):
         self.classify = nn.Linear(2 * config.text_config.hidden_size, config.num_labels)
 
     def forward(self, inputs: HeadInputs) -> torch.Tensor:
-        head, tail = inputs.entities[inputs.pairs].unbind(dim=1)
+        head, tail = take_rows(inputs.entities, inputs.pairs).unbind(dim=1)
         return self.classify(self.dropout(torch.cat([head, tail], dim=1)))

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import initialization as init
 
+from finecl_hf.encoding.pooling import take_rows
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.heads import HeadInputs, RelationHead, chunks
 
@@ -64,7 +65,7 @@ class PrototypesHead(RelationHead):
             by_head, by_tail = (halves @ prototypes.permute(1, 2, 0) * scale).unbind()  # (E, S): once an entity
             head, tail = pairs.unbind(dim=1)
             parts = [
-                self._votes(by_head[head[part]] + by_tail[tail[part]])
+                self._votes(take_rows(by_head, head[part]) + take_rows(by_tail, tail[part]))
                 for part in chunks(len(pairs), len(self.relation) + self.config.num_labels)
             ]
         return torch.cat(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from finecl_hf.encoding.pooling import take_rows
 from finecl_hf.extraction.configuration import FineCLConfig
 from finecl_hf.extraction.heads import HeadInputs, RelationHead
 
@@ -19,7 +20,7 @@ class SentenceHead(RelationHead):
         self.classify = nn.Linear(config.head_size, config.num_labels)
 
     def forward(self, inputs: HeadInputs) -> torch.Tensor:
-        head, tail = inputs.entities[inputs.pairs].unbind(dim=1)
+        head, tail = take_rows(inputs.entities, inputs.pairs).unbind(dim=1)
         counts = torch.tensor(inputs.pair_counts, device=head.device)
         sentence = inputs.hidden[:, 0].repeat_interleave(counts, dim=0)
         known = self.dropout(torch.cat([head, tail, head * tail, sentence], dim=1))

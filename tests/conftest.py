@@ -123,6 +123,14 @@ def trainers(monkeypatch):
     return built
 
 
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def two_workers():
     """A Ray cluster of two cores on this machine, for tests that are `slow`: it takes seconds to start."""

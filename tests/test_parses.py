@@ -51,7 +51,7 @@ def opens(corpus):
 def test_stage_1_with_report_and_cleaning(missing, most, parses, opens, bert_folder, corpus, tmp_path):
     """Missing labels are counted in two passes, judged, and shown."""
     options = {"write_clean": tmp_path / "clean.json", "cache_dir": tmp_path / "c", "num_train_epochs": 1}
-    run("denoise", bert_folder, corpus, tmp_path / "out", missing_labels=missing, **options)
+    run("denoise", bert_folder, corpus, tmp_path / "out", missing_labels=missing, report=True, **options)
     assert len(parses) == 14 and max(parses.values()) <= most
     assert opens.total() <= 2
     assert (tmp_path / "out" / "report.html").exists() and (tmp_path / "clean.json").exists()

@@ -385,7 +385,7 @@ def test_labels_judged_wrong_are_not_trained_on(bert_folder, corpus, tmp_path, t
     verdicts = Verdicts(rows)
     verdicts.write(tmp_path / "v.parquet")
     order = run("denoise", bert_folder, corpus, tmp_path / "out", verdicts=tmp_path / "v.parquet",
-                write_clean=tmp_path / "clean.json", clean_share=1.0, num_train_epochs=1)  # fmt: skip
+                write_clean=tmp_path / "clean.json", clean_share=1.0, num_train_epochs=1, report=True)  # fmt: skip
     trained = {key for row in trainers[0].train_dataset for key in row["fact_key"]}
     for key, sign in verdicts.signs().items():
         assert order.verdict[order.rows_of([key])[0]] == sign

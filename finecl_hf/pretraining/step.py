@@ -20,7 +20,7 @@ from torch.distributed.nn.functional import all_gather
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from finecl_hf.encoding.pooling import pool_entities
+from finecl_hf.encoding.pooling import pool_entities, take_rows
 from finecl_hf.losses import entity_discrimination_terms, relation_discrimination_terms
 from finecl_hf.pretraining.contrast import Instances, contrast_masks
 from finecl_hf.pretraining.masked_lm import calling, masked_lm_forward, token_loss
@@ -81,9 +81,9 @@ def _encode_chunk(
     hidden, token_logits = masked_lm_forward(forward, *inputs, unwrapped)
     entities = pool_entities(hidden, *(chunk[name] for name in ("token_index", "token_weight", "entity_offsets")))
     entity_terms = entity_discrimination_terms(
-        entities[chunk["queries"]], entities, chunk["positives"], chunk["candidate_mask"], temperature
+        take_rows(entities, chunk["queries"]), entities, chunk["positives"], chunk["candidate_mask"], temperature
     )
-    pairs = entities[chunk["pairs"]].flatten(1)
+    pairs = take_rows(entities, chunk["pairs"]).flatten(1)
     return pairs, entity_terms.sum(), token_loss(token_logits, chunk["masked_labels"])
 
 

@@ -70,6 +70,16 @@ def test_cached_gradients_are_those_of_kept_activations_with_dropout_on(bert_fol
     assert_same_step(cached, step(model, chunks), rtol=1e-9, atol=1e-11)
 
 
+def test_gradients_are_the_same_in_every_run_on_several_threads(bert_folder, two_threads):
+    model = load_masked_lm(bert_folder)[0].eval()
+    chunks = [collator()(rows(200))]
+    assert chunks[0]["pairs"].numel() * model.config.hidden_size > 2**15  # which torch shares among threads
+    first = step(model, chunks)
+    for _ in range(3):
+        again = step(model, chunks)
+        assert all(torch.equal(gradient, again[1][name]) for name, gradient in first[1].items())
+
+
 def test_activations_of_chunks_are_not_kept(bert_folder):
     """Saved for backward: inputs and outputs of the chunks, not what lies between."""
     model = load_masked_lm(bert_folder)[0].train()

@@ -27,7 +27,7 @@ def launch(stage, *args, timeout=240, **options):
 
 def test_denoising_observes_every_label(bert_folder, corpus, tmp_path):
     """14 documents in batches of 3 for two processes: the last round repeats documents, and no label counts twice."""
-    options = {"per_device_train_batch_size": 3, "num_train_epochs": 2}
+    options = {"per_device_train_batch_size": 3, "num_train_epochs": 2, "report": True}
     printed = launch("denoise", bert_folder, corpus, tmp_path / "two", **options)
     two = LearningOrder.read(tmp_path / "two" / "learning_order.parquet")
     one = run("denoise", bert_folder, corpus, tmp_path / "one", **options)

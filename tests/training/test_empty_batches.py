@@ -36,6 +36,8 @@ def options_for(stage, folder, **options):
     options = {"train_file": folder / "train.json", "logging_steps": 1, "save_strategy": "no", **options}
     if stage == "pretrain":
         return {"max_steps": 4, "pair_documents": "false", **options}
+    if stage == "denoise":
+        options = {"report": "true", **options}
     return {"num_train_epochs": 1, "na_ratio": 0.0, **options}
 
 

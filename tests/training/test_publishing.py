@@ -123,6 +123,7 @@ def pushed(bert_folder, corpus, tmp_path_factory):
                     "hub_model_id": "user/denoised",
                     "hub_strategy": "every_save",
                     "save_strategy": "epoch",
+                    "report": "true",
                 },
             ),
             ("pretrain", {"hub_model_id": "user/encoder", "learning_order": "user/denoised"}),  # a dataset by then
@@ -367,7 +368,13 @@ def test_relation_models_load_without_the_package(pushed, corpus, tmp_path):
 
 
 OFFLINE = {  # the tests are
-    "denoise": {"hub_model_id": "org/order", "hub_private_repo": "true", "hub_revision": "v1", "push_report": "true"},
+    "denoise": {
+        "hub_model_id": "org/order",
+        "hub_private_repo": "true",
+        "hub_revision": "v1",
+        "push_report": "true",
+        "report": "true",
+    },
     "pretrain": {"hub_model_id": "org/encoder"},
     "finetune": {"use_lora": "true"},
 }
@@ -460,7 +467,7 @@ def test_other_processes_write_no_predictions():
 
 def test_report_noise_and_cleaned_corpus(bert_folder, corpus, tmp_path, capsys):
     clean = tmp_path / "clean.json"
-    options = {"write_clean": clean, "clean_share": 0.5, "long_documents": "truncate"}
+    options = {"write_clean": clean, "clean_share": 0.5, "long_documents": "truncate", "report": True}
     order = run("denoise", bert_folder, corpus, tmp_path / "out", **options)
     said = capsys.readouterr().out
     assert "labels are wrong, this run cannot tell" in said and f"Wrote {clean}: kept " in said
@@ -484,9 +491,9 @@ def test_by_default_as_many_labels_are_kept_as_look_right(bert_folder, corpus, t
 
 
 def test_another_score_and_a_threshold(bert_folder, corpus, tmp_path):
-    flags = {"write_clean": tmp_path / "clean.json", "clean_threshold": 0.3, "score": "first_epoch"}
+    flags = {"write_clean": tmp_path / "clean.json", "clean_threshold": 0.3, "score": "first_epoch", "report": True}
     order = run("denoise", bert_folder, corpus, tmp_path / "out", **flags)
-    run("denoise", bert_folder, corpus, tmp_path / "quiet", report=False, num_train_epochs=1)
+    run("denoise", bert_folder, corpus, tmp_path / "quiet", num_train_epochs=1)
     assert not (tmp_path / "quiet" / "report.html").exists()
     kept = {
         document.instance_id(f) for document in read_documents(tmp_path / "clean.json") for f in document.relations

@@ -11,14 +11,6 @@ from finecl_hf.extraction.heads import HEADS, head_class
 from tests.helpers.head_inputs import random_inputs
 
 
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("name", HEADS)
 def test_gradients_are_the_same_in_every_run_on_several_threads(name, two_threads):
     torch.manual_seed(0)

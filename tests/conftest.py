@@ -18,7 +18,7 @@ from transformers import AutoTokenizer
 from finecl_hf.data.documents import Document
 from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.synthetic.corpus import generate_corpus, write_corpus
-from tests.helpers.script_runs import when_built
+from tests.helpers.script_runs import trainers_of_scripts
 from tests.helpers.tiny_models import build_bert, build_roberta
 
 
@@ -116,11 +116,10 @@ def order_file(corpus, tmp_path):
 
 
 @pytest.fixture
-def trainers(monkeypatch):
+def trainers():
     """Collects the trainers that scripts build."""
-    built = []
-    when_built(monkeypatch, built.append)
-    return built
+    with trainers_of_scripts() as built:
+        yield built
 
 
 @pytest.fixture

@@ -8,18 +8,19 @@ from transformers import AutoModel
 from finecl_hf import FineCLConfig, FineCLForRelationExtraction, load_relation_model
 from finecl_hf.encoding.batches import RelationCollator
 from finecl_hf.extraction.adapters import add_adapters
-from tests.helpers.script_runs import run, weights
+from tests.helpers.script_runs import run, trainers_of_scripts, weights
 
 
-@pytest.fixture(params=["bert_folder", "roberta_folder"])
-def adapter(request, corpus, tmp_path, trainers):
+@pytest.fixture(scope="module", params=["bert_folder", "roberta_folder"])
+def adapter(request, corpus, tmp_path_factory):
     """Folder of an adapter, the encoder it belongs to, and its trainer."""
-    encoder = request.getfixturevalue(request.param)
-    run(
-        "finetune", encoder, corpus, tmp_path, "--use_lora", lora_r=4, learning_rate=1e-2,
-        validation_file=corpus / "gold_validation.json",
-    )  # fmt: skip
-    return tmp_path, encoder, trainers[0]
+    encoder, folder = request.getfixturevalue(request.param), tmp_path_factory.mktemp("adapter")
+    with trainers_of_scripts() as built:
+        run(
+            "finetune", encoder, corpus, folder, "--use_lora", lora_r=4, learning_rate=1e-2,
+            validation_file=corpus / "gold_validation.json",
+        )  # fmt: skip
+    return folder, encoder, built[0]
 
 
 def logits_of(model, trainer):

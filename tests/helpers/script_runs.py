@@ -3,8 +3,10 @@
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -51,6 +53,15 @@ def when_built(monkeypatch, action):
         action(self)
 
     monkeypatch.setattr(FineCLTrainer, "__init__", built)
+
+
+@contextmanager
+def trainers_of_scripts():
+    """Collects the trainers that scripts build meanwhile."""
+    built = []
+    with pytest.MonkeyPatch.context() as patch:
+        when_built(patch, built.append)
+        yield built
 
 
 def program(code, *args, **kwargs):

@@ -14,7 +14,7 @@ from finecl_hf.errors import FineCLError
 from finecl_hf.pretraining.arguments import PretrainArguments
 from finecl_hf.pretraining.trainer import PretrainTrainer
 from finecl_hf.training.arguments import run_script
-from tests.helpers.script_runs import program, run, same_weights, weights, when_built
+from tests.helpers.script_runs import program, run, same_weights, trainers_of_scripts, weights
 from tests.helpers.tiny_models import build_bert
 
 
@@ -196,9 +196,8 @@ def test_every_parameter_of_the_encoder_moves(bert_folder, corpus, tmp_path, tra
 @pytest.fixture(scope="module")
 def fine_tuned(bert_folder, corpus, tmp_path_factory):
     """The trainer of a model that has learned something whatever the processor's roundings are, and its folder."""
-    folder, built = tmp_path_factory.mktemp("fine_tuned"), []
-    with pytest.MonkeyPatch.context() as patch:
-        when_built(patch, built.append)
+    folder = tmp_path_factory.mktemp("fine_tuned")
+    with trainers_of_scripts() as built:
         run(
             "finetune", bert_folder, corpus, folder, learning_rate=3e-3, num_train_epochs=12, eval_strategy="no",
             validation_file=corpus / "gold_validation.json", test_file=corpus / "gold_test.json",

@@ -652,7 +652,7 @@ def export(args: Namespace) -> None:
     made = export_onnx(args.model, args.output_dir, args.quantize, base_model=args.base_model)
     print(
         f"Wrote {made.folder} ({'int8' if args.quantize else 'float32'}, {made.megabytes:,.1f} MB); its hidden states "
-        f"are within {made.deviation:.1g} of torch's."
+        f"differ from torch's by {made.deviation:.2%}, in root mean square."
     )
 
 

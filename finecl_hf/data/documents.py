@@ -223,6 +223,8 @@ def _fact_to_dict(fact: Fact) -> dict[str, Any]:
 def _parse(raw: Any) -> Document:
     if not isinstance(raw, dict):
         raise DocumentError(f"expected an object with title, sents and vertexSet, found {_kind(raw)}.")
+    if raw and not raw.keys() & {"title", "sents", "vertexSet"}:
+        raise DocumentError("none of title, sents and vertexSet is there: this is no document, but something else.")
     title = _required(raw, "title")
     if isinstance(title, int):  # some exports write a numeric title without quotes
         title = str(title)

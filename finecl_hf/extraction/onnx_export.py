@@ -76,7 +76,7 @@ class Export:
     Attributes:
         folder: where.
         megabytes: size of the graph.
-        deviation: the largest difference of a hidden state from torch's, on any tokens.
+        deviation: of the hidden states from torch's, as a share of their root mean square, on any tokens.
     """
 
     folder: Path
@@ -212,7 +212,7 @@ def _graph(
         deviation = _deviation(parts, _sample(config, 1, length - 3), path)
         if not deviation < TOLERANCE:
             raise FineCLError(
-                f"{name}: the exported graph differs from torch by {deviation:.2g}: {config.model_type} cannot be "
+                f"{name}: the exported graph differs from torch by {deviation:.2%}: {config.model_type} cannot be "
                 "exported with these versions of torch and onnxruntime; use the model as it is."
             )
         if quantize:
@@ -244,9 +244,10 @@ def _trace(parts: _Graph, sample: tuple[torch.Tensor, torch.Tensor], path: Path)
 
 
 def _deviation(parts: _Graph, sample: tuple[torch.Tensor, torch.Tensor], path: Path) -> float:
-    """The largest difference of the graph's hidden states from torch's."""
+    """Root mean square of how far the graph's hidden states are from torch's, as a share of that of torch's."""
     found = OnnxEncoder(parts.encoder.config, path.read_bytes()).eval()(*sample)
-    return (found.last_hidden_state - parts(*sample)[0]).abs().max().item()
+    expected = parts(*sample)[0]
+    return ((found.last_hidden_state - expected).norm() / expected.norm()).item()
 
 
 def _quantize(path: Path) -> None:

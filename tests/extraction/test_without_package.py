@@ -114,7 +114,8 @@ def test_a_process_without_the_package(head, bert_folder, ada, curie, tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     process = subprocess.run(
         [sys.executable, "-c", LOAD, "model", "documents.json", " ".join(ABSENT), "names.tsv", "again"],
-        env={**environment, "HF_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}, cwd=tmp_path, capture_output=True, text=True,
+        env={**environment, "HF_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"},
+        cwd=tmp_path, capture_output=True, text=True,
     )  # fmt: skip
     assert process.returncode == 0, process.stderr[-3000:]
     of_names = RelationExtractionPipeline(made.model, made.tokenizer, recogniser=str(tmp_path / "names.tsv"))

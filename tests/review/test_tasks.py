@@ -1,5 +1,7 @@
 """What a judge sees: the text with both mentions marked, and names instead of ids."""
 
+import re
+
 from finecl_hf.data.documents import Document, Fact
 from finecl_hf.review.tasks import choices, task_of
 
@@ -14,10 +16,7 @@ def test_a_task_shows_the_label_and_where_its_mentions_stand(ada):
     texts = {role: [task.text[start:end] for start, end in spans] for role, spans in task.spans.items()}
     assert texts == {"head": ["Ada Lovelace"], "tail": ["London"]}
     assert "<head>Ada Lovelace</head> was born in <tail>London</tail>" in task.marked
-    assert (
-        task.marked.replace("<head>", "").replace("</head>", "").replace("<tail>", "").replace("</tail>", "")
-        == task.text
-    )
+    assert re.sub("</?(head|tail)>", "", task.marked) == task.text
 
 
 def test_mentions_of_both_entities_are_those_of_each():

@@ -26,7 +26,7 @@ ENCODERS = ("sentence-transformers/all-MiniLM-L6-v2", "bert-base-uncased", "all-
 FEW_STEPS = {
     "run_denoise.py": "--max_steps 30 --learning_rate 1e-3 --logging_steps 10",
     "run_pretrain.py": "--max_steps 2 --per_device_train_batch_size 4 --gradient_accumulation_steps 1",
-    "run_finetune.py": "--max_steps 4",
+    "run_finetune.py": "--max_steps 40 --learning_rate 3e-3",  # enough to find something
 }
 SKIPPED = {
     "make": "it is run by itself",

@@ -86,7 +86,7 @@ CASES = [
     ("pretrain", MODEL, "before the optimizer of a checkpoint", 3, "checkpoint-3/optimizer.pt"),
     ("pretrain", "100", "before the tokenizer of a checkpoint", 1, "checkpoint-1/"),
     ("pretrain", SMALL, "before the state of a checkpoint", 3, "checkpoint-3/trainer_state.json"),
-    ("pretrain", SMALL, "before the card", 4, "README.md"),
+    ("pretrain", SMALL, "before the card", 4, "training_args.json"),
     ("finetune", MODEL, "before the model of a checkpoint", 5, "checkpoint-5: the weights"),
 ]  # fmt: skip
 

@@ -134,7 +134,7 @@ def test_threads_leave_signals_alone():
 
 
 OUTSIDE = """
-import os, signal, sys
+import os, signal, sys, time
 sys.path.insert(0, sys.argv[1])
 from finecl_hf.training.arguments import run_script
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which is ignored where a shell starts the tests with `&`
@@ -148,7 +148,8 @@ def main():
     _, status = os.waitpid(child, 0)
     print("child", -os.waitstatus_to_exitcode(status), flush=True)
     os.kill(os.getpid(), int(sys.argv[2]))
-    signal.pause()
+    while True:
+        time.sleep(0.1)  # and not one long pause: where another thread takes the signal, it wakes nobody
 run_script(main)
 """
 

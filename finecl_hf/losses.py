@@ -67,6 +67,7 @@ def relation_discrimination_terms(
     negatives = (similarity + weights).masked_fill(~negative_mask[used], -torch.inf)
     log_negatives = negatives.logsumexp(dim=1)  # (A',), -inf for an anchor without negatives
     positive = similarity[row, partner]
+    # Rows that are taken more than once: `index_select` adds up their gradients in one order, see `take_rows`
     log_ratio = positive - torch.logaddexp(positive, log_negatives.index_select(0, row))
     return -weights[anchors[used]][row].exp() * log_ratio
 

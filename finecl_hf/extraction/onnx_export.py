@@ -209,15 +209,15 @@ def _graph(
     path = folder / GRAPH
     with _told(name), _quiet(), torch.no_grad():
         _trace(parts, _sample(config, 2, length), path)
-        deviation = _deviation(parts, _sample(config, 1, length - 3), path)
-        if not deviation < TOLERANCE:
+        largest, deviation = _deviation(parts, _sample(config, 1, length - 3), path)
+        if not largest < TOLERANCE:
             raise FineCLError(
-                f"{name}: the exported graph differs from torch by {deviation:.2%}: {config.model_type} cannot be "
+                f"{name}: the exported graph differs from torch by {largest:.2g}: {config.model_type} cannot be "
                 "exported with these versions of torch and onnxruntime; use the model as it is."
             )
         if quantize:
             _quantize(path)
-            deviation = _deviation(parts, _sample(config, 1, length - 3), path)
+            _, deviation = _deviation(parts, _sample(config, 1, length - 3), path)
     return path.read_bytes(), deviation
 
 
@@ -243,11 +243,13 @@ def _trace(parts: _Graph, sample: tuple[torch.Tensor, torch.Tensor], path: Path)
     )
 
 
-def _deviation(parts: _Graph, sample: tuple[torch.Tensor, torch.Tensor], path: Path) -> float:
-    """Root mean square of how far the graph's hidden states are from torch's, as a share of that of torch's."""
+def _deviation(parts: _Graph, sample: tuple[torch.Tensor, torch.Tensor], path: Path) -> tuple[float, float]:
+    """The largest difference of the graph's hidden states from torch's; and their root mean square, as a share of that
+    of torch's."""
     found = OnnxEncoder(parts.encoder.config, path.read_bytes()).eval()(*sample)
     expected = parts(*sample)[0]
-    return ((found.last_hidden_state - expected).norm() / expected.norm()).item()
+    difference = found.last_hidden_state - expected
+    return difference.abs().max().item(), (difference.norm() / expected.norm()).item()
 
 
 def _quantize(path: Path) -> None:

@@ -26,7 +26,7 @@ ENCODERS = ("sentence-transformers/all-MiniLM-L6-v2", "bert-base-uncased", "all-
 FEW_STEPS = {
     "run_denoise.py": "--max_steps 30 --learning_rate 1e-3 --logging_steps 10",
     "run_pretrain.py": "--max_steps 2 --per_device_train_batch_size 4 --gradient_accumulation_steps 1",
-    "run_finetune.py": "--max_steps 40 --learning_rate 3e-3",  # enough to find something
+    "run_finetune.py": "--max_steps 4",
 }
 SKIPPED = {
     "make": "it is run by itself",
@@ -146,14 +146,14 @@ def write_as_the_original(documents: list, folder: Path) -> dict[str, int]:
 
 
 class Desk:
-    def __init__(self, folder: Path, encoder: Path, monkeypatch):
+    def __init__(self, folder: Path, encoder: Path, monkeypatch, steps: dict[str, str] = FEW_STEPS):
         self.folder, self.encoder, self.monkeypatch = folder, encoder, monkeypatch
         self.names: dict[str, dict] = {}
         self.environment = os.environ  # a page about the Hub has one of its own
         self.programs = folder / "programs"
         self.programs.mkdir()
         few = "".join(f"  {name}) set -- \"$@\" {flags} --use_cpu true --disable_tqdm true ;;\n"
-                      for name, flags in FEW_STEPS.items())  # fmt: skip
+                      for name, flags in steps.items())  # fmt: skip
         self._program("python", f'case "$1" in\n{few}esac\nexec {shlex.quote(sys.executable)} "$@"')
         # A doctor who finds fault with the little corpus does what is asked.
         command = f'{shlex.quote(sys.executable)} -m finecl_hf.cli "$@"'

@@ -15,6 +15,7 @@ from tests.test_docs import FEW_STEPS, Block, Desk, blocks_of
 
 GOLD = "--train_file train.json --validation_file validation.json --test_file test.json --rel_info rel_info.json"
 SILVER = "--train_file silver.json --rel_info rel_info.json"
+LEARNS = {**FEW_STEPS, "run_finetune.py": "--max_steps 40 --learning_rate 3e-3"}  # enough to find something
 RUNS = {
     "denoised": f"run_denoise.py {SILVER}",
     "encoder": f"run_pretrain.py {SILVER} --learning_order order.parquet",
@@ -30,7 +31,7 @@ DATA = {
 }
 
 
-def make_desk(folder, encoder, corpus, hub, monkeypatch):
+def make_desk(folder, encoder, corpus, hub, monkeypatch, steps=FEW_STEPS):
     """A folder with the corpus and the scripts, whose Hub is ours."""
     folder.mkdir()
     for name, targets in DATA.items():
@@ -41,7 +42,7 @@ def make_desk(folder, encoder, corpus, hub, monkeypatch):
     for script in FEW_STEPS:
         (folder / script).symlink_to(ROOT / script)
     shutil.copytree(encoder, folder / Path(encoder).name)  # as the command of a card names it
-    desk = Desk(folder, encoder, monkeypatch)
+    desk = Desk(folder, encoder, monkeypatch, steps)
     desk.environment = hub_environment(hub, folder)
     return desk
 
@@ -49,7 +50,7 @@ def make_desk(folder, encoder, corpus, hub, monkeypatch):
 @pytest.mark.slow
 def test_the_code_of_every_card_runs(bert_folder, corpus, tmp_path, monkeypatch):
     with FakeHub() as hub:
-        maker = make_desk(tmp_path / "maker", bert_folder, corpus, hub, monkeypatch)
+        maker = make_desk(tmp_path / "maker", bert_folder, corpus, hub, monkeypatch, LEARNS)
         for name, command in RUNS.items():
             flags = (
                 f"--model_name_or_path bert-base-uncased --output_dir {name} --push_to_hub --hub_model_id user/{name}"

@@ -8,12 +8,11 @@ import pytest
 import yaml
 from transformers import TrainerCallback
 
-from finecl_hf.training.emissions import last_emissions
 from tests.helpers.script_runs import run, when_built
+from tests.training.test_emissions import CSV
 
 
 LOSSES = {"loss", "loss_rd", "loss_ed", "loss_mlm"}
-CSV = "timestamp,run_id,duration,emissions,energy_consumed,latitude\n2026-01-01T00:00:00,a,5.0,{},0.1,52.5\n"
 
 
 class Recorder(TrainerCallback):
@@ -69,19 +68,6 @@ def test_emissions_are_on_the_card(tracked):
     emissions = yaml.safe_load(card.split("---\n")[1])["co2_eq_emissions"]
     assert emissions == {"emissions": pytest.approx(1.25), "source": "codecarbon", "training_type": "pre-training"}
     assert json.loads((folder / "train_results.json").read_text())["co2_eq_grams"] == pytest.approx(1.25)
-
-
-@pytest.mark.parametrize("text", ["", "timestamp,duration\n1,2\n", CSV.format(""), CSV.format("much"), CSV.format(-1)])
-def test_nothing_is_said_where_nothing_was_measured(text, tmp_path):
-    assert last_emissions(tmp_path / "emissions.csv") is None
-    (tmp_path / "emissions.csv").write_text(text)
-    assert last_emissions(tmp_path / "emissions.csv") is None
-
-
-def test_the_last_training_in_a_folder_counts(tmp_path):
-    later = CSV.format(0.5).splitlines(keepends=True)[1]
-    (tmp_path / "emissions.csv").write_text(CSV.format(0.25) + later)
-    assert last_emissions(tmp_path / "emissions.csv") == 500
 
 
 @pytest.mark.slow

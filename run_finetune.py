@@ -38,7 +38,7 @@ def main(argv=None):
     from finecl_hf.data.relation_names import read_relation_names
     from finecl_hf.encoding.batches import RelationCollator
     from finecl_hf.extraction.adapters import add_adapters
-    from finecl_hf.extraction.best_checkpoint import choose_best_checkpoint
+    from finecl_hf.extraction.best_checkpoint import choose_best_checkpoint, tell_which_is_kept
     from finecl_hf.extraction.evaluation import (
         check_task,
         load_evaluation_set,
@@ -153,6 +153,7 @@ def main(argv=None):
     )
     if args.do_train:
         result = trainer.train(resume_from_checkpoint=checkpoint_to_resume(args))
+        tell_which_is_kept(args, trainer.state)
 
     # Evaluation: the threshold is fitted on validation, then used on test
     predictions = {}

@@ -83,7 +83,7 @@ def main(argv=None):
     heading(f"Stage 3: fine-tune each encoder on {args.gold_documents} gold documents")
     gold = [f"--{part}_file={folder}/data/gold_{part}.json" for part in ("train", "validation", "test")]
     finetune = [*gold, *common, "--num_train_epochs", "7", "--learning_rate", "1e-3", "--save_strategy", "no"]
-    finetune += ["--per_device_train_batch_size", "4"]
+    finetune += ["--load_best_model_at_end", "false", "--per_device_train_batch_size", "4"]
     rows = {}
     for name, path in encoders.items():
         print(f"\n{name}:")

@@ -520,7 +520,10 @@ def _copies_between(tallies: list[Tally], task: str, names: dict[str, str]) -> I
                 )  # fmt: skip
             elif documents or titles > COPIES * tally.documents or len(sentences) and sentences.mean() > COPIES:
                 means = "These parts of it were seen in training."
-                yield Finding("leakage", LOOK, found, means, f"Remove them from {other.role}.", figures)
+                mend = f"Remove them from {other.role}."
+                if not documents:
+                    mend = "No whole document is to be removed; put texts of one author or one template in one file."
+                yield Finding("leakage", LOOK, found, means, mend, figures)
             else:
                 yield Finding("leakage", OK, found, figures=figures)
 

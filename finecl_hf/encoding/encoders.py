@@ -118,6 +118,8 @@ def loading_from(name, flag=""):
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if reason.startswith("Repo id must"):  # the Hub is asked for what a folder lacks
             reason = "Files of the model, such as its weights, are missing there; copy the whole folder again."
+        if isinstance(error, OSError) and "connect to" in reason:
+            reason += " Without a connection, copy its folder here from a machine that has one, and name the folder."
         raise FineCLError(f"{source}: {told}. {reason}") from error
     except Exception as error:  # whatever a configuration can bring about; SafetensorError derives from nothing else
         if type(error).__name__ == "SafetensorError":

@@ -7,10 +7,11 @@ import math
 from collections.abc import Sequence
 
 from accelerate.utils import parse_flag_from_env
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerState
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from finecl_hf.data.documents import Document
+from finecl_hf.data.notes import counted
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.arguments import FinetuneArguments, lower_is_better
 
@@ -67,6 +68,22 @@ def choose_best_checkpoint(args: FinetuneArguments, validation: Sequence[Documen
     args.eval_strategy = IntervalStrategy.EPOCH
     distance = math.ceil(args.num_train_epochs / EVALUATIONS) if args.max_steps <= 0 else 1
     return [EveryFewEpochs(distance)] if distance > 1 else []
+
+
+def tell_which_is_kept(args: FinetuneArguments, state: TrainerState) -> None:
+    """Says, after training, which checkpoint is the best one, if one was chosen."""
+    if not args.load_best_model_at_end or state.best_metric is None:
+        return
+    metric = args.metric_for_best_model.removeprefix("eval_")
+    figures = {entry["step"]: entry[f"eval_{metric}"] for entry in state.log_history if f"eval_{metric}" in entry}
+    step = state.best_global_step
+    told = f"Kept the model of step {step:,} of {state.global_step:,}, the best on the validation documents: {metric} "
+    told += f"{state.best_metric:.4f}."
+    equals = sum(later > step and figure == state.best_metric for later, figure in figures.items())
+    if equals:
+        told += f" {counted(equals, 'later one')} reached the same, and of equals the first is kept"
+        told += "." if metric == "loss" else "; --metric_for_best_model loss tells them apart."
+    logger.info(told)
 
 
 class EveryFewEpochs(TrainerCallback):

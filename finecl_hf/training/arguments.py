@@ -98,7 +98,8 @@ class DataArguments:
     dataset_name: str | None = option(None, "Hub dataset id, in place of --train_file; its split `train` is used.")
     dataset_split: str = option("train", "Split of --dataset_name to train on, such as train_distant.")
     train_file: str | None = option(
-        None, 'Training documents: a file, or shards as a folder or a pattern in quotes ("silver-*.jsonl.gz").'
+        None,
+        'Texts to train on: a file, or shards as a folder or a pattern in quotes ("silver-*.jsonl.gz").',
     )
     rel_info: str | None = option(None, "JSON of relation id -> readable name; fixes the label set.")
     exclude_file: str | None = option(

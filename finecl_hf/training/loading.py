@@ -157,7 +157,8 @@ def load_features(
     with args.main_process_first(desc=f"tokenising the {what} documents"):
         features = encoder.encode_corpus(corpus, data.preprocessing_num_workers)
     truncation = Truncation.of(features, encoder.max_length)
-    logger.info("%s documents: %s. %s", what.capitalize(), f"{len(features):,}", truncation)
+    noun = "sentences" if getattr(args, "task", None) == "sentence" else "documents"
+    logger.info("%s %s: %s. %s", what.capitalize(), noun, f"{len(features):,}", truncation)
     return features, truncation
 
 

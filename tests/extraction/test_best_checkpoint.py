@@ -4,11 +4,11 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from transformers import TrainerControl
+from transformers import TrainerControl, TrainerState
 
 from finecl_hf.errors import FineCLError
 from finecl_hf.extraction.arguments import FinetuneArguments
-from finecl_hf.extraction.best_checkpoint import EveryFewEpochs, choose_best_checkpoint
+from finecl_hf.extraction.best_checkpoint import EveryFewEpochs, choose_best_checkpoint, tell_which_is_kept
 
 
 @pytest.fixture
@@ -90,3 +90,18 @@ def test_long_runs_are_evaluated_now_and_then(arguments, ada):
         assert control.should_evaluate == control.should_save
         asked += [epoch] * control.should_save
     assert asked == [*range(14, 400, 14), 400]
+
+
+@pytest.mark.parametrize("figures, said", [([0.5, 0.7, 0.6], []), ([0.5, 0.7, 0.7], ["1 later one", "loss"])])
+def test_which_is_kept_is_told(figures, said, arguments, ada, caplog):
+    caplog.set_level("INFO")
+    args = arguments()
+    tell_which_is_kept(args, TrainerState())
+    assert not caplog.text
+    choose_best_checkpoint(args, [ada])
+    log = [{"step": 4 * number, "eval_f1": figure} for number, figure in enumerate(figures, 1)]
+    state = TrainerState(global_step=12, best_global_step=8, best_metric=0.7, log_history=[{"step": 4}, *log])
+    tell_which_is_kept(args, state)
+    told = caplog.text
+    assert "step 8 of 12" in told and "f1 0.7000" in told
+    assert all(word in told for word in said) and ("later" in told) == bool(said)

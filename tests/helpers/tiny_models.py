@@ -1,7 +1,7 @@
 """Tiny random encoders with real tokenizers, written to disk by the session fixtures in conftest.py."""
 
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, PreTrainedTokenizerFast, RobertaConfig
 
 from finecl_hf.encoding.encoders import load_tokenizer
@@ -23,7 +23,7 @@ SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "i
 def build_bert(folder, seed=0, dropout=0.1):
     """Saves a random 2-layer BERT (uncased WordPiece, with MLM head) to `folder`."""
     rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
-    return build_small_encoder(train_wordpiece(), folder, BertConfig(**SMALL, **rates), seed)
+    return build_small_encoder(wordpiece(), folder, BertConfig(**SMALL, **rates), seed)
 
 
 def build_roberta(folder, seed=0):
@@ -32,14 +32,19 @@ def build_roberta(folder, seed=0):
     return build_small_encoder(tokenizer, folder, RobertaConfig(type_vocab_size=1, **SMALL), seed)
 
 
-def train_wordpiece():
-    """BERT's uncased tokenizer, trained on `TEXT`."""
+def wordpiece():
+    """BERT's uncased tokenizer, of the letters and the words of `TEXT`.
+
+    Not trained: its trainer breaks ties differently in each process, and each test would see other numbers.
+    """
     special = {name: f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
-    tokenizer = Tokenizer(models.WordPiece(unk_token=special["unk"]))
+    words = sorted(set(" ".join(TEXT).lower().split()))
+    letters = sorted(set("".join(words)))
+    pieces = [*special.values(), *letters, *(f"##{letter}" for letter in letters), *words]
+    vocabulary = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=special["unk"]))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(vocab_size=400, special_tokens=list(special.values()), show_progress=False)
-    tokenizer.train_from_iterator(TEXT, trainer)
     cls, sep = ((special[name], tokenizer.token_to_id(special[name])) for name in ("cls", "sep"))
     tokenizer.post_processor = processors.BertProcessing(sep, cls)
     names = {f"{name}_token": token for name, token in special.items()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -253,10 +254,15 @@ def _deviation(parts: _Graph, sample: tuple[torch.Tensor, torch.Tensor], path: P
 
 
 def _quantize(path: Path) -> None:
+    """Puts int8 in place of weights; those that several products share (DeBERTa) have to be transposed before, since
+    what the graph transposes is no weight to the quantiser."""
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxscript.optimizer import optimize
 
+    folded = optimize(onnx.load(path), input_size_limit=sys.maxsize, output_size_limit=sys.maxsize)
     quantize_dynamic(
-        path, path, op_types_to_quantize=["MatMul", "Gemm", "Gather"], per_channel=True, weight_type=QuantType.QInt8
+        folded, path, op_types_to_quantize=["MatMul", "Gemm", "Gather"], per_channel=True, weight_type=QuantType.QInt8
     )
 
 

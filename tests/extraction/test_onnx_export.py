@@ -29,7 +29,7 @@ from tests.extraction.test_pipeline import RELATIONS
 from tests.helpers.tiny_models import SMALL, save_relation_model, wordpiece
 
 
-pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
+onnx = pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
 pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed")
 
@@ -189,3 +189,13 @@ def test_what_torch_cannot_export_or_exports_wrongly_is_told(failure, bert_folde
     with pytest.raises(FineCLError, match=told):
         export_onnx(bert_folder, tmp_path / "export")
     assert not (tmp_path / "export").exists() and not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoder", ["bert_folder", "deberta_folder"])
+def test_all_weights_of_products_become_int8(encoder, tmp_path, request):
+    export_onnx(request.getfixturevalue(encoder), tmp_path / "export", quantize=True)
+    operators = [node.op_type for node in onnx.load(tmp_path / "export" / GRAPH).graph.node]
+    projections = 6 * SMALL["num_hidden_layers"]  # queries, keys, values, output, and two of the feed-forward layer
+    positions = 2 * SMALL["num_hidden_layers"] if encoder == "deberta_folder" else 0
+    assert operators.count("MatMulInteger") == projections + positions

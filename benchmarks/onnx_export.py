@@ -5,8 +5,9 @@
 Exports a fine-tuned extractor in float32 and int8, and extracts from the same labelled documents with torch and with
 both, batch by batch in turns. Told are the times of the encoder (what runs in onnxruntime, and pooling of attention)
 and of the whole pipeline (tokenisation, head and spans as well, which stay as they are), F1, and how far triples are
-from torch's. Without `--model`, it is a random one of BERT-base's size, whose times alone mean something. With one
-thread, times are those of the processor, which other processes disturb little. The last line is JSON.
+from torch's. Without `--model`, it is a random one of the base size of BERT, RoBERTa or DeBERTa-v3, whose times alone
+mean something. With one thread, times are those of the processor, which other processes disturb somewhat. The last
+line is JSON.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import torch
-from transformers import BertConfig
+from transformers import BertConfig, DebertaV2Config, RobertaConfig
 
 from benchmarks.running import run_benchmark
 from finecl_hf import FineCLConfig, FineCLForRelationExtraction, RelationExtractionPipeline, read_documents
@@ -35,11 +36,21 @@ from finecl_hf.synthetic.encoder import build_small_encoder, train_tokenizer
 
 
 BATCH = 8
+ARCHITECTURES = {
+    "bert": BertConfig(),
+    "roberta": RobertaConfig(type_vocab_size=1),
+    "deberta": DebertaV2Config(
+        hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072, type_vocab_size=0,
+        relative_attention=True, pos_att_type=["p2c", "c2p"], position_buckets=256, share_att_key=True,
+        norm_rel_ebd="layer_norm", max_relative_positions=-1, position_biased_input=False,
+    ),
+}  # fmt: skip
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="output folder of run_finetune.py")
+    parser.add_argument("--architecture", choices=ARCHITECTURES, default="bert", help="of a random model")
     parser.add_argument("--documents", required=True, help="labelled documents that it was not trained on")
     parser.add_argument("--most", type=int, help="take so many of them")
     parser.add_argument("--threads", type=int, default=1)
@@ -47,7 +58,7 @@ def main(argv=None):
     torch.set_num_threads(args.threads)
     documents = read_documents(args.documents)[: args.most]
     with tempfile.TemporaryDirectory() as folder:
-        model = args.model or random_extractor(documents, os.path.join(folder, "random"))
+        model = args.model or random_extractor(documents, os.path.join(folder, "random"), args.architecture)
         result = measure(model, documents, folder, args.threads)
     for name, figures in result["runs"].items():
         print(name, *(f"{key} {value}" for key, value in figures.items()), sep="  ")
@@ -55,11 +66,11 @@ def main(argv=None):
     return result
 
 
-def random_extractor(documents, folder):
-    """A relation model of BERT-base's size, which finds nothing."""
+def random_extractor(documents, folder, architecture):
+    """A relation model of base size, which finds nothing."""
     torch.manual_seed(0)
     words = (word for document in documents for sentence in document.sentences for word in sentence)
-    build_small_encoder(train_tokenizer(words, 30522, 512), folder, BertConfig())
+    build_small_encoder(train_tokenizer(words, 30522, 512), folder, ARCHITECTURES[architecture])
     relations = ["NA", *(f"P{number}" for number in range(1, 97))]
     settings = {"head": "context", "mixed_layers": 4, "threshold": 100.0}
     config = FineCLConfig.for_labels({name: number for number, name in enumerate(relations)}, **settings)

@@ -363,6 +363,10 @@ def validate(args: Namespace) -> int:
         f"{counted(mentions, 'mention')} and {counted(relations.total(), 'fact')} of "
         f"{counted(len(relations), 'relation')}; {counted(kinds.total(), 'problem')}."
     )
+    if valid and not relations:
+        print(
+            "No document says a relation; to train or score, it has to (key `labels`; of a table, column `relation`)."
+        )
     for kind, count in kinds.most_common():
         print(f"{count:>8,} x {kind}")
     _tell_left_out(notes)
@@ -604,7 +608,8 @@ def predict(args: Namespace) -> int:
     except KeyboardInterrupt:
         _tell("Stopped; the same command goes on where this one stopped.")
         return 130
-    _tell(f"Wrote {counted(written, 'line')} to {args.output}; {counted(invalid, 'input')} could not be read.")
+    why = f" (their `error` in {args.output} says why)" if invalid else ""
+    _tell(f"Wrote {counted(written, 'line')} to {args.output}; {counted(invalid, 'input')} could not be read{why}.")
     if args.html:
         _tell(f"Wrote {args.html}: {write_page(args.output, args.html)}")
     return 1 if invalid and not args.skip_invalid else 0

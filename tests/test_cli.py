@@ -98,6 +98,12 @@ def test_validate_lists_and_groups_every_problem(broken, capsys):
     assert lines[4].startswith("       2 x ") and lines[5].startswith("       1 x ")
 
 
+def test_validate_says_that_nothing_is_labelled(tmp_path, capsys):
+    (tmp_path / "mine.csv").write_text("sentence,head,tail,relatoin\nAda works for Acme,Ada,Acme,employer\n")
+    assert main(["validate", str(tmp_path / "mine.csv")]) == 0
+    assert "column `relation`" in capsys.readouterr().out
+
+
 def test_validate_tells_where_a_file_is_cut_off(gold, tmp_path, capsys):
     text = open(gold).read()
     (tmp_path / "cut.json").write_text(text[: len(text) // 2 + len(text) // 4])

@@ -378,7 +378,7 @@ def check_document(document: Document, label2id: dict[str, int], task: str, sour
     """[`check_corpus`] of one document, which is number `index` of the file `source`."""
     if task == "sentence" and not document.is_sentence:
         raise DocumentError(
-            "--task sentence needs exactly one judged pair a document; take --task document.",
+            "--task sentence needs exactly one judged pair a document; take --task document and a model for it.",
             "pairs", source, index, document.title,
         )  # fmt: skip
     for fact in document.relations:

@@ -7,6 +7,7 @@ and that `model.config` follows the active adapter.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -205,7 +206,9 @@ class AdapterHeads:
         before = self.active_adapters() if len(self._adapter_configs) > 1 else []
         own = self._swap_head(head) if head is not None else None
         try:
-            yield
+            with warnings.catch_warnings():  # peft's, of several adapters, which are what this is for
+                warnings.filterwarnings("ignore", "Already found a `peft_config` attribute")
+                yield
         except BaseException:
             self._restore_head(own)
             if name in getattr(self, "peft_config", {}):

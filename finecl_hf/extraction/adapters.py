@@ -97,6 +97,11 @@ def read_adapter_config(name_or_path: str, **kwargs: Any) -> LoraConfig:
     try:
         config = PeftConfig.from_pretrained(name_or_path, **hub_arguments(kwargs))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        if not is_adapter(name_or_path, **kwargs):
+            raise FineCLError(
+                f"{name_or_path}: holds no adapter (adapter_config.json); name the output folder of a run with "
+                "--use_lora, or a Hub id."
+            ) from error
         reason = " ".join(str(error).split())
         raise FineCLError(f"{name_or_path}: the adapter's configuration cannot be read ({reason}).") from error
     if config.peft_type != PeftType.LORA or not isinstance(config, LoraConfig):

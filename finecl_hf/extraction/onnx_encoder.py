@@ -204,6 +204,8 @@ def _check_facts(name: str, facts: Any, dtype: Any) -> None:
 
 def _read(name: str, file: str, facts: dict[str, Any], options: dict[str, Any]) -> bytes:
     """A file of the export, if it is the one that was written with the configuration."""
+    if os.path.isdir(name) and not os.path.isfile(os.path.join(name, file)):
+        raise FineCLError(f"{name}: {file} is missing; copy the whole folder again.")
     data = Path(cached_file(name, file, **options)).read_bytes()
     if digest(data) != facts.get(Path(file).stem):
         raise FineCLError(

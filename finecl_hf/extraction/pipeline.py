@@ -117,11 +117,13 @@ class RelationExtractionPipeline(Pipeline):
             backend: what a folder is to hold: `torch`, or `onnx` for an export; either by default.
             reach: of models for sentences: judge only pairs that stand in so many sentences or fewer.
             kwargs: how raw text is read: `recogniser`, `join_mentions`, `dates`, `numbers`, `coreference`,
-                `type_names`, see [`TextReader`]. Others are those of `transformers.Pipeline`, such as `device`.
+                `type_names`, see [`TextReader`]; of the name of a model `dtype` and `base_model`. Others are those of
+                `transformers.Pipeline`, such as `device`.
         """
         reading = {name: kwargs.pop(name) for name in READING if name in kwargs}
+        loading = {name: kwargs.pop(name) for name in ("dtype", "base_model") if kwargs.get(name) is not None}
         if isinstance(model, (str, os.PathLike)):
-            model, own = _load(model, backend=backend)
+            model, own = _load(model, backend=backend, **loading)
             tokenizer = own if tokenizer is None else tokenizer
         elif backend is not None:
             raise FineCLError("backend goes with the name of a model; a model runs as it was loaded.")

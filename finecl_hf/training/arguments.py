@@ -172,6 +172,9 @@ class FineCLTrainingArguments(TrainingArguments):
         check_range(self, "per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps", 1)
         check_range(self, "num_train_epochs learning_rate weight_decay warmup_steps dataloader_num_workers", 0)
         refuse_flags(self, self.refused)
+        without = [flag for flag in ("hub_model_id", "hub_revision", "push_report") if getattr(self, flag, None)]
+        if without and not self.push_to_hub:
+            logger.warning("Nothing is pushed: --%s says how, but only --push_to_hub does it.", without[0])
         if self.push_to_hub and self.hub_strategy in ("checkpoint", "all_checkpoints"):
             raise FineCLError(
                 f"--hub_strategy {self.hub_strategy}: checkpoints hold pickles and paths of this machine, and are not "

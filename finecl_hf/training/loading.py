@@ -107,7 +107,8 @@ def label_set(counts: dict[str, int], names: dict[str, str], fixed: bool, source
     if not set(counts) - {NA}:
         raise FineCLError(
             f"{f'{source}: the' if source else 'The'} label set is empty: no training document carries a relation. "
-            "Check the key `labels` of the training documents, and the names in a --label_map."
+            "Check the key `labels` of the training documents (of a table, the column `relation`), and the names in a "
+            "--label_map."
         )
     relations = set(names) if fixed and names else set(counts) | set(names)
     return {relation: i for i, relation in enumerate([NA, *sorted(relations - {NA})])}

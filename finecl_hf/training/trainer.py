@@ -267,7 +267,11 @@ class FineCLTrainer(PrivateHooks):
             self.create_model_card(**kwargs)
         upload = self._pushing.push(lambda to: self.stage(self.args.output_dir, to), destination, commit_message)
         with uploading(destination.command(self.args.output_dir, self.pushes_report)):
-            return upload.result() if blocking else upload
+            if not blocking:
+                return upload
+            result = upload.result()
+        logger.info("Uploaded %s to %s.", self.args.output_dir, result.repo_url)
+        return result
 
     def push_checkpoint(self, checkpoint: str) -> None:
         """Uploads the model of a checkpoint while training goes on, where `--hub_strategy` asks for it.

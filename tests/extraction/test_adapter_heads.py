@@ -242,6 +242,11 @@ def test_what_cannot_be_done_is_said(two, call, word):
         call(two)
 
 
+def test_a_whole_model_is_no_adapter(two, bert_folder):
+    with pytest.raises(FineCLError, match="holds no adapter.*--use_lora"):
+        two.load_adapter(bert_folder, adapter_name="c")
+
+
 def test_an_adapter_on_an_adapter(folders, batch, tmp_path):
     """The folder of the first is the base of the second, merged; where it moved, base_model says where it lies."""
     model = load_relation_model(folders / "a")

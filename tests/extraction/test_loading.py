@@ -82,6 +82,20 @@ def test_what_is_not_there(load, tmp_path):
         load(str(tmp_path / "nowhere"))
 
 
+def test_a_folder_without_a_model_and_a_run_that_has_not_finished(tmp_path):
+    with pytest.raises(FineCLError, match="No config.json.*name the output folder"):
+        loading.load_encoder(str(tmp_path), torch.float32)
+    (tmp_path / "checkpoint-2").mkdir()
+    with pytest.raises(FineCLError, match="has not finished.*checkpoints"):
+        loading.load_encoder(str(tmp_path), torch.float32)
+
+
+def test_the_dtype_of_a_name_and_an_argument_that_is_misspelt(folder):
+    assert RelationExtractionPipeline(folder, dtype="bfloat16").dtype == torch.bfloat16
+    with pytest.raises(TypeError, match="quantise"):
+        load_relation_model(folder, quantise=True)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '"x"', "[" * 100_000])
 def test_damaged_configurations(folder, text):
     Path(folder, "config.json").write_text(text)

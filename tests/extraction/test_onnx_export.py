@@ -153,8 +153,15 @@ def test_predict_and_what_lies_in_the_folder(relation_model, bert_folder, tmp_pa
         assert json.loads(open(out).read())["triples"]
     with pytest.raises(FineCLError, match="cannot be trained or evaluated"):
         StartingPoint.of(ModelArguments(model_name_or_path=str(tmp_path / "export")))
+    with pytest.raises(FineCLError, match="leave base_model away"):
+        load_relation_model(str(tmp_path / "export"), base_model=bert_folder)
+    with pytest.raises(FineCLError, match="leave dtype away"):
+        RelationExtractionPipeline(str(tmp_path / "export"), dtype="float16")
     (tmp_path / "export" / HEAD).write_bytes(b"other")
     with pytest.raises(FineCLError, match="head.safetensors belongs to another export"):
+        load_relation_model(str(tmp_path / "export"))
+    (tmp_path / "export" / GRAPH).unlink()
+    with pytest.raises(FineCLError, match="model.onnx is missing"):
         load_relation_model(str(tmp_path / "export"))
 
 

@@ -85,7 +85,8 @@ def test_a_finished_run_has_the_same_status_again(model, names, tmp_path, capsys
     (tmp_path / "in.txt").write_bytes(b"Warsaw\n\xff\nLondon")
     for _ in range(2):
         assert main(["predict", model, str(tmp_path / "in.txt"), str(tmp_path / "out.jsonl"), *names]) == 1
-        assert "1 input could not be read" in capsys.readouterr().err
+        told = capsys.readouterr().err
+        assert "1 input could not be read" in told and "`error`" in told
 
 
 @pytest.mark.parametrize(

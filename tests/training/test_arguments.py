@@ -424,3 +424,10 @@ def test_errors_are_better_the_lower_they_are(metric, greater, tmp_path):
         FinetuneArguments(output_dir=str(tmp_path), greater_is_better=not greater, **options).greater_is_better
         != greater
     )
+
+
+def test_flags_of_a_push_without_a_push(parse, caplog):
+    parse("--hub_model_id", "me/it", "--push_to_hub")
+    assert not caplog.text
+    parse("--push_report")
+    assert "--push_report" in caplog.text and "Nothing is pushed" in caplog.text

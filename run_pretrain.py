@@ -45,6 +45,7 @@ def main(argv=None):
         weights = read_weights(args)
         corpus = load_training_corpus(data_args, args)
         check_order(corpus, weights, args)  # before the corpus is encoded
+        args.warn_of_many_passes(len(corpus))
         doubts.check(keys_of(corpus), args.missing_labels)
         silver = load_silver(model_args, data_args, args, corpus=corpus)
         features, coverage = weigh_corpus(silver.features, silver.corpus, args, weights)

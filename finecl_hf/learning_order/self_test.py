@@ -6,6 +6,7 @@ Shapes: N labels, K of which were planted.
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ from finecl_hf.learning_order.trust import unit_trust
 
 if TYPE_CHECKING:
     from finecl_hf.learning_order.table import LearningOrder
+
+logger = logging.getLogger(__name__)
 
 QUANTILES = 21
 Z = 1.645  # of a 90 % interval
@@ -60,13 +63,17 @@ class SelfTest:
         )
 
     @property
+    def tells_nothing(self) -> bool:
+        return self.low <= CHANCE
+
+    @property
     def is_weak(self) -> bool:
         return self.auroc < WEAK
 
     @property
     def verdict(self) -> str:
         """What that means, in a sentence."""
-        if self.low <= CHANCE:
+        if self.tells_nothing:
             return "So these scores tell next to nothing of this corpus: do not clean or weigh by them."
         if self.is_weak:
             return "So the scores are weak on this corpus: look at labels before you drop them."
@@ -74,6 +81,15 @@ class SelfTest:
             "So errors at random are found. Errors with a system, such as pairs of the right types that this text "
             "does not join, may be harder: nothing was planted that looks like them."
         )
+
+    def warn(self, source: str) -> None:
+        """Says again, where the scores are about to be used, that they are worth nothing.
+
+        Args:
+            source: where the learning order lies.
+        """
+        if self.tells_nothing:
+            logger.warning("%s: its self-test had an AUROC of %.2f. %s", source, self.auroc, self.verdict)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

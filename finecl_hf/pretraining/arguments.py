@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from finecl_hf.errors import FineCLError
 from finecl_hf.training.arguments import FineCLTrainingArguments, check_range, option
 from finecl_hf.training.trainer_flags import REFUSED, REFUSED_WITH_PARTNERS
+
+
+logger = logging.getLogger(__name__)
+
+MANY_PASSES = 100  # over the corpus (the paper: 15 over DocRED's 100,000 silver documents)
 
 
 @dataclass
@@ -92,6 +98,17 @@ class PretrainArguments(FineCLTrainingArguments):
     per_device_train_batch_size: int = option(16, "Documents a batch and device.")
     max_steps: int = option(6000, "Steps.")
     save_steps: float = option(500, "Write a checkpoint every so many steps.")
+
+    def warn_of_many_passes(self, documents: int) -> None:
+        """Says so where the paper's steps, which are for a hundred thousand documents and more, are asked of a few."""
+        a_step = self.train_batch_size * self.gradient_accumulation_steps * self.world_size
+        passes = self.max_steps * a_step / max(documents, 1)
+        if passes > MANY_PASSES:
+            logger.warning(
+                "%s steps of %s documents go %s times over the %s documents, which costs time and brings nothing; "
+                "docs/method.md has a recipe for small corpora (--max_steps 300 --per_device_train_batch_size 4 ...).",
+                f"{self.max_steps:,}", a_step, f"{passes:,.0f}", f"{documents:,}",
+            )  # fmt: skip
 
     def __post_init__(self):
         check_range(self, "temperature", 0.001)

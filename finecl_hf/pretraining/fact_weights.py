@@ -36,6 +36,8 @@ def read_weights(args: PretrainArguments) -> FactWeights:
     if args.learning_order is None:
         return FactWeights()
     order = LearningOrder.read(args.learning_order, names=False)
+    if order.self_test is not None and args.weight_scheme != "uniform":
+        order.self_test.warn(args.learning_order)
     try:
         weights = order.weights(
             args.weight_scheme, args.weight_cutoff, args.weight_by, args.weight_scale, args.drop_share

@@ -97,3 +97,9 @@ def test_a_damaged_one_is_a_sentence(text):
     assert isinstance(table, pa.Table)
     with pytest.raises(FineCLError, match="damaged"):
         LearningOrder.from_table(table)
+
+
+@pytest.mark.parametrize("low, words", [(0.52, ["order.parquet", "do not clean"]), (0.7, [])])
+def test_scores_that_are_worth_nothing_are_warned_of(low, words, caplog):
+    SelfTest(20, 18, "evidence", 0.75, low, 0.8, 0.75, (0.0, 1.0)).warn("order.parquet")
+    assert all(word in caplog.text for word in words) and bool(caplog.text) == bool(words)

@@ -76,6 +76,7 @@ class TestRecording:
         order = LearningOrder(list("abc"))
         order.record_epoch(np.ones(3), np.ones(3), [True, False, False], [True, True, False])
         assert order.learned_by_epoch().tolist() == [1, 1]
+        assert order.summary().splitlines()[0] == "2 facts, 1 epoch"
         assert order.summary().splitlines()[-2].split() == ["never", "1", "50.0%"]
         last = order.summary().splitlines()[-1]
         assert last.startswith("1 more lie past the length") and "or had no turn before the training ended" in last

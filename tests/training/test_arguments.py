@@ -431,3 +431,11 @@ def test_flags_of_a_push_without_a_push(parse, caplog):
     assert not caplog.text
     parse("--push_report")
     assert "--push_report" in caplog.text and "Nothing is pushed" in caplog.text
+
+
+def test_the_paper_steps_over_a_few_documents(parse, caplog):
+    *_, args = parse("--weight_scheme", "uniform", kind=PretrainArguments)
+    args.warn_of_many_passes(100_000)
+    assert not caplog.text
+    args.warn_of_many_passes(190)
+    assert "8,084 times" in caplog.text and "--max_steps" in caplog.text

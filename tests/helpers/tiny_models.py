@@ -17,6 +17,17 @@ TEXT = [
     "born in died in works for founded by located in capital of author employer spouse",
 ] * 4
 
+PIECES = """
+    , . 1 3 6 9 a b c d e f g h i k l m n o p r s t u v w y ##3 ##6 ##9 ##a ##b ##c ##d ##e ##f ##g ##h ##i ##k ##l
+    ##m ##n ##o ##p ##r ##s ##t ##u ##v ##w ##y ##36 ##ag ##age ##al ##alytic ##an ##ance ##any ##ar ##at ##aw ##bb
+    ##cat ##ce ##che ##ed ##ela ##er ##es ##he ##ic ##in ##ist ##it ##la ##les ##loy ##mp ##mpany ##nd ##nded ##ndon
+    ##ng ##on ##or ##ou ##ouse ##oy ##pit ##ri ##rie ##rsaw ##saw ##se ##sed ##sic ##st ##ster ##th ##tic ##uri
+    ##vela ##ysic ##ytic 19 1936 ad ada al alan an analytic analytical and au auth author ba babb babbage based bor
+    born by ca capit capital ch char charles co company curi curie di died emp employ employer eng engin engine
+    engla england for fou founded fr france in is lo locat located london lovela lovelace ma man manche manchester
+    marie of on ph physic physicist she sp spouse the turi turing wa warsaw was wit with wor work worked works
+"""  # what a WordPiece trainer made of `TEXT`; run again, it breaks ties in another way
+
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
 
 
@@ -33,15 +44,9 @@ def build_roberta(folder, seed=0):
 
 
 def wordpiece():
-    """BERT's uncased tokenizer, of the letters and the words of `TEXT`.
-
-    Not trained: its trainer breaks ties differently in each process, and each test would see other numbers.
-    """
+    """BERT's uncased tokenizer. Not trained here: in each process, all tests would see other numbers."""
     special = {name: f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
-    words = sorted(set(" ".join(TEXT).lower().split()))
-    letters = sorted(set("".join(words)))
-    pieces = [*special.values(), *letters, *(f"##{letter}" for letter in letters), *words]
-    vocabulary = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
+    vocabulary = {piece: number for number, piece in enumerate([*special.values(), *PIECES.split()])}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=special["unk"]))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

@@ -13,7 +13,14 @@ import numpy as np
 from finecl_hf.data.documents import Document, Fact
 from finecl_hf.data.files import refuse_overwriting
 from finecl_hf.data.notes import counted
-from finecl_hf.data.readers import Record, local_files, valid_records, write_rows, written_extension
+from finecl_hf.data.readers import (
+    Record,
+    local_files,
+    valid_documents,
+    valid_records,
+    write_rows,
+    written_extension,
+)
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.table import LearningOrder
 from finecl_hf.learning_order.trust import RECOMMENDED, choose_labels, unit_trust
@@ -62,13 +69,16 @@ def clean_files(
 ) -> CleanCounts:
     """[`clean_corpus`] by a learning order on disk and a score of `trust.SCORES`.
 
+    For a share, the source is read twice: the order may have been made from more documents than these.
+
     Args:
         source, reading: as of [`valid_records`].
     """
-    refuse_overwriting(output, [order_file, reading.get("label_map")])
+    check_clean_output(source, output, [order_file, reading.get("label_map")])
     order = LearningOrder.read(order_file)
+    own = None if share is None else _label_keys(valid_documents(source, **reading | {"quiet": True}))
     records = valid_records(source, **reading)
-    choice = {"threshold": threshold, "share": share}
+    choice = {"threshold": threshold, "share": share, "own": own}
     return clean_corpus(
         records, output, order, unit_trust(score, order), source=source, drop_unknown=drop_unknown, **choice
     )
@@ -82,18 +92,29 @@ def clean_corpus(
     *,
     threshold: float | None = None,
     share: float | None = None,
+    own: np.ndarray | None = None,
     **options: Any,
 ) -> CleanCounts:
     """[`choose_labels`] by the trust (N,) in the rows of a learning order, then [`write_clean`] with its options.
 
     Labels that stage 1 never judged, past the length it was given, count as unknown: nothing is known against them.
     What people have judged is kept or dropped as they say, whatever the choice.
+
+    Args:
+        own: (M,) int64 keys of the records' labels, of which the share is taken; None where the order has no others.
     """
     judged = order.judged | (order.verdict != 0)
+    if own is not None:
+        judged &= np.isin(order.key, own)
     keys, verdict = order.key[judged], order.verdict[judged]
     keep = choose_labels(np.asarray(trust)[judged], keys, threshold=threshold, share=share)
     keep = np.where(verdict == 0, keep, verdict > 0)
     return write_clean(records, output, dict(zip(keys.tolist(), keep.tolist(), strict=True)), **options)
+
+
+def _label_keys(documents: Iterable[Document]) -> np.ndarray:
+    """(M,) int64 of all labels; nothing else of the documents stays in memory."""
+    return np.fromiter((document.fact_key(fact) for document in documents for fact in document.relations), np.int64)
 
 
 def write_clean(

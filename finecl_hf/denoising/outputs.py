@@ -72,7 +72,7 @@ def write_denoising(order: LearningOrder, corpus: Dataset, names: dict[str, str]
             records = _shown_to(report, records)
         counts = clean_corpus(
             records, args.write_clean, order, trust, **_choice(args, noise), source=data.train_source,
-            same_corpus=True,
+            same_corpus=True, own=order.key[order.verdict >= 0],  # those judged wrong are rows, but labels no more
         )  # fmt: skip
         print(f"Wrote {args.write_clean}: {counts}")
     elif report is not None:

@@ -262,3 +262,14 @@ def test_white_space_around_a_relation_loses_no_label(tmp_path, ada):
     assert [fact.relation for fact in read_documents(tmp_path / "c.json")[0].relations] == [
         fact.relation for fact in ada.relations[:2]
     ]
+
+
+def test_a_share_is_one_of_the_labels_of_this_corpus(tmp_path, ada, curie):
+    write_documents([ada], tmp_path / "a.json")
+    order = LearningOrder.for_documents([ada, curie])
+    order.record_epoch([0.9, 0.8, 0.7, 0.2, 0.1], [1.0] * 5, [True] * 5)  # those that are not here are trusted least
+    order.write(tmp_path / "order.parquet")
+    counts = clean_files(
+        tmp_path / "order.parquet", tmp_path / "a.json", tmp_path / "c.json", "probability", share=2 / 3
+    )
+    assert str(counts) == "kept 2 of 3 labels in 1 document."

@@ -14,7 +14,7 @@ from finecl_hf.denoising.outputs import check_reach, new_order, write_denoising
 from finecl_hf.errors import FineCLError
 from finecl_hf.learning_order.missing_labels import MissingLabel, read_missing
 from finecl_hf.learning_order.table import LearningOrder
-from finecl_hf.learning_order.verdicts import Verdict, Verdicts
+from finecl_hf.learning_order.verdicts import Verdict, Verdicts, with_verdicts
 from finecl_hf.training.arguments import DataArguments
 
 
@@ -28,6 +28,7 @@ def left(tmp_path, ada, curie, capsys):
         order = LearningOrder.for_documents([ada, curie])
         probability = np.array([0.1, 0.9, 0.8, 0.7, 0.6])
         order.record_epoch(probability, 2 * probability - 1, probability > 0.5)
+        order = with_verdicts(order, verdicts) if verdicts else order
         args = DenoiseArguments(str(tmp_path), use_cpu=True, score="probability", **options)
         data = DataArguments(train_file=str(tmp_path / "silver.json"))
         write_denoising(order, corpus, {}, data, args, verdicts, missing)
@@ -66,13 +67,16 @@ def test_without_an_estimate_all_labels_stay(left, tmp_path, caplog):
     assert sum(len(document.relations) for document in read_documents(tmp_path / "clean.json")) == 5
 
 
-def test_a_corrected_corpus_is_cleaned(left, tmp_path, ada):
+def test_a_corrected_corpus_is_cleaned(left, tmp_path, ada, curie):
     """The order speaks of the labels that were trained on, not of those in the file."""
     fact = ada.relations[2]
+    ids = [document.instance_id(fact) for document in (ada, curie) for fact in document.relations]
     wrong = Verdict(ada.instance_id(fact), "Ada", fact.head, fact.tail, fact.relation, "wrong")
-    left(None, Verdicts([wrong]), write_clean=str(tmp_path / "clean.json"), clean_share=1.0, report=False)
-    relations = {fact.relation for document in read_documents(tmp_path / "clean.json") for fact in document.relations}
-    assert relations == {"born in", "located in", "died in"}
+    for share, kept in ((1.0, {0, 1, 3, 4}), (0.75, {1, 3, 4})):  # of the four labels that are left
+        left(None, Verdicts([wrong]), write_clean=str(tmp_path / "clean.json"), clean_share=share, report=False)
+        documents = read_documents(tmp_path / "clean.json")
+        found = {document.instance_id(fact) for document in documents for fact in document.relations}
+        assert found == {name for i, name in enumerate(ids) if i in kept}
 
 
 def test_a_new_order_has_the_labels_that_people_call_wrong(tmp_path, ada, curie):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
+from finecl_hf.review.blinding import opened, sealed
 from finecl_hf.review.tasks import MOST_CHOICES, QUESTION, VERDICTS, Task, choices
 from finecl_hf.review.votes import Vote, answer_text, stratum_size, verdict_of
 
@@ -47,8 +48,7 @@ def _task(task: Task) -> dict[str, Any]:
         "head_type": task.head_type,
         "tail": task.tail,
         "tail_type": task.tail_type,
-        "stratum": task.stratum,
-        "stratum_size": task.stratum_size,
+        "sample": sealed(task.stratum, task.stratum_size, task.instance_id),
     }
     return {"data": data, "predictions": [{"model_version": "finecl_hf", "result": regions}]}
 
@@ -106,13 +106,16 @@ def votes(rows: list[Any]) -> Iterator[Vote | None]:
         if not isinstance(data, dict) or not isinstance(data.get("instance_id"), str):
             yield None
             continue
+        stratum, size = opened(answer_text(data.get("sample")), data["instance_id"])
+        if not stratum:  # older exports say it openly
+            stratum, size = answer_text(data.get("stratum")), stratum_size(data.get("stratum_size"))
         latest: dict[str, tuple[Any, Any]] = {}
         for place, (judge, verdict, relation) in enumerate(_answers(row)):
             latest[judge or f"annotation {place}"] = verdict, relation
         for judge, (verdict, relation) in latest.items():
             yield Vote(
-                data["instance_id"], verdict_of(verdict), answer_text(relation), judge,
-                answer_text(data.get("stratum")), stratum_size(data.get("stratum_size")), f"task {number}",
+                data["instance_id"], verdict_of(verdict), answer_text(relation), judge, stratum, size,
+                f"task {number}",
             )  # fmt: skip
 
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from base64 import b32decode, b32encode
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import blake2b
 from pathlib import Path
 
 from finecl_hf.data.unicode_files import utf_16_of
 from finecl_hf.errors import FineCLError
-from finecl_hf.learning_order.verdicts import NO_LABEL
-from finecl_hf.review.sampling import RANDOM, WORST
+from finecl_hf.review.blinding import opened, sealed
 from finecl_hf.review.tasks import Task
 from finecl_hf.review.votes import Vote, kind_of_word
 
@@ -21,7 +18,6 @@ SUFFIXES = (".csv",)
 COLUMNS = ("verdict", "right_relation", "note", "head", "relation_name", "tail", "text", "head_type", "tail_type",
            "relation", "instance_id", "sample")  # fmt: skip
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠'")  # a cell that begins like this is a formula, or was made harmless before
-_STRATA = (WORST, RANDOM, "")
 
 
 def write(tasks: Sequence[Task], relations: Mapping[str, str]) -> dict[str, str]:
@@ -44,35 +40,6 @@ def harmless(cell: str) -> str:
 def plain(cell: str) -> str:
     """Inverse of [`harmless`]."""
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
-
-
-def sealed(stratum: str, size: int, instance_id: str) -> str:
-    """The stratum in a code that tells judges nothing: a spreadsheet hides no column for good."""
-    place = _STRATA.index("" if stratum == NO_LABEL else stratum)  # which alone has a size without a stratum
-    value = (size * len(_STRATA) + place).to_bytes(6, "big")
-    return "s" + b32encode(_check(value) + _masked(value, instance_id)).decode().rstrip("=")
-
-
-def opened(code: str, instance_id: str) -> tuple[str, int]:
-    """The stratum and its size; ("", 0) for a code that is damaged or belongs to another row."""
-    try:
-        raw = b32decode(code[1:] + "=" * (-len(code[1:]) % 8))
-    except ValueError:
-        return "", 0
-    value = _masked(raw[4:], instance_id)
-    if len(value) != 6 or raw[:4] != _check(value):
-        return "", 0
-    size, stratum = divmod(int.from_bytes(value, "big"), len(_STRATA))
-    return _STRATA[stratum] or (NO_LABEL if size else ""), size
-
-
-def _masked(value: bytes, instance_id: str) -> bytes:
-    mask = blake2b(instance_id.encode(errors="replace"), digest_size=6).digest()
-    return bytes(a ^ b for a, b in zip(value, mask, strict=False))
-
-
-def _check(value: bytes) -> bytes:
-    return blake2b(value, digest_size=4).digest()
 
 
 def votes(path: Path) -> Iterator[Vote | None]:

@@ -3,21 +3,13 @@
 import pytest
 
 from finecl_hf.errors import FineCLError
-from finecl_hf.review.spreadsheet import harmless, opened, plain, sealed, votes
+from finecl_hf.review.spreadsheet import harmless, plain, votes
 
 
 @pytest.mark.parametrize("cell", ["=1+2", "-x", "'quoted", "''", "'=1", "plain", "", "＝1", "\tx", "a=b"])
 def test_no_cell_is_a_formula(cell):
     assert plain(harmless(cell)) == cell
     assert not harmless(cell).startswith(("=", "+", "-", "@", "\t", "\r", "＝"))
-
-
-@pytest.mark.parametrize(("stratum", "size"), [("worst", 200), ("random", 2**40), ("", 0), ("missing", 7)])
-def test_sealed_strata(stratum, size):
-    code = sealed(stratum, size, "Ada#0#1#P1")
-    assert opened(code, "Ada#0#1#P1") == (stratum, size)
-    assert opened(code, "Ada#0#1#P2") != (stratum, size) or not size  # of another row
-    assert opened(code[:-1], "Ada#0#1#P1") == opened("x" + code[::-1], "Ada#0#1#P1") == opened("", "a") == ("", 0)
 
 
 def read(path, data):

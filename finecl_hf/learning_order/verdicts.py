@@ -6,6 +6,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from finecl_hf.learning_order.table import LearningOrder
 
 RIGHT, WRONG, OTHER, UNSURE = KINDS = ("right", "wrong", "other", "unsure")
+_JUDGED = (".json", ".jsonl", ".csv", ".tsv", ".txt")  # as which tools and reports save it
 NO_LABEL = "missing"  # stratum of facts that no label says
 SCHEMA = pa.schema(
     {
@@ -171,6 +173,11 @@ class Verdicts:
         Raises:
             FineCLError: the file is missing, damaged, or holds no verdicts.
         """
+        if os.path.isfile(path) and Path(path).suffix.lower() in _JUDGED:
+            raise FineCLError(
+                f"{path}: is what people have judged and no table of verdicts yet; run `finecl-hf review import "
+                f"{path} DOCUMENTS OUTPUT --verdicts verdicts.parquet` first, and name verdicts.parquet."
+            )
         rows = read_rows(path, SCHEMA, "verdicts", "what `finecl-hf review import --verdicts` wrote")
         try:
             verdicts = cls(Verdict(**row) for row in rows)

@@ -14,7 +14,7 @@ _SIZE, _CHECK = 6, 4  # bytes
 
 
 def sealed(stratum: str, size: int, instance_id: str) -> str:
-    """The code of a stratum and its size. Codes of one stratum have nothing in common that a judge could see or sort by."""
+    """The code of a stratum and its size; codes of one stratum have nothing in common that one could sort by."""
     place = _STRATA.index("" if stratum == NO_LABEL else stratum)  # which alone has a size without a stratum
     value = (size * len(_STRATA) + place).to_bytes(_SIZE, "big")
     return "s" + b32encode(_check(value, instance_id) + _masked(value, instance_id)).decode().rstrip("=")

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import sqrt
 
+from finecl_hf.data.notes import counted
 from finecl_hf.review.sampling import RANDOM, WORST
 
 
@@ -83,14 +84,20 @@ def estimate(strata: Iterable[Stratum]) -> Estimate:
     return Estimate(rate, max(0.0, rate - sqrt(below)), min(1.0, rate + sqrt(above)), total)
 
 
-def why_no_estimate(strata: dict[str, Stratum], labels: int) -> str:
+def why_no_estimate(strata: dict[str, Stratum], labels: int, unplaced: int = 0) -> str:
     """Why nothing can be said of the whole corpus; "" where something can.
 
     Args:
         labels: of the corpus.
+        unplaced: verdicts that have lost their stratum.
     """
     random, worst = (strata.get(name, Stratum(0, 0, 0)) for name in (RANDOM, WORST))
     if not random.judged and worst.size < labels:
+        if unplaced:
+            return (
+                "the column sample (in Argilla, the metadata), which says what a label was drawn for, is missing or "
+                f"was changed for {counted(unplaced, 'verdict')}; import the file with it as it was exported"
+            )
         return (
             "no label that was drawn at random has a verdict, and those chosen for their low trust say nothing of the "
             "others; export with --random 50 or more"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Iterable
@@ -24,6 +25,9 @@ from finecl_hf.learning_order.verdicts import NO_LABEL
 from finecl_hf.review.sampling import RANDOM, SHUFFLE, WORST, Labels, Sample, choose
 from finecl_hf.review.tasks import Task, task_of
 from finecl_hf.review.tools import TOOLS, read_votes
+
+
+logger = logging.getLogger(__name__)
 
 
 def export_files(
@@ -90,17 +94,33 @@ def export_files(
     for path, text in zip(paths, written.values(), strict=True):
         with replacing(path) as file:
             file.write(text.encode(errors="backslashreplace"))
-    counts = [sample.strata.count(name) for name in (WORST, RANDOM)]
-    files = " and ".join(map(str, paths))
-    return (
-        f"Wrote {counted(len(tasks), 'task')} to {files}: the {counted(counts[0], 'least trusted label')} and "
-        f"{counts[1]:,} at random"
-        + (f", and {counted(len(tasks) - sum(counts), 'fact')} that seem to be missing" if asked else "")
-        + (
-            f" ({counted(len(keys) - len(tasks), 'fact')} of other documents left out)."
-            if len(keys) > len(tasks)
-            else "."
+    told = f"Wrote {counted(len(tasks), 'task')} to {' and '.join(map(str, paths))}: {_parts(sample, len(tasks))}"
+    if left_out := len(keys) - len(tasks):
+        told += f" ({counted(left_out, 'fact')} of other documents left out)"
+    if random and sample.sizes and not sample.sizes[RANDOM]:
+        logger.warning(_none_at_random(sample.sizes[WORST] == len(labels.key)), random)
+    return f"{told}."
+
+
+def _parts(sample: Sample, tasks: int) -> str:
+    """What the tasks are about, in words."""
+    worst, random = (sample.strata.count(name) for name in (WORST, RANDOM))
+    parts = [f"the {counted(worst, 'least trusted label')}"] if worst else []
+    if random:
+        parts.append(f"{random:,} at random" if worst else f"{counted(random, 'label')} at random")
+    labels, candidates = " and ".join(parts), tasks - worst - random
+    missing = counted(candidates, "fact that seems to be missing", "facts that seem to be missing")
+    return ", and ".join(filter(None, [labels, missing if candidates else ""]))
+
+
+def _none_at_random(is_whole_corpus: bool) -> str:
+    if is_whole_corpus:  # shuffled: the first ones are a sample of all
+        return (
+            "No label is left for --random %d: the tasks are all labels of the corpus. The estimate of the noise "
+            "holds if they are judged from the first on, or all of them; ask for fewer with --worst."
         )
+    return (
+        "No label is left for --random %d, so no estimate of the noise will be possible; ask for fewer with --worst."
     )
 
 

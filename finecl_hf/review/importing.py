@@ -41,6 +41,7 @@ class Review:
         strata: what is judged of each part of the corpus.
         nameless: labels of which another relation holds and nobody said which.
         labels: of the whole corpus, judged or not.
+        unplaced: votes from a tool's export that do not say what their label was drawn for.
     """
 
     verdicts: Verdicts
@@ -50,21 +51,31 @@ class Review:
     strata: dict[str, Stratum]
     nameless: int
     labels: int = 0
+    unplaced: int = 0
 
     def counts(self, missing: bool) -> Counter[str]:
         """Verdicts of each kind: on labels, or on facts that no label says (`missing`)."""
         return Counter(row.verdict for row in self.verdicts.rows if (row.stratum == NO_LABEL) == missing)
 
+    def _votes_on(self, missing: bool) -> int:
+        return sum(row.judges for row in self.verdicts.rows if (row.stratum == NO_LABEL) == missing)
+
+    @property
+    def why_no_estimate(self) -> str:
+        return why_no_estimate(self.strata, self.labels, self.unplaced)
+
     @property
     def estimate(self) -> Estimate | None:
-        return None if why_no_estimate(self.strata, self.labels) else estimate(self.strata.values())
+        return None if self.why_no_estimate else estimate(self.strata.values())
 
     def __str__(self) -> str:
         labels, candidates = self.counts(missing=False), self.counts(missing=True)
-        lines = [f"{counted(labels.total(), 'label')} judged: {_kinds(labels)} ({counted(self.votes, 'vote')})."]
+        of_labels, of_candidates = (counted(self._votes_on(missing), "vote") for missing in (False, True))
+        lines = [f"{counted(labels.total(), 'label')} judged: {_kinds(labels)} ({of_labels})."]
         if candidates:
             lines.append(
-                f"{counted(candidates.total(), 'fact')} that seemed to be missing judged: {_kinds(candidates)}."
+                f"{counted(candidates.total(), 'fact')} that seemed to be missing judged: {_kinds(candidates)} "
+                f"({of_candidates})."
             )
         if self.nameless:
             lines.append(f"Of {self.nameless:,} nobody said which other relation holds: they are removed.")
@@ -73,9 +84,7 @@ class Review:
             figure = told if self.alpha is None else f"Krippendorff's alpha {self.alpha:.2f} (1 full, 0 chance)"
             lines.append(f"Agreement of {self.judges:,} judges: {figure}.")
         if self.estimate is None:
-            lines.append(
-                f"The noise of the whole corpus cannot be estimated: {why_no_estimate(self.strata, self.labels)}."
-            )
+            lines.append(f"The noise of the whole corpus cannot be estimated: {self.why_no_estimate}.")
         else:
             lines.append(f"About {self.estimate}. {MEANING}.")
             if others := self.labels - self.estimate.labels:
@@ -96,7 +105,7 @@ class Review:
             "krippendorff_alpha": self.alpha,
             "strata": {name: vars(stratum) for name, stratum in self.strata.items()},
             "noise": None if found is None else vars(found),
-            "no_estimate_because": why_no_estimate(self.strata, self.labels),
+            "no_estimate_because": self.why_no_estimate,
         }
 
 
@@ -203,7 +212,7 @@ def review_of(
         raise FineCLError(
             f"{source}: {len(unknown):,} of {len(votes):,} verdicts are about labels that the corpus has not, first "
             f'"{unknown[0].instance_id[:80]}" ({unknown[0].where}); name the corpus that was exported'
-            + ("" if unknown[0].stratum else ", with the tasks' own columns, which tell missing facts from labels")
+            + ("" if unknown[0].stratum else ", with the tasks' own columns: sample tells missing facts from labels")
             + (", or pass --skip_unknown." if known else ".")
         )
     votes_of = _by_label(_with_relation_ids(known, relations | set(names), names, labels, source), source)
@@ -216,7 +225,9 @@ def review_of(
         rows.append(Verdict(document[1], *place, verdict, right, len(of_label), of_label[0].stratum))
     alpha = krippendorff_alpha([vote.verdict for vote in of_label] for of_label in votes_of.values())
     judges = {vote.judge for vote in known}
-    return Review(Verdicts(rows), len(known), len(judges), alpha, _strata(votes_of, rows), nameless, total)
+    unplaced = sum(not vote.stratum and vote.key is None for vote in known)  # a report's page has keys, and no sample
+    strata = _strata(votes_of, rows)
+    return Review(Verdicts(rows), len(known), len(judges), alpha, strata, nameless, total, unplaced)
 
 
 def _key(vote: Vote) -> int:
@@ -270,7 +281,7 @@ def _with_relation_ids(
     fixed, unknown, contradictory = [], [], []
     for vote in votes:
         given, label = vote.right_relation, labels[_key(vote)][1].relation
-        right = given if given in relations else spelled.get(given.casefold())
+        right = given if given in relations else spelled.get(given.casefold()) or _id_in_choice(given, relations)
         if vote.stratum == NO_LABEL and label not in relations:
             unknown.append(replace(vote, right_relation=label))
         elif given and vote.verdict == OTHER and right is None and not means_no_relation(given):
@@ -284,18 +295,28 @@ def _with_relation_ids(
         else:
             fixed.append(replace(vote, right_relation=(right or "") if vote.verdict == OTHER else ""))
     if unknown:
+        named = counted(len(unknown), "verdict names", "verdicts name")
+        remedy = "write ids or names of relations as they stand there"
         raise FineCLError(
-            f"{source}: {len(unknown):,} verdicts name a relation that neither the corpus nor --rel_info has, first "
-            f'"{unknown[0].right_relation[:60]}" ({unknown[0].where}); write ids or names of relations as they stand '
-            "there."
+            f"{source}: {named} a relation that neither the corpus nor --rel_info has, first "
+            f'"{unknown[0].right_relation[:60]}" ({unknown[0].where}); '
+            + (f"{remedy}." if names else f"pass the --rel_info that the export was made with, or {remedy}.")
         )
     if contradictory:
+        told = counted(len(contradictory), "verdict contradicts itself, as it calls",
+                       "verdicts contradict themselves, as they call")  # fmt: skip
         raise FineCLError(
-            f"{source}: {len(contradictory):,} verdicts contradict themselves, as they call a label right and name "
-            f"another relation, or name the label's own as the other one ({contradictory[0].where} is the first); "
-            "correct one of the two."
+            f"{source}: {told} a label right and another relation the one that holds, or the label's own the other "
+            f"one ({contradictory[0].where} is the first); correct one of the two."
         )
     return fixed
+
+
+def _id_in_choice(given: str, relations: set[str]) -> str | None:
+    """The relation of a choice `id: name`, whatever its name was when the tasks were exported."""
+    parts = given.split(": ")
+    starts = (": ".join(parts[:end]) for end in range(len(parts) - 1, 0, -1))  # ids may have colons, too
+    return next((start for start in starts if start in relations), None)
 
 
 def _by_label(votes: list[Vote], source: str) -> dict[int, list[Vote]]:
@@ -313,7 +334,8 @@ def _by_label(votes: list[Vote], source: str) -> dict[int, list[Vote]]:
     if contradictory:
         before, vote = contradictory[0]
         raise FineCLError(
-            f"{source}: {len(contradictory):,} verdicts contradict an earlier one on the same label, first "
+            f"{source}: {counted(len(contradictory), 'verdict contradicts', 'verdicts contradict')} an earlier one on "
+            "the same label, first "
             f"{vote.where} ({vote.verdict}) and {before.where} ({before.verdict}); keep one of each two."
         )
     return {key: list(votes.values()) for key, votes in of_label.items()}

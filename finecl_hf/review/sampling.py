@@ -62,7 +62,10 @@ def choose(labels: Labels, worst: int, random: int, strategy: str = "trust", see
     Raises:
         FineCLError: nothing is asked for, or nothing is left to judge.
     """
-    if min(worst, random) < 0 or worst + random < 1:
+    for flag, number in (("--worst", worst), ("--random", random)):
+        if number < 0:
+            raise FineCLError(f"{flag} {number}: the number must be 0 or more.")
+    if not worst + random:
         raise FineCLError(f"--worst {worst} and --random {random} choose no label; ask for at least 1.")
     if strategy not in STRATEGIES:
         raise FineCLError(f'there is no strategy "{strategy}"; take one of {", ".join(STRATEGIES)}.')

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from finecl_hf.data.json_stream import parse_json, read_json, text_chunks, text_lines
+from finecl_hf.data.notes import counted
 from finecl_hf.errors import DocumentError, FineCLError
 from finecl_hf.review import argilla, label_studio, spreadsheet
 from finecl_hf.review.votes import Vote, kind_of_word
 
 
+_PAGES = (".html", ".htm")
 _SPREADSHEETS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
 TOOLS = {"label-studio": label_studio, "csv": spreadsheet, "argilla": argilla}
 
@@ -28,6 +30,13 @@ def read_votes(path: str | os.PathLike) -> list[Vote]:
         raise FineCLError(f"{path}: there is no such file; name what the tool exported.")
     if path.suffix.lower() in _SPREADSHEETS:
         raise FineCLError(f"{path}: is a spreadsheet of another kind; save it as CSV and import that.")
+    if path.suffix.lower() in _PAGES:
+        raise FineCLError(
+            f'{path}: is a page, and its verdicts are kept by the browser; press "Save verdicts" on it and import the '
+            "verdicts.json that it saves."
+        )
+    if not path.stat().st_size:
+        raise FineCLError(f"{path}: the file is empty; export the tasks or save the verdicts again.")
     if path.suffix.lower() in (".csv", ".tsv", ".txt"):
         found = list(spreadsheet.votes(path))
     else:
@@ -41,8 +50,8 @@ def read_votes(path: str | os.PathLike) -> list[Vote]:
     if strange := [vote for vote in known if kind_of_word(vote.verdict) is None]:
         word = " ".join(strange[0].verdict.split())[:40]
         raise FineCLError(
-            f'{path}: {len(strange):,} verdicts are no word that is known, first "{word}" ({strange[0].where}); write '
-            "right, wrong, other or unsure."
+            f"{path}: {counted(len(strange), 'verdict is', 'verdicts are')} no word that is known, first "
+            f'"{word}" ({strange[0].where}); write right, wrong, other or unsure.'
         )
     return known
 

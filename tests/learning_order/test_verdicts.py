@@ -127,6 +127,9 @@ def test_the_file_of_verdicts(tmp_path, ada):
     for name in ("junk.parquet", "order.parquet"):
         with pytest.raises(FineCLError, match="holds no verdicts"):
             Verdicts.read(tmp_path / name)
+    (tmp_path / "v.json").write_text("{}")
+    with pytest.raises(FineCLError, match="run `finecl-hf review import .*v.json DOCUMENTS OUTPUT --verdicts"):
+        Verdicts.read(tmp_path / "v.json")
     with pytest.raises(FineCLError, match='"maybe" is no verdict'):
         Verdicts([replace(rows[0], verdict="maybe")])
     with pytest.raises(FineCLError, match="1 verdicts are about labels that another one"):

@@ -77,7 +77,24 @@ def test_what_is_told(export, tmp_path):
     said = export(worst=2, random=1, missing=tmp_path / "missing.parquet")
     assert "Wrote 4 tasks" in said and "2 least trusted labels and 1 at random" in said
     rows = (tmp_path / "tasks.csv").read_text(encoding="utf-8-sig").splitlines()
+    for worst, random, parts in [
+        (0, 1, "1 label at random, and 1 fact that seems to be missing."),
+        (0, 0, "1 fact that seems to be missing."),
+        (1, 0, "the 1 least trusted label, and 1 fact that seems to be missing."),
+    ]:
+        words = {"worst": worst, "random": random, "missing": tmp_path / "missing.parquet"}
+        assert export("others.csv", **words).endswith(f"others.csv: {parts}")
     assert len(rows) == 5 and "Ada#0#3#knows" in "".join(rows) and "Ada#0#1#born in" not in "".join(rows)
+
+
+def test_no_label_left_for_the_random_sample(export, tmp_path, ada, order, caplog):
+    write_documents([ada], tmp_path / "ada.json")
+    export(source="ada.json", worst=9)
+    assert "No label is left for --random 50, so no estimate" in caplog.text  # one label was judged before
+    order.verdict[0] = 0
+    order.write(tmp_path / "order.parquet")
+    export(source="ada.json", worst=9)
+    assert "the tasks are all labels of the corpus" in caplog.text
 
 
 def test_what_is_refused(export, tmp_path, curie):

@@ -23,7 +23,7 @@ def judged(review):
 def test_relations_by_id_and_by_name(ada):
     names = {"P36": "Capital Of", "capital of": "capital of"}
     for given, right in [("LOCATED IN", "located in"), ("P36", "P36"), ("P36: Capital Of", "P36"),
-                         ("capital of", "capital of")]:  # fmt: skip
+                         ("capital of", "capital of"), ("located in: an older name", "located in")]:  # fmt: skip
         review = review_of([vote("0#1#born in", "other", given)], [ada], names)
         assert judged(review) == [("Ada#0#1#born in", "other", right)]
     with pytest.raises(FineCLError, match='"CAPITAL OF"'):  # of two relations, neither is meant for certain
@@ -47,7 +47,15 @@ def test_strata_are_counted(ada):
     review = review_of(votes, [ada], {})
     assert review.estimate.labels == 3 and review.strata["random"].size == 2 and NO_LABEL not in review.strata
     assert review.counts(missing=True) == {"right": 1} and review.counts(missing=False).total() == 2
-    assert "1 fact that seemed to be missing judged: 1 right" in str(review)
+    assert "2 labels judged: 1 right, 1 wrong, 0 other, 0 unsure (2 votes)" in str(review)
+    assert "1 fact that seemed to be missing judged: 1 right, 0 wrong, 0 other, 0 unsure (1 vote)" in str(review)
+
+
+def test_verdicts_that_have_lost_their_stratum(ada):
+    told = "column sample (in Argilla, the metadata), which says what a label was drawn for, is missing"
+    assert told in review_of([vote("0#1#born in", "right")], [ada], {}).why_no_estimate
+    of_a_report = vote("0#1#born in", "right", key=ada.fact_key(ada.relations[0]))  # which draws none
+    assert "drawn at random" in review_of([of_a_report], [ada], {}).why_no_estimate
 
 
 @pytest.mark.parametrize(
@@ -55,9 +63,12 @@ def test_strata_are_counted(ada):
     [
         ([vote("0#1#died in", "right")], "1 of 1 verdicts are about labels that the corpus has not"),
         ([vote("0#3#born in", "right")], "with the tasks' own columns"),  # a missing fact that has lost its stratum
-        ([vote("0#1#born in", "right", "located in")], "contradict themselves"),
-        ([vote("0#1#born in", "right"), vote("0#1#born in", "wrong")], "contradict an earlier one"),
-        ([vote("0#1#born in", "other", "P99")], "neither the corpus nor --rel_info"),
+        ([vote("0#1#born in", "right", "located in")], "contradicts itself"),
+        ([vote("0#1#born in", "right"), vote("0#1#born in", "wrong")], "contradicts an earlier one"),
+        (
+            [vote("0#1#born in", "other", "P99: x")],
+            "1 verdict names .* pass the --rel_info that the export was made with",
+        ),
     ],
 )
 def test_verdicts_that_do_not_fit(ada, votes, told):

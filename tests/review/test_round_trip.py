@@ -303,10 +303,10 @@ CSV = "instance_id,verdict,right_relation\n"
         ("", "nothing is judged yet"),
         ("plain7#0#1#=P2,,\n", "nothing is judged yet"),
         ("nobody#0#1#P1,right,\n", "1 of 1 verdicts are about labels that the corpus has not"),
-        ("plain7#0#1#=P2,y,\nplain7#0#1#=P2,0,\n", "1 verdicts contradict an earlier one"),
-        ("plain7#0#1#=P2,other,P99\n", "1 verdicts name a relation that neither"),
-        ("plain7#0#1#=P2,other,=P2\n", "1 verdicts contradict themselves"),
-        ("plain7#0#1#=P2,hm,\n", "1 verdicts are no word that is known"),
+        ("plain7#0#1#=P2,y,\nplain7#0#1#=P2,0,\n", "1 verdict contradicts an earlier one"),
+        ("plain7#0#1#=P2,other,P99\n", "1 verdict names a relation that neither"),
+        ("plain7#0#1#=P2,other,=P2\n", "1 verdict contradicts itself"),
+        ("plain7#0#1#=P2,hm,\n", "1 verdict is no word that is known"),
     ],
 )
 def test_verdicts_that_do_not_fit(files, rows, words, capsys):
@@ -328,7 +328,7 @@ def test_outputs_are_never_inputs(files, capsys):
         assert import_(files, files / "v.csv", *flags) == 2
     assert main(["review", "import", str(files / "v.csv"), silver, silver]) == 2
     assert import_(files, files / "v.csv") == 0
-    assert "cannot be estimated: no label that was drawn at random" in capsys.readouterr().out
+    assert "cannot be estimated: the column sample" in capsys.readouterr().out
     (files / "v.csv").write_text("sep=;\n" + CSV.replace(",", ";") + "plain7#0#1#=P2;wrong;\n")
     assert import_(files, files / "v.csv") == 0
 

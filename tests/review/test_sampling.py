@@ -39,8 +39,9 @@ def test_strategies():
 
 
 def test_what_cannot_be_chosen():
-    for worst, random in ((0, 0), (-1, 3)):
-        with pytest.raises(FineCLError, match="choose no label"):
+    for worst, random, told in ((0, 0, "choose no label"), (-1, 3, "--worst -1: the number must be 0 or more"),
+                                (3, -1, "--random -1: the number")):  # fmt: skip
+        with pytest.raises(FineCLError, match=told):
             choose(LABELS, worst, random)
     with pytest.raises(FineCLError, match='no strategy "best"'):
         choose(LABELS, 1, 1, "best")

@@ -40,6 +40,7 @@ def test_buttons_of_a_report(tmp_path):
         ('[{"id": 3, "fields": {}}]', "1 of 1 rows name no label"),
         ('{"verdicts": [{"key": "²"}]}', "1 of 1 rows name no label"),
         ("{", "cannot be read as JSON"),
+        ("", "the file is empty"),
         ('{"id": 1}\n{"id"', "cannot be read as JSON"),
     ],
 )
@@ -53,7 +54,7 @@ def test_files_of_nobody(tmp_path, text, words):
 
 def test_unknown_words_are_named(tmp_path):
     (tmp_path / "v.json").write_text(json.dumps([record("a#0#1#P1", "perhaps")]))
-    with pytest.raises(FineCLError, match='1 verdicts are no word that is known, first "perhaps"'):
+    with pytest.raises(FineCLError, match='1 verdict is no word that is known, first "perhaps"'):
         read_votes(tmp_path / "v.json")
 
 
@@ -61,3 +62,9 @@ def test_other_spreadsheets(tmp_path):
     (tmp_path / "v.XLSX").write_bytes(b"PK")
     with pytest.raises(FineCLError, match="save it as CSV"):
         read_votes(tmp_path / "v.XLSX")
+
+
+def test_the_page_instead_of_what_it_saves(tmp_path):
+    (tmp_path / "report.html").write_text("<!doctype html>")
+    with pytest.raises(FineCLError, match='"Save verdicts" on it'):
+        read_votes(tmp_path / "report.html")

@@ -119,9 +119,7 @@ def _none_at_random(is_whole_corpus: bool) -> str:
             "No label is left for --random %d: the tasks are all labels of the corpus. The estimate of the noise "
             "holds if they are judged from the first on, or all of them; ask for fewer with --worst."
         )
-    return (
-        "No label is left for --random %d, so no estimate of the noise will be possible; ask for fewer with --worst."
-    )
+    return "No label is left for --random %d, so no estimate of the noise will be possible; name a smaller --worst."
 
 
 def _candidates(path: str, count: int, order: LearningOrder) -> dict[int, MissingLabel]:

@@ -76,6 +76,8 @@ def clean_files(
     """
     check_clean_output(source, output, [order_file, reading.get("label_map")])
     order = LearningOrder.read(order_file)
+    if order.self_test is not None:
+        order.self_test.warn(os.fspath(order_file))
     own = None if share is None else _label_keys(valid_documents(source, **reading | {"quiet": True}))
     records = valid_records(source, **reading)
     choice = {"threshold": threshold, "share": share, "own": own}

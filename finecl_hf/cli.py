@@ -160,6 +160,7 @@ def make_parser() -> ArgumentParser:
 
     sub = command(demo, "demo", "Serve a page on this machine that shows the triples of a text.")
     sub.add_argument("model", help="output folder of run_finetune.py, or a Hub id")
+    _add_base_model(sub)
     sub.add_argument("--recogniser", help=RECOGNISER)
     sub.add_argument("--device", help="where the model runs, such as cuda:0")
     sub.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines see it, too")
@@ -171,7 +172,7 @@ def make_parser() -> ArgumentParser:
     sub.add_argument(
         "--quantize", action="store_true", help="weights in int8: smaller and faster, a little less exact"
     )
-    sub.add_argument("--base_model", help="the encoder of an adapter, where it is no longer where the adapter says")
+    _add_base_model(sub)
 
     sub = command(card, "card", "Make the model card of an output folder again, from what its run noted there.")
     sub.add_argument("folder", help="output folder of a run_*.py script")
@@ -245,10 +246,15 @@ def _add_order_and_documents(sub: ArgumentParser) -> None:
     _add_reading_options(sub)
 
 
+def _add_base_model(sub: ArgumentParser) -> None:
+    sub.add_argument("--base_model", help="the encoder of an adapter, where it is no longer where the adapter says")
+
+
 def _add_predict_options(sub: ArgumentParser) -> None:
     sub.add_argument("model", help="output folder of run_finetune.py, or a Hub id")
     sub.add_argument("input", help="texts: .txt, one a line, or JSON Lines; or documents in any supported format")
     sub.add_argument("output", help="ends in .jsonl, and is gone on with after a stop; - for stdout")
+    _add_base_model(sub)
     sub.add_argument("--recogniser", help=RECOGNISER)
     sub.add_argument("--text_key", default="text", help="key of the text in JSON Lines (default text)")
     sub.add_argument("--whole", action="store_true", help="a .txt file is one text")
@@ -598,7 +604,8 @@ def predict(args: Namespace) -> int:
 
     keep_bars_out_of_logs()
     here = args.device if args.ray is None else "cpu"  # where it only tells which model it is
-    extract = RelationExtractionPipeline.from_pretrained(args.model, device=here, recogniser=args.recogniser)
+    loading = {"recogniser": args.recogniser, "base_model": args.base_model}
+    extract = RelationExtractionPipeline.from_pretrained(args.model, device=here, **loading)
     options = PredictOptions(
         args.text_key, args.batch_size, args.threshold, args.format, args.whole, args.skip_invalid
     )
@@ -634,7 +641,9 @@ def _lines_of(args: Namespace, extract):
     from finecl_hf.extraction.ray_prediction import RayPrediction
 
     with ray_cluster(args.ray):
-        yield RayPrediction(extract, args.model, args.recogniser, args.device, args.ray_workers)
+        yield RayPrediction(
+            extract, args.model, args.recogniser, args.device, args.ray_workers, base_model=args.base_model
+        )
 
 
 def demo(args: Namespace) -> None:
@@ -645,7 +654,8 @@ def demo(args: Namespace) -> None:
     from finecl_hf.extraction.pipeline import RelationExtractionPipeline
 
     keep_bars_out_of_logs()
-    extract = RelationExtractionPipeline.from_pretrained(args.model, device=args.device, recogniser=args.recogniser)
+    loading = {"recogniser": args.recogniser, "base_model": args.base_model}
+    extract = RelationExtractionPipeline.from_pretrained(args.model, device=args.device, **loading)
     serve(extract, Path(args.model).name, args.host, args.port)
 
 

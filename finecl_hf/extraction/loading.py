@@ -28,6 +28,7 @@ from finecl_hf.extraction.onnx_encoder import export_facts, load_export
 
 logger = logging.getLogger(__name__)
 
+BASE_MODEL = "--base_model (in Python: base_model=...)"
 DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16", "float64")}
 
 
@@ -72,7 +73,7 @@ def _check_backend(name: str, backend: str | None, base_model: str | None, **kwa
     if backend == "onnx" and not export_facts(name, **kwargs):
         raise FineCLError(f"{name}: is no ONNX export; make one with `finecl-hf export {name} --output_dir DIR`.")
     if base_model is not None and export_facts(name, **kwargs):
-        raise FineCLError(f"{name}: an ONNX export holds its encoder; leave base_model away.")
+        raise FineCLError(f"{name}: an ONNX export holds its encoder; leave --base_model (base_model) away.")
     if backend == "torch" and export_facts(name, **kwargs):
         raise FineCLError(f"{name}: is an ONNX export, without weights for torch; name the model it was made from.")
 
@@ -97,7 +98,7 @@ def _load_adapter(
     known = config.base_encoder or {}
     base = base_model or adapter.base_model_name_or_path
     if not base:
-        raise FineCLError(f"{name}: the adapter does not say which encoder it belongs to; name it with base_model.")
+        raise FineCLError(f"{name}: the adapter does not say which encoder it belongs to; name it with {BASE_MODEL}.")
     _refuse_a_circle(name, base)
     of_encoder = {name: value for name, value in kwargs.items() if name not in HUB_ARGUMENTS}
     try:
@@ -109,11 +110,11 @@ def _load_adapter(
         told = f"{name}: the encoder that this adapter was trained on cannot be loaded ({error})"
         if _is_local_adapter(base):  # whose own encoder is missing, and base_model is about this one's
             raise FineCLError(f"{told} Load {base} with base_model, save it, and name that folder.") from error
-        raise FineCLError(f"{told} Name it with base_model.") from error
+        raise FineCLError(f"{told} Name it with {BASE_MODEL}.") from error
     if told := other_weights(known, model.config.base_encoder):
         told = f"{name}: this adapter was trained on {told}"
         if base_model is None:
-            raise FineCLError(f"{told} by now; name the encoder that it was trained on with base_model.")
+            raise FineCLError(f"{told} by now; name the encoder that it was trained on with {BASE_MODEL}.")
         logger.warning("%s. They are used, as base_model asks for.", told)
     if not merge:
         model.load_adapter(name, adapter_name, check_base=False, **hub_arguments(kwargs))
@@ -134,7 +135,7 @@ def _refuse_a_circle(name: str, base: str) -> None:
         if os.path.realpath(base) in seen:
             raise FineCLError(
                 f"{name}: the encoder that this adapter names, {base}, is an adapter on itself; name the encoder with "
-                "base_model."
+                f"{BASE_MODEL}."
             )
         seen.add(os.path.realpath(base))
         base = read_adapter_config(base).base_model_name_or_path

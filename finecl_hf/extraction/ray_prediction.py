@@ -30,6 +30,7 @@ class RayPrediction:
         model: its folder, under the same path on every machine, or a Hub id.
         recogniser, device: as of [`RelationExtractionPipeline.from_pretrained`].
         num_workers: at most; None for one on each GPU of the cluster, or on each core.
+        base_model: an adapter's encoder, as of [`RelationExtractionPipeline.from_pretrained`].
     """
 
     def __init__(
@@ -39,10 +40,12 @@ class RayPrediction:
         recogniser: str | None = None,
         device: str | None = None,
         num_workers: int | None = None,
+        base_model: str | None = None,
     ):
         self.extract, self.num_workers = extract, num_workers
         self.with_gpu = device is None or not str(device).startswith("cpu")
-        self.arguments = (_absolute(model), _absolute(recogniser), device, weights_digest(extract.model))
+        loading = {"device": device, "recogniser": _absolute(recogniser), "base_model": _absolute(base_model)}
+        self.arguments = (_absolute(model), loading, weights_digest(extract.model))
 
     def __call__(self, source: str, begin: int, options: PredictOptions) -> Iterator[Line]:
         lost: Counter[str] = Counter()
@@ -60,10 +63,10 @@ class RayPrediction:
 class _Worker:
     """The pipeline on one machine of the cluster."""
 
-    def __init__(self, model: str, recogniser: str | None, device: str | None, digest: str, options: PredictOptions):
+    def __init__(self, model: str, loading: dict[str, str | None], digest: str, options: PredictOptions):
         keep_bars_out_of_logs()
         try:
-            self.extract = RelationExtractionPipeline.from_pretrained(model, device=device, recogniser=recogniser)
+            self.extract = RelationExtractionPipeline.from_pretrained(model, **loading)
         except FineCLError as error:
             raise FineCLError(f"on {socket.gethostname()}: {error}") from error
         if weights_digest(self.extract.model) != digest:

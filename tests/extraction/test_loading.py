@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from finecl_hf import FineCLConfig, FineCLForRelationExtraction, RelationExtractionPipeline, load_relation_model
+from finecl_hf.cli import main
 from finecl_hf.encoding.encoders import load_tokenizer
 from finecl_hf.errors import FineCLError
-from finecl_hf.extraction import loading
+from finecl_hf.extraction import demo, loading
 from finecl_hf.extraction.adapters import add_adapters, is_adapter
+from tests.helpers.tiny_models import save_relation_model
 
 
 @pytest.fixture(params=["full", "adapter"])
@@ -121,7 +123,7 @@ def test_an_adapter_whose_encoder_is_gone_or_is_itself(bert_folder, tmp_path):
         add_adapters(FineCLForRelationExtraction.from_encoder(str(encoder), config), r=2).save_pretrained(folder)
         config.save_pretrained(folder)
     base.rename(tmp_path / "moved")
-    with pytest.raises(FineCLError, match="base: no such folder.*Name it with base_model"):
+    with pytest.raises(FineCLError, match="base: no such folder.*Name it with --base_model .in Python: base_model="):
         load_relation_model(first)
     with pytest.raises(FineCLError, match="Load .*first with base_model, save it"):
         load_relation_model(second)
@@ -172,3 +174,22 @@ def test_a_configuration_without_relations(folder, labels):
     for load in LOADERS:
         with pytest.raises(FineCLError, match="config.json names no relations.*id2label"):
             load(folder)
+
+
+def test_the_commands_say_where_an_adapters_encoder_lies(bert_folder, tmp_path, monkeypatch, capsys, ada):
+    adapter, moved = tmp_path / "adapter", tmp_path / "moved"
+    shutil.copytree(bert_folder, tmp_path / "base")
+    config = FineCLConfig.for_labels({"NA": 0, "P1": 1}, threshold=-1e6)
+    model = FineCLForRelationExtraction.from_encoder(str(tmp_path / "base"), config)
+    save_relation_model(model, bert_folder, str(adapter), adapters=True)
+    (tmp_path / "base").rename(moved)
+    (tmp_path / "in.json").write_text(json.dumps([ada.to_dict()]))
+    predict = ["predict", str(adapter), str(tmp_path / "in.json"), "-", "--device", "cpu"]
+    assert main(predict) == 2
+    assert "Name it with --base_model" in capsys.readouterr().err
+    assert main([*predict, "--base_model", str(moved)]) == 0
+    assert json.loads(capsys.readouterr().out)["triples"]
+    served = []
+    monkeypatch.setattr(demo, "serve", lambda *arguments: served.append(arguments))
+    assert main(["demo", str(adapter), "--base_model", str(moved)]) == 0
+    assert served[0][1] == "adapter"

@@ -40,8 +40,11 @@ def test_from_a_table_to_an_adapter_and_to_another_beside_it(cell, tmp_path, cap
     trainer = cell(TRAIN.replace("num_train_epochs=20", "num_train_epochs=2, use_cpu=True"))["trainer"]
     assert len([line for line in TRAIN.splitlines() if line and "import" not in line]) <= 12
     assert trainer.state.log_history[-1]["train_loss"] > 0
-    assert set(FineCLConfig.from_pretrained("outputs/new_task").label2id) == RELATIONS
-    assert (tmp_path / "outputs" / "new_task" / "adapter_model.safetensors").exists()
+    assert not (tmp_path / "outputs" / "new_task").exists()  # the commands' folder, with a card and its facts
+    written = tmp_path / "outputs" / "new_task_python"
+    assert set(FineCLConfig.from_pretrained(written).label2id) == RELATIONS
+    assert (written / "adapter_model.safetensors").exists()
+    written.rename(tmp_path / "outputs" / "new_task")
     capsys.readouterr()
     cell(PREDICT)
     assert len(capsys.readouterr().out.splitlines()) == 12

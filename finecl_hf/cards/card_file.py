@@ -59,6 +59,11 @@ def read_card(folder: str | os.PathLike) -> FineCLCardData:
         ) from error
 
 
+def is_as_made(card: Path, data: FineCLCardData) -> bool:
+    """Whether a card is what these facts give, or is not there: nobody has changed it."""
+    return not card.is_file() or card.read_bytes() == str(render_model_card(data)).encode()
+
+
 def _facts(data: FineCLCardData) -> dict[str, Any]:
     """As JSON has them: no access token, and arguments as the card shows them, whatever lies on the disk later."""
     facts = {entry.name: getattr(data, entry.name) for entry in fields(data) if entry.name != "log_history"}

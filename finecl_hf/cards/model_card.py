@@ -78,6 +78,11 @@ KINDS = {
 }
 
 
+ONNX_NOTE = """> **ONNX export** ({onnx}) of the model described below, for inference with onnxruntime on CPUs:
+> `model.onnx` holds the encoder. `{loader}` of finecl_hf loads this folder; `AutoModel` does not.
+"""
+
+
 @dataclass
 class TrainingData:
     """One corpus that a model was trained on.
@@ -138,6 +143,7 @@ class FineCLCardData:
         hardware: such as "1 NVIDIA H100".
         training_time: in seconds.
         co2_grams: emissions of the training in grams of CO2 equivalents, where codecarbon measured them.
+        onnx: of an ONNX export of the model, `float32` or `int8`.
         base_model_id: the base model's Hub id; told from `base_model` unless given.
         versions: of the software, by name.
     """
@@ -182,6 +188,9 @@ class FineCLCardData:
     training_time: float | None = None
     co2_grams: float | None = None
 
+    # The export's
+    onnx: Literal["float32", "int8"] | None = None
+
     # Computed
     base_model_id: str | None = None
     versions: dict[str, str] = field(default_factory=lambda: frameworks())
@@ -194,7 +203,7 @@ class FineCLCardData:
 
     def metadata(self) -> ModelCardData:
         """The card's YAML block. Only what the Hub can resolve or filter by goes there."""
-        kind = KINDS[self.kind]
+        kind = KINDS[self.kind] if self.onnx is None else _Kind("finecl_hf", (*KINDS[self.kind].tags, "onnx"))
         return ModelCardData(
             model_name=self.model_name,
             language=self.language,
@@ -223,6 +232,8 @@ def render_model_card(data: FineCLCardData) -> ModelCard:
         .render(
             model=data,
             base_model=_base_model(data),
+            base_folder=base_folder(data),
+            onnx_note=onnx_note(data.kind, data.onnx),
             results=_result_rows(data.eval_results),
             corpora=_corpus_rows(data.datasets),
             log=training_log(data.log_history),
@@ -259,6 +270,19 @@ def hub_id(name: str | None) -> str | None:
     except HFValidationError:
         return None
     return name
+
+
+def onnx_note(kind: str, onnx: str | None) -> str:
+    """What the card of an ONNX export says first, in Markdown; empty for any other model."""
+    loader = "RelationEmbedder" if kind == "encoder" else "RelationExtractionPipeline"
+    return ONNX_NOTE.format(onnx=onnx, loader=loader) if onnx else ""
+
+
+def base_folder(data: FineCLCardData) -> str | None:
+    """The last part of a base model's path, whether or not it still lies there; None where it is on the Hub."""
+    if data.base_model_id or not data.base_model:
+        return None
+    return last_part(os.path.abspath(data.base_model))
 
 
 def evaluation_results(
@@ -325,8 +349,7 @@ def _emissions(data: FineCLCardData) -> dict[str, Any] | None:
 def _base_model(data: FineCLCardData) -> str:
     if data.base_model_id:
         return link(data.base_model_id, data.base_model_id)
-    folder = os.path.abspath(data.base_model) if data.base_model else ""  # whether or not it still lies there
-    return code(last_part(folder))
+    return code(base_folder(data) or "")
 
 
 def _result_rows(results: list[EvalResult]) -> list[list[str]]:

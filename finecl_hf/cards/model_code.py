@@ -27,14 +27,15 @@ _CHECKPOINT = re.compile(r"checkpoint-\d+")
 def write_model_code(folder: str | os.PathLike) -> None:
     """Puts the code beside a saved relation model, and its names into config.json.
 
-    Encoders and adapters need none, and checkpoints get none: a run goes on from them with the package.
+    Encoders and adapters need none, ONNX exports load with the package only, and checkpoints get none: a run goes on
+    from them with the package.
     """
     folder = Path(folder)
     path = folder / "config.json"
     if _CHECKPOINT.fullmatch(folder.name) or (folder / "adapter_config.json").exists() or not path.is_file():
         return
     config = json.loads(path.read_text(encoding="utf-8"))
-    if config.get("model_type") != MODEL_TYPE:
+    if config.get("model_type") != MODEL_TYPE or config.get("onnx"):
         return
     (folder / FOLDER).mkdir(exist_ok=True)
     for name, text in _files().items():

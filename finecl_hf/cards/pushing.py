@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shlex
 import shutil
 from collections.abc import Iterable, Iterator
@@ -16,13 +17,17 @@ from typing import Any
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HFValidationError
 
+from finecl_hf.cards.model_card import FineCLCardData, base_folder
 from finecl_hf.cards.model_code import write_model_code
 from finecl_hf.cards.private_paths import without_folders
 from finecl_hf.errors import FineCLError, UploadError
 
 
+logger = logging.getLogger(__name__)
+
 WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
 INDEX = "model.safetensors.index.json"  # names the parts of large weights
+GRAPH, HEAD = "model.onnx", "head.safetensors"  # of an ONNX export; that of an encoder has no head
 CONFIGURATIONS = ("config.json", "adapter_config.json")
 ARGUMENTS = "training_args.json"  # in place of the Trainer's training_args.bin, a pickle
 # What a run writes beside weights and tokenizer. Files that quote documents are pushed when asked for only.
@@ -95,6 +100,17 @@ def uploading(command: str) -> Iterator[None]:
         ) from error
 
 
+def warn_of_local_base(card: FineCLCardData) -> None:
+    """An adapter is pushed without its base model, which others have to find somewhere."""
+    if card.kind == "lora_adapter" and (folder := base_folder(card)):
+        logger.warning(
+            "The base model of this adapter is a folder of this machine, %s, so that nobody can load it elsewhere by "
+            "its name alone: push that folder, too (`hf upload user/%s %s`), and name it with base_model, or "
+            '--base_model, wherever the adapter is loaded (base_model="user/%s").',
+            card.base_model, folder, shlex.quote(card.base_model), folder,
+        )  # fmt: skip
+
+
 def reason_of(error: BaseException) -> str:
     """What an error says, on one short line."""
     said = " ".join(str(error).split()) or "no reason given"
@@ -111,8 +127,8 @@ def stage_model(output: Path, weights: Path, staged: Path, tokenizer: Any = None
         quoting: the report goes with it.
     """
     copy_named(output, staged, (*WRITTEN, *(QUOTING if quoting else ())))
-    of_weights = (*WEIGHTS, INDEX, *_parts(weights), *CONFIGURATIONS)  # these last: a threshold is among them
-    copy_named(weights, staged, of_weights)
+    of_weights = (*WEIGHTS, GRAPH, HEAD, INDEX, *_parts(weights))
+    copy_named(weights, staged, (*of_weights, *CONFIGURATIONS))  # these last: a threshold is among them
     if tokenizer is not None:
         tokenizer.save_pretrained(staged)
         for path in staged.glob("*token*.json"):

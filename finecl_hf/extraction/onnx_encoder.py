@@ -20,6 +20,7 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import cached_file
 
+from finecl_hf.cards.pushing import GRAPH, HEAD
 from finecl_hf.encoding.encoders import hub_arguments, loading_from
 from finecl_hf.encoding.packing import PACKED, Packing
 from finecl_hf.errors import FineCLError
@@ -28,7 +29,6 @@ from finecl_hf.extraction.modeling import FineCLForRelationExtraction
 
 
 FORMAT = 1  # of an export; another one cannot be read
-GRAPH, HEAD = "model.onnx", "head.safetensors"
 LAST, EARLIER, QUERY, KEY, ATTENTION = (
     "last_hidden_state", "earlier_hidden_states", "last_query", "last_key", "last_attention",
 )  # fmt: skip

@@ -34,6 +34,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from finecl_hf import __version__
+from finecl_hf.cards.card_file import CARD, FACTS, STATE, is_as_made, read_card, write_card
+from finecl_hf.cards.model_card import onnx_note
 from finecl_hf.encoding.encoders import hub_arguments, load_tokenizer, loading_from, max_length_for
 from finecl_hf.encoding.packing import PACKABLE, PACKED
 from finecl_hf.errors import FineCLError, raised_in
@@ -61,13 +63,8 @@ from finecl_hf.extraction.onnx_encoder import (
 RECORDING = "recording"  # an attention implementation
 OPSET = 23  # the first with attention as one operator
 TOLERANCE = 1e-3  # of a float32 graph against torch; what is exported wrongly is off by far more
-CARD = "README.md"
-FACTS = (CARD, "card.json", "trainer_state.json")  # that a run leaves beside its model
 EXPORTERS = ("torch", "onnx", "onnxruntime", "onnxscript", "onnx_ir", "transformers", "transformers_modules")
 PACKAGES = ("torch", "transformers", "onnx", "onnxruntime")
-NOTE = """> **ONNX export** ({kind}) of the model described below, for inference with onnxruntime on CPUs:
-> `model.onnx` holds the encoder. `{loader}` of finecl_hf loads this folder; `AutoModel` does not.
-"""
 
 
 @dataclass
@@ -112,8 +109,12 @@ def export_onnx(
         made = Path(folder, "export")
         made.mkdir()
         graph, deviation = _graph(name, parts, tokenizer, quantize, made)
-        _write_rest(name, model, tokenizer, parts, graph, deviation, quantize, made)
+        _write_rest(model, tokenizer, parts, graph, deviation, quantize, made)
+        kind = "relation_model" if isinstance(model, FineCLForRelationExtraction) else "encoder"  # adapters are merged
+        _write_card(Path(name), kind, "int8" if quantize else "float32", made, output)
         output.mkdir(exist_ok=True)
+        for file in {HEAD, FACTS, STATE} - {file.name for file in made.iterdir()}:
+            (output / file).unlink(missing_ok=True)  # of an earlier export
         for file in sorted(made.iterdir()):
             os.replace(file, output / file.name)
     return Export(output, len(graph) / 1e6, deviation)
@@ -229,19 +230,21 @@ def _sample(config: Any, rows: int, length: int) -> tuple[torch.Tensor, torch.Te
 
 
 def _trace(parts: _Graph, sample: tuple[torch.Tensor, torch.Tensor], path: Path) -> None:
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
-    torch.onnx.export(
+    program = torch.onnx.export(
         parts,
         sample,
-        path,
         dynamo=True,
         opset_version=OPSET,
         dynamic_shapes={"input_ids": axes, "attention_mask": axes},
         input_names=["input_ids", "attention_mask"],
         output_names=parts.names,
-        external_data=False,
         verbose=False,
     )
+    ClearMetadataAndDocStringPass()(program.model)  # the code that each node comes from, with its path on this machine
+    program.save(path, external_data=False)
 
 
 def _deviation(parts: _Graph, sample: tuple[torch.Tensor, torch.Tensor], path: Path) -> tuple[float, float]:
@@ -296,7 +299,6 @@ def _told(name: str) -> Iterator[None]:
 
 
 def _write_rest(
-    name: str,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     parts: _Graph,
@@ -305,7 +307,7 @@ def _write_rest(
     quantize: bool,
     folder: Path,
 ) -> None:
-    """Head, configuration, tokenizer and card."""
+    """Head, configuration and tokenizer."""
     is_relation_model = isinstance(model, FineCLForRelationExtraction)
     facts: dict[str, Any] = {
         "format": FORMAT,
@@ -324,17 +326,36 @@ def _write_rest(
     model.config.onnx = facts
     model.config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    for file in FACTS:
-        if os.path.isfile(os.path.join(name, file)):
-            shutil.copy(os.path.join(name, file), folder / file)
-    loader = "RelationExtractionPipeline" if is_relation_model else "RelationEmbedder"
-    _note_in_card(folder / CARD, NOTE.format(kind="int8" if quantize else "float32", loader=loader))
 
 
-def _note_in_card(path: Path, note: str) -> None:
+def _write_card(source: Path, kind: str, onnx: str, folder: Path, output: Path) -> None:
+    """The card of the export, from the facts of the run that made the model. Of a model without them, or whose card
+    somebody has changed, it is that card with a note on top; but for an adapter's, as the export is none.
+
+    Args:
+        source: the model's folder, where it is one.
+        kind, onnx: of the card, see [`FineCLCardData`].
+        folder: where the export is made; output: where it will lie.
+    """
+    card, was_adapter = source / CARD, (source / "adapter_config.json").is_file()
+    try:
+        facts = read_card(source)
+        is_own = was_adapter or is_as_made(card, facts)
+    except FineCLError:
+        is_own = False
+    else:
+        facts.kind, facts.onnx, facts.repo, facts.model_name = kind, onnx, str(output), output.absolute().name
+        write_card(facts, folder)
+        shutil.copy(source / STATE, folder / STATE)
+    if not is_own:
+        _card_with_note(None if was_adapter else card, onnx_note(kind, onnx), folder / CARD)
+
+
+def _card_with_note(card: Path | None, note: str, path: Path) -> None:
     """Says on top of the model's card, or on one of its own, that this is an export."""
     with _quiet():  # about cards without metadata
-        card = ModelCard.load(path, ignore_metadata_errors=True) if path.exists() else ModelCard("")
+        there = card is not None and card.is_file()
+        card = ModelCard.load(card, ignore_metadata_errors=True) if there else ModelCard("")
     data = {**card.data.to_dict(), "library_name": "finecl_hf"}
     data["tags"] = [*(data.get("tags") or []), "onnx"]
     data.pop("pipeline_tag", None)  # of another library

@@ -21,7 +21,7 @@ from transformers.trainer_utils import HubStrategy, TrainOutput
 
 from finecl_hf.cards.card_file import write_card
 from finecl_hf.cards.model_card import FineCLCardData
-from finecl_hf.cards.pushing import Destination, reason_of, stage_model, uploading, write_arguments
+from finecl_hf.cards.pushing import Destination, reason_of, stage_model, uploading, warn_of_local_base, write_arguments
 from finecl_hf.data.files import writing
 from finecl_hf.encoding.features import DocumentEncoder, LabelledFeatures
 from finecl_hf.errors import FineCLError
@@ -265,6 +265,8 @@ class FineCLTrainer(PrivateHooks):
         if destination.repo_id != self.hub_model_id:
             self.hub_model_id = destination.repo_id
             self.create_model_card(**kwargs)
+        if self.card_data is not None:
+            warn_of_local_base(self.card_data)
         upload = self._pushing.push(lambda to: self.stage(self.args.output_dir, to), destination, commit_message)
         with uploading(destination.command(self.args.output_dir, self.pushes_report)):
             if not blocking:

@@ -25,6 +25,21 @@ def test_the_card_is_made_again_as_it_was(kind, tmp_path, capsys):
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == before
 
 
+@pytest.mark.parametrize(
+    "kind, loads",
+    [
+        ("relation_model", 'RelationExtractionPipeline("out/int8", backend="onnx")'),
+        ("encoder", 'RelationEmbedder("out/int8")'),
+    ],
+)
+def test_the_card_of_an_onnx_export_says_so_again(kind, loads, tmp_path):
+    before = written(tmp_path, full(kind, repo="out/int8", onnx="int8"))
+    assert "**ONNX export** (int8)" in before and "\n- onnx\n" in before and "library_name: finecl_hf" in before
+    assert loads in before and "AutoModel.from_pretrained" not in before
+    assert main(["card", str(tmp_path), "--write"]) == 0
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == before
+
+
 def test_what_lies_on_the_disk_by_then_changes_nothing(tmp_path, monkeypatch):
     """At the time of the run these were folders and files, whose last part is shown; later they are not there."""
     for name in ("outputs/encoder", "data"):

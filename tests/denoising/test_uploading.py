@@ -70,6 +70,50 @@ def test_its_model_where_that_is_asked_for(run):
     assert kept.taken["report.html"] == b"text of documents"
 
 
+@pytest.fixture
+def adapter(tmp_path):
+    """The folder of an adapter whose base model is a folder, too."""
+    base = "/home/me/secret/base"
+    write_card(FineCLCardData("lora_adapter", "run", repo="/home/me/run", base_model=base), tmp_path)
+    (tmp_path / "trainer_state.json").write_text(json.dumps({"log_history": []}))
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base}))
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"weights")
+    return tmp_path
+
+
+@pytest.mark.parametrize("added", ["", "A line of mine."])
+def test_an_adapter_s_base_model_is_named_without_its_path(adapter, added, caplog):
+    """Also in a card as versions before wrote it."""
+    path = adapter / "README.md"
+    before = path.read_text().replace('base_model = "base"', 'base_model = "/home/me/secret/base"') if added else ""
+    path.write_text((before or path.read_text()) + added)
+    kept = Kept("run", "", taken={})
+    push_folder(adapter, kept)
+    files = [data for data in kept.taken.values() if isinstance(data, bytes)]
+    assert len(files) == 4 and not [data for data in files if b"/home/me" in data]
+    assert b'from_pretrained("me/run", base_model=base_model)' in kept.taken["README.md"]
+    assert kept.taken["README.md"].decode().endswith(added)
+    (told,) = caplog.messages
+    assert "nobody can load it elsewhere" in told and "hf upload user/base /home/me/secret/base" in told
+
+
+@pytest.mark.parametrize("facts", [True, False])
+def test_an_export_is_a_model_like_any_other(run, facts):
+    """Of what stage 1 trained, too, and of a model that came without a card."""
+    for name in ("model.safetensors", "learning_order.parquet", *([] if facts else ["card.json"])):
+        (run / name).unlink()
+    (run / "config.json").write_text(json.dumps({"model_type": "finecl", "onnx": {"format": 1}}))
+    (run / "model.onnx").write_bytes(b"graph")
+    (run / "head.safetensors").write_bytes(b"head")
+    kept = Kept("run", "", taken={})
+    push_folder(run, kept)
+    assert kept.taken.pop("type") == "model" and (b"me/run" in kept.taken["README.md"]) == facts
+    assert kept.taken.keys() == {"config.json", "model.onnx", "head.safetensors", "README.md", "trainer_state.json"}
+    (run / "model.onnx").write_bytes(b"graph pkg.torch.onnx.stack_trace /home/me/x.py")
+    with pytest.raises(FineCLError, match="holds paths of the machine that made it; export the model again"):
+        push_folder(run, kept)
+
+
 @pytest.mark.parametrize("written", [b"# Mine\n", b"\xff\xfe of another encoding"])
 def test_a_card_that_somebody_wrote_stays_as_it_is(run, written):
     (run / "README.md").write_bytes(written)

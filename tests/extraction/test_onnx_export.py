@@ -1,10 +1,14 @@
 """What is exported gives what torch gives: vectors within 1e-4, the same triples, for all heads."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from transformers import DebertaV2Config
 
 from finecl_hf import (
@@ -14,6 +18,8 @@ from finecl_hf import (
     RelationExtractionPipeline,
     load_relation_model,
 )
+from finecl_hf.cards.card_file import write_card
+from finecl_hf.cards.model_card import FineCLCardData
 from finecl_hf.cli import main
 from finecl_hf.encoding.encoders import load_tokenizer
 from finecl_hf.encoding.packing import encode
@@ -26,6 +32,7 @@ from finecl_hf.extraction.starting_point import StartingPoint
 from finecl_hf.synthetic.encoder import build_small_encoder
 from finecl_hf.training.arguments import ModelArguments
 from tests.extraction.test_pipeline import RELATIONS
+from tests.helpers.fake_hub import FakeHub, hub_environment
 from tests.helpers.tiny_models import SMALL, save_relation_model, wordpiece
 
 
@@ -128,6 +135,60 @@ def test_an_adapter_is_merged_and_the_graph_takes_any_batch(relation_model, bert
     assert np.abs(last - states.numpy())[mask.bool().numpy()].max() < 1e-4
 
 
+PUSH = """
+import sys
+from finecl_hf.cli import main
+
+for folder, name in zip(sys.argv[1::2], sys.argv[2::2]):
+    assert main(["push", folder, "--hub_model_id", name]) == 0
+"""
+LOAD = """
+import json, sys
+from finecl_hf import RelationExtractionPipeline
+from finecl_hf.data.documents import Document
+
+extract = RelationExtractionPipeline("user/int8", backend="onnx", device="cpu")
+print(json.dumps(extract(Document.from_dict(json.loads(sys.argv[1])))))
+"""
+
+
+@pytest.mark.slow
+def test_the_export_of_an_adapter_has_a_card_of_its_own_and_is_pushed(relation_model, bert_folder, tmp_path, ada):
+    source, export = relation_model(bert_folder, adapters=True), tmp_path / "int8"
+    write_card(FineCLCardData("lora_adapter", "mine", repo=source, base_model=bert_folder, tags=["mine"]), source)
+    Path(source, "trainer_state.json").write_text(json.dumps({"log_history": []}))
+    with open(Path(source, "README.md"), "a") as file:  # peft, too, writes into it
+        file.write("An adapter.")
+    assert main(["export", source, "--output_dir", str(export), "--quantize"]) == 0
+    written = (export / "README.md").read_text()
+    metadata = ModelCard.load(export / "README.md").data
+    assert metadata.tags == ["finecl", "relation-extraction", "onnx", "mine"] and metadata.model_name == "int8"
+    assert metadata.library_name == "finecl_hf" and "base_model_relation" not in metadata.to_dict()
+    assert "**ONNX export** (int8)" in written and "A LoRA adapter" not in written and "PeftModel" not in written
+    assert f'RelationExtractionPipeline("{export}", backend="onnx")' in written
+    assert main(["card", str(export), "--write"]) == 0
+    assert (export / "README.md").read_text() == written
+    with FakeHub(token="hf_secretsecretsecret") as hub:
+        options = {"env": hub_environment(hub, tmp_path), "cwd": tmp_path, "capture_output": True, "text": True}
+        words = [str(export), "user/int8", source, "user/adapter"]
+        push = subprocess.run([sys.executable, "-c", PUSH, *words], **options)
+        assert push.returncode == 0 and push.stderr.count("nobody can load it elsewhere") == 1, push.stderr
+        assert "You are using a model of type" not in push.stderr
+        load = subprocess.run([sys.executable, "-c", LOAD, json.dumps(ada.to_dict())], **options)
+        assert load.returncode == 0, load.stderr
+        assert hub.unknown == []
+    expected = RelationExtractionPipeline(export, backend="onnx", device="cpu")(ada)
+    assert expected and json.loads(load.stdout) == json.loads(json.dumps(expected))
+    files = hub.repos["models/user/int8"].files
+    assert files.keys() - {".gitattributes"} == {
+        "README.md", "config.json", GRAPH, HEAD, "tokenizer.json", "tokenizer_config.json", "trainer_state.json",
+    }  # fmt: skip
+    assert b'RelationExtractionPipeline("user/int8", backend="onnx")' in files["README.md"]
+    for path, data in [*files.items(), *hub.repos["models/user/adapter"].files.items()]:
+        for word in (hub.token, str(tmp_path), bert_folder, onnx_export.__file__, torch.__file__, str(Path.home())):
+            assert word.encode() not in data, (path, word)
+
+
 @pytest.mark.slow
 def test_an_encoder(bert_folder, tmp_path, ada, curie):
     export_onnx(bert_folder, tmp_path / "export")
@@ -153,7 +214,7 @@ def test_predict_and_what_lies_in_the_folder(relation_model, bert_folder, tmp_pa
         assert json.loads(open(out).read())["triples"]
     with pytest.raises(FineCLError, match="cannot be trained or evaluated"):
         StartingPoint.of(ModelArguments(model_name_or_path=str(tmp_path / "export")))
-    with pytest.raises(FineCLError, match="leave base_model away"):
+    with pytest.raises(FineCLError, match="leave --base_model"):
         load_relation_model(str(tmp_path / "export"), base_model=bert_folder)
     with pytest.raises(FineCLError, match="leave dtype away"):
         RelationExtractionPipeline(str(tmp_path / "export"), dtype="float16")

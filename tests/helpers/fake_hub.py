@@ -28,7 +28,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 
 USER = "user"
-LFS_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".npz", ".arrow", ".parquet")
+LFS_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".npz", ".arrow", ".parquet", ".onnx")
 
 API_REPO = r"/api/(?P<type>models|datasets|spaces)/(?P<id>[^/]+/[^/]+)"  # how the API names a repository
 WEB_REPO = r"/(?:(?P<type>datasets|spaces)/)?(?P<id>[^/]+/[^/]+)"  # how a browser does: models have no prefix

@@ -245,7 +245,7 @@ assert len(space["missing"]) == len(missing)
 """
 
 
-def test_nothing_private_is_pushed(pushed, corpus):
+def test_nothing_private_is_pushed(pushed, corpus, bert_folder):
     """Every byte of every commit, tables unpacked: no secret, no path of this machine, no sentence of a document, no
     pickle; in the learning order's dataset no name of an entity either."""
     hub, folder = pushed
@@ -254,7 +254,7 @@ def test_nothing_private_is_pushed(pushed, corpus):
     titles = " ".join(document.title for document in silver)
     names = {document.longest_name(at) for document in silver for at in range(len(document.entities))}
     names = {name for name in names if len(name) > 9 and name not in titles}
-    private = [SECRET, hub.token, str(folder), str(corpus), str(Path.home()), sentence]
+    private = [SECRET, hub.token, str(folder), str(corpus), str(bert_folder), str(Path.home()), sentence]
     private += [" ".join(document.sentences[0]) for document in silver]
     seen = 0
     for repo_id, repo in hub.repos.items():
@@ -438,10 +438,11 @@ def test_finished_runs_are_uploaded_later(bert_folder, corpus, tmp_path, monkeyp
     assert encoder.files["README.md"].endswith(b"A line of mine.")
     assert adapter.files.keys() == MODEL_FILES | {"adapter_model.safetensors", "adapter_config.json"}
     assert b'"user/finetune"' in adapter.files["README.md"]
+    private = (SECRET, hub.token, str(tmp_path), str(bert_folder))
     for files in (published, encoder.files, adapter.files):
         for path, data in files.items():
             if path not in ("report.html", "report.md"):
-                assert not [word for word in (SECRET, hub.token, str(tmp_path)) if word.encode() in data], path
+                assert not [word for word in private if word.encode() in data], path
 
 
 @pytest.mark.parametrize(

@@ -346,7 +346,8 @@ def _write_card(source: Path, kind: str, onnx: str, folder: Path, output: Path) 
     else:
         facts.kind, facts.onnx, facts.repo, facts.model_name = kind, onnx, str(output), output.absolute().name
         write_card(facts, folder)
-        shutil.copy(source / STATE, folder / STATE)
+        if (source / STATE).is_file():
+            shutil.copy(source / STATE, folder / STATE)
     if not is_own:
         _card_with_note(None if was_adapter else card, onnx_note(kind, onnx), folder / CARD)
 

@@ -33,16 +33,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NoReturn
 
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -165,6 +167,7 @@ class Grid:
         self.cells, self.work = Path(args.cells), Path(args.work)
         self._locks: dict[str, Lock] = defaultdict(Lock)
         self._failed: dict[str, Exception] = {}
+        self._running: set[subprocess.Popen] = set()
 
     def run(self, cells: list[Settings]) -> None:
         """Raises SystemExit where a cell failed, once the others are done."""
@@ -173,7 +176,7 @@ class Grid:
             todo.setdefault(name_of(settings_of(cell, self.config)), cell)
         todo = {name: cell for name, cell in todo.items() if not (self.cells / f"{name}.json").is_file()}
         print(f"{len(todo)} cells to run.", flush=True)
-        with ThreadPoolExecutor(self.args.jobs) as pool:
+        with stopping(self.stop), ThreadPoolExecutor(self.args.jobs) as pool:
             failures = [failure for failure in pool.map(self._attempt, todo.values()) if failure]
         if failures:
             raise SystemExit("\n".join([f"{len(failures)} of {len(todo)} cells failed:", *failures]))
@@ -279,10 +282,32 @@ class Grid:
         """Runs a script; its progress goes where ours goes."""
         words = [word for name, value in flags.items() for word in _words(name, value)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(
-            [sys.executable, str(script), *words], check=True, stdout=subprocess.PIPE, text=True, env=environment
-        )
-        return done.stdout
+        command = [sys.executable, str(script), *words]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
+            self._running.add(child)
+            printed, _ = child.communicate()
+            self._running.discard(child)
+        if child.returncode:
+            raise subprocess.CalledProcessError(child.returncode, command)
+        return printed
+
+    def stop(self, *signal_and_frame: Any) -> NoReturn:
+        """Ends what runs, and this process: a script left alone would go on for hours, beside the one that is started
+        in its place."""
+        for child in tuple(self._running):
+            child.terminate()
+        os._exit(1)  # the threads that wait for them would begin the next cells
+
+
+@contextmanager
+def stopping(stop: Callable[..., Any]) -> Iterator[None]:
+    """Has Ctrl-C and SIGTERM call a function, for so long."""
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _named(cell: Settings) -> str:

@@ -65,7 +65,7 @@ class PretrainArguments(FineCLTrainingArguments):
     )
     weight_cutoff: int = option(5, "The paper's K: labels learned in epoch K or later weigh 0.")
     weight_scale: float = option(1.0, "Factor of the labels' weights, which count as exp(weight); above 1 is sharper.")
-    drop_share: float = option(0.0, "Leave out this share of the labels: those that are trusted least.")
+    drop_share: float = option(0.0, "Leave out this share of the order's labels: those that are trusted least.")
     missing_labels: str | None = option(
         None, "Stage 1's missing_labels.parquet, or its dataset: what looks like a fact counts less as an NA pair."
     )

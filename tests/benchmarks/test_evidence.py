@@ -1,7 +1,10 @@
 """The grid of encoders, seeds and tasks: what decides on a cell, that it is run once, and what the table says."""
 
 import json
+import os
+import signal
 import subprocess
+import sys
 from copy import deepcopy
 from types import SimpleNamespace
 
@@ -151,6 +154,18 @@ def test_cells_need_their_data(tmp_path, capsys):
     with pytest.raises(SystemExit):
         evidence.main(["--cells", str(tmp_path)])
     assert "--table" in capsys.readouterr().err
+
+
+def test_a_grid_that_is_stopped_leaves_no_script_behind(tmp_path, monkeypatch):
+    script = tmp_path / "hours.py"
+    script.write_text("import os, signal\nos.kill(os.getppid(), signal.SIGTERM)\nsignal.pause()")
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    todo = evidence.Grid(SimpleNamespace(cells=tmp_path, work=tmp_path), CONFIG)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit), evidence.stopping(todo.stop):
+        todo._python(script, {})
+    (child,) = todo._running
+    assert child.returncode == -signal.SIGTERM and signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_cell_that_fails_keeps_nobody_from_running(small, monkeypatch, capsys):

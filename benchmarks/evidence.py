@@ -40,7 +40,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
@@ -283,7 +283,8 @@ class Grid:
         words = [word for name, value in flags.items() for word in _words(name, value)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         command = [sys.executable, str(script), *words]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
+        options = {"stdout": subprocess.PIPE, "text": True, "env": environment, "start_new_session": True}
+        with subprocess.Popen(command, **options) as child:
             self._running.add(child)
             printed, _ = child.communicate()
             self._running.discard(child)
@@ -292,10 +293,15 @@ class Grid:
         return printed
 
     def stop(self, *signal_and_frame: Any) -> NoReturn:
-        """Ends what runs, and this process: a script left alone would go on for hours, beside the one that is started
-        in its place."""
-        for child in tuple(self._running):
-            child.terminate()
+        """Ends what runs, with what that has started, and this process: a script left alone would go on for hours, and
+        keep its folder from the one that is started in its place."""
+        running = tuple(self._running)
+        for child in running:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGTERM)
+        for child in running:  # which may write a checkpoint first
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=60)
         os._exit(1)  # the threads that wait for them would begin the next cells
 
 

@@ -6,6 +6,7 @@ The templates of the model cards use these functions as Jinja filters.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from typing import Any
@@ -47,6 +48,18 @@ def string(value: str) -> str:
 def shell(value: str) -> str:
     """One word of a shell command, on one line."""
     return shlex.quote(one_line(value))
+
+
+def renamed(card: bytes, path: str | None, shown: str | None) -> bytes:
+    """A card, in whatever encoding, whose code names another path.
+
+    A path from the root of this machine is replaced wherever it stands; another one, which may be a word of the text,
+    as a Python string only.
+    """
+    if not path or not shown:
+        return card
+    card = card.replace(string(path).encode(), string(shown).encode())
+    return card.replace(path.encode(), shown.encode()) if os.path.isabs(path) else card
 
 
 def fenced(value: str, language: str = "") -> str:

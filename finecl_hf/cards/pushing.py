@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shlex
 import shutil
 from collections.abc import Iterable, Iterator
@@ -103,11 +104,13 @@ def uploading(command: str) -> Iterator[None]:
 def warn_of_local_base(card: FineCLCardData) -> None:
     """An adapter is pushed without its base model, which others have to find somewhere."""
     if card.kind == "lora_adapter" and (folder := base_folder(card)):
+        path = shlex.quote(card.base_model)
+        ours = os.path.isfile(os.path.join(card.base_model, "card.json"))  # where `hf` would upload checkpoints, too
+        push = f"finecl-hf push {path} --hub_model_id user/{folder}" if ours else f"hf upload user/{folder} {path}"
         logger.warning(
             "The base model of this adapter is a folder of this machine, %s, so that nobody can load it elsewhere by "
-            "its name alone: push that folder, too (`hf upload user/%s %s`), and name it with base_model, or "
-            '--base_model, wherever the adapter is loaded (base_model="user/%s").',
-            card.base_model, folder, shlex.quote(card.base_model), folder,
+            "its name alone: push that folder, too (`%s`), and name it with base_model, or --base_model, wherever the "
+            'adapter is loaded (base_model="user/%s").', card.base_model, push, folder,
         )  # fmt: skip
 
 

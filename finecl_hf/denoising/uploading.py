@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from finecl_hf.cards.card_file import CARD, FACTS, is_as_made, read_card
-from finecl_hf.cards.markdown import string
+from finecl_hf.cards.markdown import renamed
 from finecl_hf.cards.model_card import FineCLCardData, base_folder, render_model_card
 from finecl_hf.cards.pushing import GRAPH, INDEX, WEIGHTS, Destination, stage_model, uploading, warn_of_local_base
 from finecl_hf.denoising.publishing import stage_learning_order
@@ -78,8 +78,5 @@ def _stage_model(folder: Path, staged: Path, card: FineCLCardData | None, repo: 
         card.repo = repo
         render_model_card(card).save(staged / CARD)
     elif (staged / CARD).is_file():  # somebody has added to it, or another version wrote it
-        text = (staged / CARD).read_bytes()
-        for path, shown in ((card.repo, repo), (card.base_model, base_folder(card))):
-            if path and shown:
-                text = text.replace(string(path).encode(), string(shown).encode())
-        (staged / CARD).write_bytes(text)
+        text = renamed((staged / CARD).read_bytes(), card.repo, repo)
+        (staged / CARD).write_bytes(renamed(text, card.base_model, base_folder(card)))

@@ -119,7 +119,8 @@ def loading_from(name, flag=""):
         reason = " ".join(" ".join(lines).split())[:300] if lines[0].endswith(":") else lines[0]
         if reason.startswith("Repo id must"):  # the Hub is asked for what a folder lacks
             reason = "Files of the model, such as its weights, are missing there; copy the whole folder again."
-        if os.path.isdir(name) and not os.path.exists(os.path.join(name, "config.json")):
+        about_config = "config.json" in reason or reason.startswith("Unrecognized model")
+        if about_config and os.path.isdir(name) and not os.path.exists(os.path.join(name, "config.json")):
             reason = "No config.json there says what model it is; name the output folder of a run, or a Hub id."
             if any(file.startswith("checkpoint-") for file in os.listdir(name)):
                 reason = "The run that writes there has not finished; start it again, or name one of its checkpoints."

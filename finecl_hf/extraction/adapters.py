@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -98,10 +99,10 @@ def read_adapter_config(name_or_path: str, **kwargs: Any) -> LoraConfig:
         config = PeftConfig.from_pretrained(name_or_path, **hub_arguments(kwargs))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         if not is_adapter(name_or_path, **kwargs):
-            raise FineCLError(
-                f"{name_or_path}: holds no adapter (adapter_config.json); name the output folder of a run with "
-                "--use_lora, or a Hub id."
-            ) from error
+            told = "holds no adapter (adapter_config.json); name the output folder of a --use_lora run, or a Hub id."
+            if not os.path.isdir(name_or_path):
+                told = "no such repository on the Hub with an adapter, no access to it, or no connection."
+            raise FineCLError(f"{name_or_path}: {told}") from error
         reason = " ".join(str(error).split())
         raise FineCLError(f"{name_or_path}: the adapter's configuration cannot be read ({reason}).") from error
     if config.peft_type != PeftType.LORA or not isinstance(config, LoraConfig):

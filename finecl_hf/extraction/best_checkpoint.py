@@ -72,14 +72,16 @@ def choose_best_checkpoint(args: FinetuneArguments, validation: Sequence[Documen
 
 def tell_which_is_kept(args: FinetuneArguments, state: TrainerState) -> None:
     """Says, after training, which checkpoint is the best one, if one was chosen."""
-    if not args.load_best_model_at_end or state.best_metric is None:
+    if not args.load_best_model_at_end or not state.best_model_checkpoint:
         return
     metric = args.metric_for_best_model.removeprefix("eval_")
     figures = {entry["step"]: entry[f"eval_{metric}"] for entry in state.log_history if f"eval_{metric}" in entry}
-    step = state.best_global_step
+    step = int(state.best_model_checkpoint.rpartition("-")[2])  # the best step may have written no checkpoint
+    if step not in figures:
+        return
     told = f"Kept the model of step {step:,} of {state.global_step:,}, the best on the validation documents: {metric} "
-    told += f"{state.best_metric:.4f}."
-    equals = sum(later > step and figure == state.best_metric for later, figure in figures.items())
+    told += f"{figures[step]:.4f}."
+    equals = sum(later > step and figure == figures[step] for later, figure in figures.items())
     if equals:
         told += f" {counted(equals, 'later one')} reached the same, and of equals the first is kept"
         told += "." if metric == "loss" else "; --metric_for_best_model loss tells them apart."

@@ -59,21 +59,21 @@ def load_relation_model(
         raise FineCLError(f"{name_or_path!r} names no model; give the output folder of run_finetune.py, or a Hub id.")
     name_or_path, dtype = os.fspath(name_or_path), _checked_dtype(dtype)
     with loading_from(name_or_path):
-        _check_backend(name_or_path, backend, base_model, **kwargs)
+        _check_backend(name_or_path, backend, **kwargs)
         if is_adapter(name_or_path, **kwargs):
             return _load_adapter(name_or_path, dtype, base_model, merge, adapter_name, **kwargs)
         options = loading_options(name_or_path, **kwargs)
+        if base_model is not None:
+            raise FineCLError(f"{name_or_path}: no adapter, so it holds its encoder; leave {BASE_MODEL} away.")
         return FineCLForRelationExtraction.from_pretrained(name_or_path, dtype=dtype, **options)
 
 
-def _check_backend(name: str, backend: str | None, base_model: str | None, **kwargs: Any) -> None:
+def _check_backend(name: str, backend: str | None, **kwargs: Any) -> None:
     """Raises FineCLError where another kind of model lies there than was asked for."""
     if backend not in (None, "torch", "onnx"):
         raise FineCLError(f"there is no backend {backend!r}; it is torch or onnx.")
     if backend == "onnx" and not export_facts(name, **kwargs):
         raise FineCLError(f"{name}: is no ONNX export; make one with `finecl-hf export {name} --output_dir DIR`.")
-    if base_model is not None and export_facts(name, **kwargs):
-        raise FineCLError(f"{name}: an ONNX export holds its encoder; leave --base_model (base_model) away.")
     if backend == "torch" and export_facts(name, **kwargs):
         raise FineCLError(f"{name}: is an ONNX export, without weights for torch; name the model it was made from.")
 

@@ -35,6 +35,7 @@ from transformers.masking_utils import sdpa_mask
 
 from finecl_hf import __version__
 from finecl_hf.cards.card_file import CARD, FACTS, STATE, is_as_made, read_card, write_card
+from finecl_hf.cards.markdown import renamed
 from finecl_hf.cards.model_card import onnx_note
 from finecl_hf.encoding.encoders import hub_arguments, load_tokenizer, loading_from, max_length_for
 from finecl_hf.encoding.packing import PACKABLE, PACKED
@@ -337,19 +338,21 @@ def _write_card(source: Path, kind: str, onnx: str, folder: Path, output: Path) 
         kind, onnx: of the card, see [`FineCLCardData`].
         folder: where the export is made; output: where it will lie.
     """
-    card, was_adapter = source / CARD, (source / "adapter_config.json").is_file()
+    card, was_adapter, named = source / CARD, (source / "adapter_config.json").is_file(), (None, None)
     try:
         facts = read_card(source)
         is_own = was_adapter or is_as_made(card, facts)
     except FineCLError:
         is_own = False
     else:
+        named = facts.repo, str(output)
         facts.kind, facts.onnx, facts.repo, facts.model_name = kind, onnx, str(output), output.absolute().name
         write_card(facts, folder)
         if (source / STATE).is_file():
             shutil.copy(source / STATE, folder / STATE)
     if not is_own:
         _card_with_note(None if was_adapter else card, onnx_note(kind, onnx), folder / CARD)
+        (folder / CARD).write_bytes(renamed((folder / CARD).read_bytes(), *named))
 
 
 def _card_with_note(card: Path | None, note: str, path: Path) -> None:

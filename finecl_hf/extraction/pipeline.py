@@ -121,12 +121,13 @@ class RelationExtractionPipeline(Pipeline):
                 `transformers.Pipeline`, such as `device`.
         """
         reading = {name: kwargs.pop(name) for name in READING if name in kwargs}
-        loading = {name: kwargs.pop(name) for name in ("dtype", "base_model") if kwargs.get(name) is not None}
+        loading = {name: kwargs.pop(name, None) for name in ("dtype", "base_model")}
         if isinstance(model, (str, os.PathLike)):
-            model, own = _load(model, backend=backend, **loading)
+            given = {name: value for name, value in loading.items() if value is not None}
+            model, own = _load(model, backend=backend, **given)
             tokenizer = own if tokenizer is None else tokenizer
-        elif backend is not None:
-            raise FineCLError("backend goes with the name of a model; a model runs as it was loaded.")
+        elif backend is not None or loading["base_model"] is not None:
+            raise FineCLError("backend and base_model go with the name of a model; a model runs as it was loaded.")
         elif tokenizer is None:
             raise FineCLError("a model needs its tokenizer; give both, or the name of the folder that holds them.")
         with running_on(kwargs.get("device")):

@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
@@ -271,7 +271,8 @@ def _alone(path: Path) -> Iterator[None]:
             try:
                 yield
             finally:
-                lock.unlink(missing_ok=True)
+                with suppress(PermissionError):  # Windows removes no open file
+                    lock.unlink(missing_ok=True)
     except Timeout:
         raise FineCLError(f"{path}: another run writes this file; wait for its end or name another file.") from None
 

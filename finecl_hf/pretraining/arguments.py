@@ -105,8 +105,8 @@ class PretrainArguments(FineCLTrainingArguments):
         passes = self.max_steps * a_step / max(documents, 1)
         if passes > MANY_PASSES:
             logger.warning(
-                "%s steps of %s documents go %s times over the %s documents, which costs time and brings nothing; "
-                "docs/method.md has a recipe for small corpora (--max_steps 300 --per_device_train_batch_size 4 ...).",
+                "%s steps of %s documents go %s times over the %s documents. docs/method.md has a "
+                "recipe that was measured on a small corpus (--max_steps 300 --per_device_train_batch_size 4 ...).",
                 f"{self.max_steps:,}", a_step, f"{passes:,.0f}", f"{documents:,}",
             )  # fmt: skip
 

@@ -93,7 +93,7 @@ def why_no_estimate(strata: dict[str, Stratum], labels: int, unplaced: int = 0) 
     """
     random, worst = (strata.get(name, Stratum(0, 0, 0)) for name in (RANDOM, WORST))
     if not random.judged and worst.size < labels:
-        if unplaced:
+        if unplaced and not any(stratum.judged for stratum in strata.values()):
             return (
                 "the column sample (in Argilla, the metadata), which says what a label was drawn for, is missing or "
                 f"was changed for {counted(unplaced, 'verdict')}; import the file with it as it was exported"

@@ -174,7 +174,7 @@ class FineCLTrainingArguments(TrainingArguments):
         refuse_flags(self, self.refused)
         without = [flag for flag in ("hub_model_id", "hub_revision", "push_report") if getattr(self, flag, None)]
         if without and not self.push_to_hub:
-            logger.warning("Nothing is pushed: --%s says how, but only --push_to_hub does it.", without[0])
+            logger.warning("Without --push_to_hub, --%s pushes nothing; `finecl-hf push` does it later.", without[0])
         if self.push_to_hub and self.hub_strategy in ("checkpoint", "all_checkpoints"):
             raise FineCLError(
                 f"--hub_strategy {self.hub_strategy}: checkpoints hold pickles and paths of this machine, and are not "

@@ -9,7 +9,7 @@ import pytest
 
 from finecl_hf.cards.card_file import write_card
 from finecl_hf.cards.model_card import FineCLCardData
-from finecl_hf.cards.pushing import Destination
+from finecl_hf.cards.pushing import Destination, warn_of_local_base
 from finecl_hf.denoising.uploading import push_folder
 from finecl_hf.errors import FineCLError, UploadError
 from finecl_hf.learning_order.table import LearningOrder
@@ -95,6 +95,24 @@ def test_an_adapter_s_base_model_is_named_without_its_path(adapter, added, caplo
     assert kept.taken["README.md"].decode().endswith(added)
     (told,) = caplog.messages
     assert "nobody can load it elsewhere" in told and "hf upload user/base /home/me/secret/base" in told
+
+
+def test_a_base_model_of_ours_is_pushed_by_our_command(adapter, tmp_path, caplog):
+    """`hf upload` would take its checkpoints along."""
+    base = tmp_path / "encoder"
+    base.mkdir()
+    (base / "card.json").write_text("{}")
+    warn_of_local_base(FineCLCardData("lora_adapter", "adapter", base_model=str(base)))
+    assert f"finecl-hf push {base} --hub_model_id user/encoder" in caplog.text
+
+
+def test_a_changed_card_names_the_run_s_folder_in_no_way(run):
+    """Neither in Python nor in a command, where it stands without quotes."""
+    write_card(FineCLCardData("encoder", "run", repo="/home/me/secret/run"), run)
+    (run / "README.md").write_text("I added `run_finetune.py --model_name_or_path /home/me/secret/run` to it.\n")
+    kept = Kept("run", "model", taken={})
+    push_folder(run, kept)
+    assert kept.taken["README.md"] == b"I added `run_finetune.py --model_name_or_path me/run` to it.\n"
 
 
 @pytest.mark.parametrize("facts", [True, False])

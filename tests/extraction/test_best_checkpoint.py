@@ -101,6 +101,9 @@ def test_which_is_kept_is_told(figures, said, arguments, ada, caplog):
     choose_best_checkpoint(args, [ada])
     log = [{"step": 4 * number, "eval_f1": figure} for number, figure in enumerate(figures, 1)]
     state = TrainerState(global_step=12, best_global_step=8, best_metric=0.7, log_history=[{"step": 4}, *log])
+    tell_which_is_kept(args, state)  # of a step without a checkpoint
+    assert not caplog.text
+    state.best_model_checkpoint = "out/checkpoint-8"
     tell_which_is_kept(args, state)
     told = caplog.text
     assert "step 8 of 12" in told and "f1 0.7000" in told

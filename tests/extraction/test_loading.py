@@ -94,6 +94,12 @@ def test_a_folder_without_a_model_and_a_run_that_has_not_finished(tmp_path):
 
 def test_the_dtype_of_a_name_and_an_argument_that_is_misspelt(folder):
     assert RelationExtractionPipeline(folder, dtype="bfloat16").dtype == torch.bfloat16
+    assert RelationExtractionPipeline(folder, base_model=None).dtype == torch.float32
+    with pytest.raises(FineCLError, match="base_model go with the name"):
+        RelationExtractionPipeline(load_relation_model(folder), load_tokenizer(folder), base_model="b")
+    if not is_adapter(folder):
+        with pytest.raises(FineCLError, match="no adapter.*leave --base_model"):
+            load_relation_model(folder, base_model="b")
     with pytest.raises(TypeError, match="quantise"):
         load_relation_model(folder, quantise=True)
 

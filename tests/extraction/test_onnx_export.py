@@ -226,6 +226,17 @@ def test_predict_and_what_lies_in_the_folder(relation_model, bert_folder, tmp_pa
         load_relation_model(str(tmp_path / "export"))
 
 
+@pytest.mark.slow
+def test_a_changed_card_names_the_export_and_not_its_model(relation_model, bert_folder, tmp_path):
+    source = relation_model(bert_folder)
+    write_card(FineCLCardData("relation_model", "extractor", repo=source), Path(source))
+    with open(Path(source, "README.md"), "a") as card:
+        card.write("Mine.\n")
+    export_onnx(source, tmp_path / "export")
+    text = (tmp_path / "export" / "README.md").read_text()
+    assert text.endswith("Mine.\n") and source not in text and str(tmp_path / "export") in text
+
+
 def test_where_an_export_may_be_written(bert_folder, tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "full").mkdir()

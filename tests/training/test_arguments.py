@@ -430,7 +430,7 @@ def test_flags_of_a_push_without_a_push(parse, caplog):
     parse("--hub_model_id", "me/it", "--push_to_hub")
     assert not caplog.text
     parse("--push_report")
-    assert "--push_report" in caplog.text and "Nothing is pushed" in caplog.text
+    assert "--push_report" in caplog.text and "pushes nothing" in caplog.text
 
 
 def test_the_paper_steps_over_a_few_documents(parse, caplog):

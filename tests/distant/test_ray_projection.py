@@ -124,8 +124,8 @@ def test_mistakes_of_input_are_those_of_one_process(two_workers, files, capsys):
         said = []
         for ray in ([], ["--ray"]):
             assert main([*argv, *more, *ray]) == 2
-            said.append(capsys.readouterr().err)
-        assert said[0] == said[1] and said[0].startswith("error: ") and said[0].count("\n") == 1
+            said.append(capsys.readouterr().err.splitlines())
+        assert said[0] == said[1][-1:] and said[0][0].startswith("error: ")  # Ray's own servers may say something, too
     assert not (files / "out.json").exists()
 
 

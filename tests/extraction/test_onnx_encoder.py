@@ -120,7 +120,7 @@ def test_what_is_no_export_of_a_relation_model(folder, bert_folder):
         load_relation_model(str(folder), backend="torch")
     with pytest.raises(FineCLError, match="no backend 'tf'"):
         load_relation_model(str(folder), backend="tf")
-    with pytest.raises(FineCLError, match="goes with the name"):
+    with pytest.raises(FineCLError, match="go with the name"):
         RelationExtractionPipeline(object(), backend="onnx")
     with pytest.raises(FineCLError, match="needs its tokenizer"):
         RelationExtractionPipeline(object())

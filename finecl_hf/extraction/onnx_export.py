@@ -338,21 +338,25 @@ def _write_card(source: Path, kind: str, onnx: str, folder: Path, output: Path) 
         kind, onnx: of the card, see [`FineCLCardData`].
         folder: where the export is made; output: where it will lie.
     """
-    card, was_adapter, named = source / CARD, (source / "adapter_config.json").is_file(), (None, None)
+    card, was_adapter = source / CARD, (source / "adapter_config.json").is_file()
+    named = [os.path.abspath(source), str(source)]  # in a card's code
     try:
         facts = read_card(source)
         is_own = was_adapter or is_as_made(card, facts)
     except FineCLError:
         is_own = False
     else:
-        named = facts.repo, str(output)
+        named.append(facts.repo)
         facts.kind, facts.onnx, facts.repo, facts.model_name = kind, onnx, str(output), output.absolute().name
         write_card(facts, folder)
         if (source / STATE).is_file():
             shutil.copy(source / STATE, folder / STATE)
     if not is_own:
         _card_with_note(None if was_adapter else card, onnx_note(kind, onnx), folder / CARD)
-        (folder / CARD).write_bytes(renamed((folder / CARD).read_bytes(), *named))
+        text = (folder / CARD).read_bytes()
+        for path in dict.fromkeys(named):  # each once: the export's own may begin with it
+            text = renamed(text, path, str(output))
+        (folder / CARD).write_bytes(text)
 
 
 def _card_with_note(card: Path | None, note: str, path: Path) -> None:

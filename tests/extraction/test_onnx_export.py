@@ -232,9 +232,10 @@ def test_a_changed_card_names_the_export_and_not_its_model(relation_model, bert_
     write_card(FineCLCardData("relation_model", "extractor", repo=source), Path(source))
     with open(Path(source, "README.md"), "a") as card:
         card.write("Mine.\n")
-    export_onnx(source, tmp_path / "export")
-    text = (tmp_path / "export" / "README.md").read_text()
-    assert text.endswith("Mine.\n") and source not in text and str(tmp_path / "export") in text
+    export_onnx(source, f"{source}_onnx")
+    text = Path(f"{source}_onnx", "README.md").read_text()
+    assert text.endswith("Mine.\n") and f'"{source}"' not in text and f'"{source}_onnx"' in text
+    assert "_onnx_onnx" not in text
 
 
 def test_where_an_export_may_be_written(bert_folder, tmp_path):

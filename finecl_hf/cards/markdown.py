@@ -58,8 +58,11 @@ def renamed(card: bytes, path: str | None, shown: str | None) -> bytes:
     """
     if not path or not shown:
         return card
-    card = card.replace(string(path).encode(), string(shown).encode())
-    return card.replace(path.encode(), shown.encode()) if os.path.isabs(path) else card
+    forms = {string(path).encode(): string(shown).encode()}
+    if os.path.isabs(path):
+        forms[path.encode()] = shown.encode()
+    # in one pass, as the new path may begin with the old one; which is not the beginning of another folder's name
+    return re.sub(b"(?:" + b"|".join(map(re.escape, forms)) + rb")(?![\w-])", lambda found: forms[found[0]], card)
 
 
 def fenced(value: str, language: str = "") -> str:

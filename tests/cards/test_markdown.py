@@ -1,6 +1,6 @@
 import pytest
 
-from finecl_hf.cards.markdown import code, duration, fenced, number, table, text
+from finecl_hf.cards.markdown import code, duration, fenced, number, renamed, table, text
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,12 @@ def test_durations():
 
 def test_tables_drop_empty_columns():
     assert table([["a", "", "c"]], ["A", "B", "C"]) == "| A | C |\n| --- | --- |\n| a | c |"
+
+
+def test_a_path_is_renamed_in_every_form_and_once():
+    card = b'load("/home/me/x"); run --model /home/me/x, not /home/me/x_int8 or "/home/me/y"'
+    assert renamed(card, "/home/me/x", "/home/me/x_onnx") == (
+        b'load("/home/me/x_onnx"); run --model /home/me/x_onnx, not /home/me/x_int8 or "/home/me/y"'
+    )
+    assert renamed(b'x = "out"  # out', "out", "me/run") == b'x = "me/run"  # out'
+    assert renamed(card, None, "me/run") == card == renamed(card, "/home/me/x", None)

@@ -32,7 +32,7 @@ quality: $(VENV)/.installed  ## check format and lint
 bench: $(VENV)/.installed  ## stage 1 on injected noise; FEWREL and MODEL name the corpus and the encoder
 	$(BIN)/python benchmarks/denoise.py --corpus fewrel --documents $(FEWREL) --model $(MODEL)
 
-GRIDS = pretraining longer remedies review
+GRIDS = pretraining longer remedies wrong_labels review
 IN_README = "FewRel, 5-way 1-shot, unseen relations" "SemEval 1 %" "Re-DocRED 1 %" "Re-DocRED 10 %"
 EVIDENCE = $(BIN)/python benchmarks/evidence.py --cells benchmarks/cells --table
 evidence-table: $(VENV)/.installed  ## tables and charts of README and docs/evidence.md, from the kept cells of benchmarks/evidence.py

@@ -269,7 +269,7 @@ def test_a_wide_table_has_a_column_for_each_task():
     assert "| t, c | t, d |" in evidence.wide_markdown([ROWS[0], {**ROWS[0], "corpus": "d"}])
 
 
-@pytest.mark.parametrize("grid_name", ["pretraining", "longer", "remedies", "review"])
+@pytest.mark.parametrize("grid_name", ["pretraining", "longer", "remedies", "wrong_labels", "review"])
 def test_the_pages_hold_what_the_cells_say(tmp_path, grid_name):
     """`make evidence-table` was run after the last cell."""
     page = evidence.ROOT / "docs" / "evidence.md"

@@ -598,14 +598,11 @@ def predict(args: Namespace) -> int:
     local_files(args.input)
     _check_ray(args)
     from finecl_hf.encoding.encoders import keep_bars_out_of_logs
-    from finecl_hf.extraction.pipeline import RelationExtractionPipeline
     from finecl_hf.extraction.prediction_files import PredictOptions, predict_file
     from finecl_hf.extraction.relation_page import write_page
 
     keep_bars_out_of_logs()
-    here = args.device if args.ray is None else "cpu"  # where it only tells which model it is
-    loading = {"recogniser": args.recogniser, "base_model": args.base_model}
-    extract = RelationExtractionPipeline.from_pretrained(args.model, device=here, **loading)
+    extract = _pipeline(args, args.device if args.ray is None else "cpu")  # where it only tells which model it is
     options = PredictOptions(
         args.text_key, args.batch_size, args.threshold, args.format, args.whole, args.skip_invalid
     )
@@ -646,17 +643,22 @@ def _lines_of(args: Namespace, extract):
         )
 
 
+def _pipeline(args: Namespace, device: str | None):
+    """What extracts triples, by the options that `predict` and `demo` share."""
+    from finecl_hf.extraction.pipeline import RelationExtractionPipeline
+
+    reading = {"recogniser": args.recogniser, "base_model": args.base_model}
+    return RelationExtractionPipeline.from_pretrained(args.model, device=device, **reading)
+
+
 def demo(args: Namespace) -> None:
     if not 0 < args.port < 1 << 16:
         raise FineCLError(f"--port {args.port} is out of range; give one from 1 to 65535.")
     from finecl_hf.encoding.encoders import keep_bars_out_of_logs
     from finecl_hf.extraction.demo import serve
-    from finecl_hf.extraction.pipeline import RelationExtractionPipeline
 
     keep_bars_out_of_logs()
-    loading = {"recogniser": args.recogniser, "base_model": args.base_model}
-    extract = RelationExtractionPipeline.from_pretrained(args.model, device=args.device, **loading)
-    serve(extract, Path(args.model).name, args.host, args.port)
+    serve(_pipeline(args, args.device), Path(args.model).name, args.host, args.port)
 
 
 def export(args: Namespace) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HFValidationError
 
+from finecl_hf.cards.card_file import FACTS
 from finecl_hf.cards.model_card import FineCLCardData, base_folder
 from finecl_hf.cards.model_code import write_model_code
 from finecl_hf.cards.private_paths import without_folders
@@ -105,7 +106,7 @@ def warn_of_local_base(card: FineCLCardData) -> None:
     """An adapter is pushed without its base model, which others have to find somewhere."""
     if card.kind == "lora_adapter" and (folder := base_folder(card)):
         path = shlex.quote(card.base_model)
-        ours = os.path.isfile(os.path.join(card.base_model, "card.json"))  # where `hf` would upload checkpoints, too
+        ours = os.path.isfile(os.path.join(card.base_model, FACTS))  # where `hf` would upload checkpoints, too
         push = f"finecl-hf push {path} --hub_model_id user/{folder}" if ours else f"hf upload user/{folder} {path}"
         logger.warning(
             "The base model of this adapter is a folder of this machine, %s, so that nobody can load it elsewhere by "

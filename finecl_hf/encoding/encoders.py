@@ -115,18 +115,7 @@ def loading_from(name, flag=""):
             ) from error
         elsewhere = isinstance(error, OSError) and "/" in name and not os.path.exists(name)
         told = "no such folder, and it cannot be loaded from the Hub" if elsewhere else "cannot be loaded"
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        reason = " ".join(" ".join(lines).split())[:300] if lines[0].endswith(":") else lines[0]
-        if reason.startswith("Repo id must"):  # the Hub is asked for what a folder lacks
-            reason = "Files of the model, such as its weights, are missing there; copy the whole folder again."
-        about_config = "config.json" in reason or reason.startswith("Unrecognized model")
-        if about_config and os.path.isdir(name) and not os.path.exists(os.path.join(name, "config.json")):
-            reason = "No config.json there says what model it is; name the output folder of a run, or a Hub id."
-            if any(file.startswith("checkpoint-") for file in os.listdir(name)):
-                reason = "The run that writes there has not finished; start it again, or name one of its checkpoints."
-        if isinstance(error, OSError) and "connect to" in reason:
-            reason += " Without a connection, copy its folder here from a machine that has one, and name the folder."
-        raise FineCLError(f"{source}: {told}. {reason}") from error
+        raise FineCLError(f"{source}: {told}. {_why(name, error)}") from error
     except Exception as error:  # whatever a configuration can bring about; SafetensorError derives from nothing else
         if type(error).__name__ == "SafetensorError":
             raise FineCLError(f"{source}: the weights are damaged ({error}); download or write them again.") from error
@@ -137,6 +126,22 @@ def loading_from(name, flag=""):
             f"{source}: cannot be loaded ({type(error).__name__}: {reason}); its configuration is damaged, or belongs "
             "to another version of transformers."
         ) from error
+
+
+def _why(name: str, error: Exception) -> str:
+    """What keeps a folder or a repository from being loaded, and what to do, on one line."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    reason = " ".join(" ".join(lines).split())[:300] if lines[0].endswith(":") else lines[0]
+    if reason.startswith("Repo id must"):  # the Hub is asked for what a folder lacks
+        return "Files of the model, such as its weights, are missing there; copy the whole folder again."
+    about_config = "config.json" in reason or reason.startswith("Unrecognized model")
+    if about_config and os.path.isdir(name) and not os.path.exists(os.path.join(name, "config.json")):
+        if any(file.startswith("checkpoint-") for file in os.listdir(name)):
+            return "The run that writes there has not finished; start it again, or name one of its checkpoints."
+        return "No config.json there says what model it is; name the output folder of a run, or a Hub id."
+    if isinstance(error, OSError) and "connect to" in reason:
+        return f"{reason} Without a connection, copy its folder here from a machine that has one, and name the folder."
+    return reason
 
 
 @contextmanager

@@ -250,10 +250,10 @@ class LearningOrder:
     def summary(self) -> str:
         """When how many instances were learned, as a short table for the console."""
         rows = self.learned_rows
-        total = max(sum(count for _, count in rows), 1)
-        lines = [f"{counted(sum(count for _, count in rows), 'fact')}, {counted(len(rows) - 1, 'epoch')}"]
+        total = sum(count for _, count in rows)
+        lines = [f"{counted(total, 'fact')}, {counted(len(rows) - 1, 'epoch')}"]
         lines.append(f"{'epoch':>6}{'learned':>13}{'share':>8}")
-        lines += [f"{epoch:>6}{count:>13,}{100 * count / total:>7.1f}%" for epoch, count in rows]
+        lines += [f"{epoch:>6}{count:>13,}{100 * count / max(total, 1):>7.1f}%" for epoch, count in rows]
         if replaced := self.replaced:
             lines.append(f"{replaced:,} more gave way to labels of the self-test, and were not judged")
         if lost := self.unjudged - replaced:

@@ -13,7 +13,7 @@ from finecl_hf.training.trainer_flags import REFUSED, REFUSED_WITH_PARTNERS
 
 logger = logging.getLogger(__name__)
 
-MANY_PASSES = 100  # over the corpus (the paper: 15 over DocRED's 100,000 silver documents)
+MANY_PASSES = 100  # over the corpus (the paper: fewer than two, over a million documents)
 
 
 @dataclass
@@ -100,7 +100,7 @@ class PretrainArguments(FineCLTrainingArguments):
     save_steps: float = option(500, "Write a checkpoint every so many steps.")
 
     def warn_of_many_passes(self, documents: int) -> None:
-        """Says so where the paper's steps, which are for a hundred thousand documents and more, are asked of a few."""
+        """Says so where the paper's steps, which are for a million documents, are asked of a few."""
         a_step = self.train_batch_size * self.gradient_accumulation_steps * self.world_size
         passes = self.max_steps * a_step / max(documents, 1)
         if passes > MANY_PASSES:
